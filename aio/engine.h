@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an engine is. Included by the files of aio/ only; ring.c checks arguments and keeps the
+ * table of attached descriptors, so that an engine sees valid operations alone.
+ */
+#ifndef TAIO_ENGINE_H
+#define TAIO_ENGINE_H
+
+#include "taio.h"
+
+#include <stdint.h>
+
+struct engine {
+	const char *name;	/* "threads" */
+	const char *policy;	/* "park", or NULL for an engine without */
+	const char *full_name;	/* "threads:park" */
+	const char *summary;	/* one line for `taio engines` */
+
+	/* Allocates the engine's ring (struct taio first in it) and fills ring->fd. Writes why on failure. */
+	int (*open)(struct taio **ring, const struct taio_params *params, char *why);
+	void (*close)(struct taio *ring);
+
+	/* Optional. @afd < ring->nfiles; class is decided. attach returns the descriptor to use or -errno. */
+	int (*attach)(struct taio *ring, int fd, enum taio_class class);
+	void (*detach)(struct taio *ring, int afd);
+
+	/* Takes as many as it can, in order; each was checked and ring.c counts them. 0 .. nr, or -errno. */
+	int (*submit)(struct taio *ring, long nr, struct iocb **iocbs);
+	int (*cancel)(struct taio *ring, struct iocb *iocb);
+	int (*reap)(struct taio *ring, long nr, struct io_event *events);
+};
+
+struct taio {
+	const struct engine *engine;
+	int fd;		       /* taio_fd(); the engine opens and closes it */
+	unsigned int entries;
+	unsigned int inflight; /* ring.c: submitted and not handed out */
+	uint8_t *classes;      /* by descriptor: enum taio_class, 0 = not attached; ring.c */
+	unsigned int nfiles;
+};
+
+/* Null-terminated, in the order in which `auto` tries them and `taio engines` lists them. */
+extern const struct engine *const taio_engines[];
+
+extern const struct engine engine_poll;
+extern const struct engine engine_threads_park;
+extern const struct engine engine_threads_block;
+extern const struct engine engine_epoll;
+
+static inline enum taio_class file_class(const struct taio *ring, int afd)
+{
+	return ring->classes[afd];
+}
+
+static inline bool iocb_is_read(const struct iocb *iocb)
+{
+	return iocb->aio_lio_opcode == IO_CMD_PREAD || iocb->aio_lio_opcode == IO_CMD_PREADV;
+}
+
+static inline void event_fill(struct io_event *event, struct iocb *iocb, long res)
+{
+	*event = (struct io_event){ .data = iocb->data, .obj = iocb, .res = (unsigned long)res };
+}
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libtaio: one completion interface in libaio's terms, several engines behind it.
+ *
+ * A ring belongs to the thread that opened it: submit, cancel, reap, wait, attach and detach are called
+ * there and nowhere else. The engines may use threads of their own; the caller never sees them.
+ *
+ * The contract, the same for every engine (tests/engine holds each to it):
+ *  - submit gives an iocb and its buffer to the engine; they come back in exactly one io_event;
+ *  - submit never blocks, whatever the file is;
+ *  - events are handed out by taio_reap() and taio_wait() alone, never from inside submit or cancel;
+ *  - cancel asks for that event sooner and gives nothing back. When it races with data the event reports
+ *    the bytes; otherwise its result is -ECANCELED. Never both, never neither;
+ *  - a ring that cannot take more says -EAGAIN and keeps what it has.
+ *
+ * Functions return 0 or a count, or a negative errno; they do not set errno.
+ */
+#ifndef TAIO_H
+#define TAIO_H
+
+#include <libaio.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct taio;
+
+/* Room for every message that taio_open() and taio_probe() write. */
+#define TAIO_WHY_LEN 256
+
+enum taio_flags {
+	/* Reap by io_getevents(2) even where the kernel's ring is mapped and known (Valgrind forces this). */
+	TAIO_REAP_SYSCALL = 1 << 0,
+};
+
+struct taio_params {
+	const char *engine;	  /* "NAME[:POLICY]"; NULL or "auto": the first that works here */
+	unsigned int entries;	  /* operations in flight at most; 0: 256 */
+	unsigned int helpers_max; /* cap on helper threads of this ring; 0: the engine's default */
+	unsigned int flags;	  /* enum taio_flags */
+};
+
+/*
+ * Opens a ring. On failure returns -errno, leaves *ring alone and writes one line to why[0..TAIO_WHY_LEN),
+ * which may be NULL: what failed and what to do about it. Where fs.aio-max-nr is exhausted (-EAGAIN) the
+ * line names the sysctl and its present value. An engine name that does not exist is -EINVAL.
+ * With "auto", why tells on success which engine was chosen and why.
+ */
+int taio_open(struct taio **ring, const struct taio_params *params, char *why);
+
+/*
+ * Cancels what is in flight, waits until the engine has let go of every iocb and buffer, and frees the
+ * ring. Events not reaped by then are dropped. NULL is allowed.
+ */
+void taio_close(struct taio *ring);
+
+/* "poll", "epoll", "threads:block", ...: what taio_open() chose. Lives as long as the ring. */
+const char *taio_name(const struct taio *ring);
+
+/*
+ * A file descriptor that polls readable when taio_reap() may have something to give. Only taio_reap()
+ * resets it. Never read, close or submit it.
+ */
+int taio_fd(const struct taio *ring);
+
+/* Operations given to the ring and not handed out by reap yet. */
+unsigned int taio_inflight(const struct taio *ring);
+
+/* How the file behind a descriptor makes its reader wait. */
+enum taio_class {
+	TAIO_CLASS_ASK,	   /* the engine finds out by fstat(2) */
+	TAIO_CLASS_STREAM, /* socket, pipe, tty, eventfd: waits for the peer; pollable */
+	TAIO_CLASS_FILE,   /* regular file or block device: waits for the disk; never pollable */
+};
+
+/*
+ * Makes @fd known to the ring; returns the descriptor to name in iocbs (aio_fildes), which may be another
+ * one than @fd (engine kmod: a proxy), or -errno (-EEXIST: already attached). O_NONBLOCK of a stream's open
+ * file description is the engine's from here to taio_detach(): engines in user space set it. @fd stays
+ * the caller's to close, after taio_detach().
+ */
+int taio_attach(struct taio *ring, int fd, enum taio_class class);
+
+/*
+ * Undoes taio_attach(); @afd is what it returned. Every operation on it must have come back by then.
+ * To be called before close(2): closing does not end an operation (the engine pins the file).
+ */
+void taio_detach(struct taio *ring, int afd);
+
+/*
+ * Starts up to @nr operations in order; returns how many were taken, or -errno if the very first was not:
+ * -EAGAIN (ring full), -EBADF (not attached), -EINVAL (opcode, or an iocb with flags set; a completion fd
+ * is the engine's business). The first that was not taken, and all after it, are still the caller's.
+ *
+ * Opcodes: IO_CMD_PREAD, IO_CMD_PWRITE, IO_CMD_PREADV, IO_CMD_PWRITEV; IO_CMD_POLL on streams. The offset
+ * counts for class FILE only. A positive short count is a success. aio_rw_flags: RWF_NOWAIT turns
+ * waiting into an -EAGAIN event, other flags are -EINVAL. iocb->key is the engine's from submit to event,
+ * as it is the kernel's in io_submit(2). iovec arrays must stay until the event, like buffers. A write to
+ * a stream whose peer is gone raises SIGPIPE unless the process ignores it, as io_submit(2) does.
+ */
+int taio_submit(struct taio *ring, long nr, struct iocb **iocbs);
+
+/*
+ * Asks for @iocb's event sooner. 0: the event comes soon, with bytes or -ECANCELED (an operation that has
+ * gone past the point of no return, such as a disk read, still reports its own result). -ENOENT: not in
+ * flight; its event was handed out, or is waiting for reap.
+ */
+int taio_cancel(struct taio *ring, struct iocb *iocb);
+
+/*
+ * Hands out up to @nr events without blocking; returns how many. After it returned 0 nothing waits for a
+ * system call of ours: the caller may sleep on taio_fd(). After any other count, call again before sleeping.
+ * event.obj is the iocb, event.data its data, event.res the byte count or -errno (poll: the revents mask).
+ */
+int taio_reap(struct taio *ring, long nr, struct io_event *events);
+
+/*
+ * taio_reap() that sleeps until there is at least one event or @timeout_ms have passed (-1: for ever).
+ * Returns the count, 0 on timeout, -EINTR if a signal handler ran first.
+ */
+int taio_wait(struct taio *ring, long nr, struct io_event *events, int timeout_ms);
+
+/* One row of `taio engines`. */
+struct taio_probe {
+	const char *name;	/* "threads:park" */
+	const char *summary;	/* how a read waits */
+	bool works;
+	char why[TAIO_WHY_LEN]; /* if not: what is missing, and what to do about it */
+};
+
+/*
+ * Probes the @i-th engine by doing (one operation submitted and reaped). Returns false past the last one.
+ */
+bool taio_probe(unsigned int i, struct taio_probe *probe);
+
+#endif

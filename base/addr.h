@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* Addresses as users write them: HOST:PORT, [V6]:PORT, :PORT (any address). */
+#ifndef ADDR_H
+#define ADDR_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+/* Fits IPv4 and IPv6; a quarter of a sockaddr_storage. */
+union addr {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+#define ADDR_TEXT_LEN 64
+#define ADDR_WHY_LEN 256
+
+/*
+ * Splits "HOST:PORT" in place-independent fashion: host goes to host[hostlen], port to *port (0..65535).
+ * -EINVAL if there is no port or a part is malformed.
+ */
+int addr_split(const char *text, char *host, size_t hostlen, unsigned int *port);
+
+/* Resolves by getaddrinfo(3), first answer; @passive for listeners. -errno and one line in why[ADDR_WHY_LEN]. */
+int addr_resolve(const char *text, bool passive, union addr *addr, char *why);
+
+socklen_t addr_len(const union addr *addr);
+unsigned int addr_port(const union addr *addr);
+
+/* "127.0.0.1:80", "[::1]:80" into text[ADDR_TEXT_LEN]; returns text. */
+char *addr_text(const union addr *addr, char *text);
+
+#endif

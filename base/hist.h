@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A log-linear histogram of unsigned values: exact below 256, at most 1/128 too high above (a bucket
+ * reports its upper edge), up to 2^40. Fixed size, no allocation; merged by addition.
+ */
+#ifndef HIST_H
+#define HIST_H
+
+#include <stdint.h>
+
+#define HIST_SUB_BITS 7
+#define HIST_BUCKETS ((40 - HIST_SUB_BITS + 1) << HIST_SUB_BITS)
+
+struct hist {
+	uint64_t count, min, max;
+	long double sum;
+	uint64_t buckets[HIST_BUCKETS];
+};
+
+void hist_reset(struct hist *hist);
+void hist_add(struct hist *hist, uint64_t value);
+void hist_merge(struct hist *into, const struct hist *from);
+
+/* Smallest recorded bound that @percent (0..100) of the values do not exceed; never above max. 0 if empty. */
+uint64_t hist_percentile(const struct hist *hist, double percent);
+
+#endif

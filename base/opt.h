@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Options as one table: a row is the command-line option, the configuration key, the line of --help and
+ * the paragraph of the manual. Used by taiod, taio and taio-load.
+ *
+ * Values go into a plain struct at opt.offset, typed by opt.type. The command line overrides the file.
+ */
+#ifndef OPT_H
+#define OPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum opt_type {
+	OPT_BOOL,     /* bool; on the command line: --name, --no-name or --name=yes|no|true|false|on|off */
+	OPT_UINT,     /* unsigned int, min..max */
+	OPT_SIZE,     /* uint64_t bytes; suffix k, m, g (powers of 1024) */
+	OPT_DURATION, /* uint64_t microseconds; suffix us, ms, s (default), m, h; fractions allowed */
+	OPT_STRING,   /* char *, owned by the struct (opt_free) */
+	OPT_ENUM,     /* int: index into opt.choices, NULL-terminated */
+	OPT_LIST,     /* struct opt_list; may be repeated */
+	OPT_ACTION,   /* bool, command line only: -t, --help, --version, --dump-config */
+};
+
+struct opt_list {
+	char **items;
+	size_t len;
+};
+
+struct opt {
+	const char *name;	/* "idle-timeout" */
+	char key;		/* short form, or 0 */
+	enum opt_type type;
+	size_t offset;		/* offsetof(struct settings, idle_us) */
+	const char *arg;	/* "DURATION", for --help and the manual */
+	const char *deflt;	/* in the option's own syntax; NULL: unset */
+	uint64_t min, max;	/* OPT_UINT, OPT_SIZE, OPT_DURATION (us); max 0: no bound */
+	const char *const *choices;
+	const char *section;	/* heading under which help and manual list it; a new one starts a group */
+	const char *help;	/* one sentence for --help, in the user's words */
+	const char *more;	/* further text for the manual and the sample configuration, or NULL */
+};
+
+/* A program: its table (ended by a row without name) and what its manual says around it. */
+struct opt_program {
+	const char *name;	/* "taiod" */
+	unsigned int man_section;
+	const char *brief;	/* "TCP/TLS daemon over io_submit" */
+	const char *const *synopsis; /* usage lines after the name, NULL-terminated */
+	const struct opt *table;
+	const char *description; /* manual text: paragraphs parted by blank lines */
+	const char *epilogue;	/* further roff-free manual text: "HEADING:\ntext" blocks parted by blank lines, or NULL */
+};
+
+/* Errors are one line in why[OPT_WHY_LEN], naming where (file:line, or the option), what and the remedy. */
+#define OPT_WHY_LEN 512
+
+int opt_defaults(const struct opt_program *program, void *settings);
+
+/*
+ * Reads a libconfuse file whose keys are the table's names (lists: listen = {"...", "..."} or listen += "...").
+ * -EINVAL for an unknown key or a bad value, with FILE:LINE in why; -errno if it cannot be read.
+ */
+int opt_file(const struct opt_program *program, void *settings, const char *file, char *why);
+
+/*
+ * Parses argv (GNU order: options and operands mix, -- ends options). Operands are moved to the front of
+ * argv[1..] and their number returned; -EINVAL with why. A first list item on the command line
+ * replaces the list of the file.
+ */
+int opt_argv(const struct opt_program *program, void *settings, int argc, char **argv, char *why);
+
+void opt_free(const struct opt_program *program, void *settings);
+
+void opt_help(const struct opt_program *program, FILE *to);
+void opt_man(const struct opt_program *program, FILE *to);    /* mdoc or man, passes `mandoc -Tlint -Wwarning` */
+void opt_sample(const struct opt_program *program, FILE *to); /* the commented configuration, every option */
+void opt_dump(const struct opt_program *program, const void *settings, FILE *to); /* effective configuration, can be read back */
+
+/* Parsers of one value, for listener sub-options and tests. 0 or -EINVAL / -ERANGE. */
+int opt_parse_duration(const char *text, uint64_t *us);
+int opt_parse_size(const char *text, uint64_t *bytes);
+int opt_parse_uint(const char *text, uint64_t *value);
+
+#endif

@@ -1,0 +1,11 @@
+# TAIO_SANITIZE: "" | asan (with UBSan) | tsan, for the presets of the same name.
+set(TAIO_SANITIZE "" CACHE STRING "Sanitizer: asan or tsan")
+if(TAIO_SANITIZE STREQUAL "asan")
+	add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+	add_link_options(-fsanitize=address,undefined)
+elseif(TAIO_SANITIZE STREQUAL "tsan")
+	add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+	add_link_options(-fsanitize=thread)
+elseif(NOT TAIO_SANITIZE STREQUAL "")
+	message(FATAL_ERROR "TAIO_SANITIZE=${TAIO_SANITIZE}: use asan or tsan")
+endif()
