@@ -11,10 +11,10 @@
 #include <stdint.h>
 
 struct engine {
-	const char *name;	/* "threads" */
-	const char *policy;	/* "park", or NULL for an engine without */
-	const char *full_name;	/* "threads:park" */
-	const char *summary;	/* one line for `taio engines` */
+	const char *name;      /* "threads" */
+	const char *policy;    /* "park", or NULL for an engine without */
+	const char *full_name; /* "threads:park" */
+	const char *summary;   /* one line for `taio engines` */
 
 	/* Allocates the engine's ring (struct taio first in it) and fills ring->fd. Writes why on failure. */
 	int (*open)(struct taio **ring, const struct taio_params *params, char *why);
@@ -32,7 +32,7 @@ struct engine {
 
 struct taio {
 	const struct engine *engine;
-	int fd;		       /* taio_fd(); the engine opens and closes it */
+	int fd; /* taio_fd(); the engine opens and closes it */
 	unsigned int entries;
 	unsigned int inflight; /* ring.c: submitted and not handed out */
 	uint8_t *classes;      /* by descriptor: enum taio_class, 0 = not attached; ring.c */
@@ -59,7 +59,7 @@ static inline bool iocb_is_read(const struct iocb *iocb)
 
 static inline void event_fill(struct io_event *event, struct iocb *iocb, long res)
 {
-	*event = (struct io_event){ .data = iocb->data, .obj = iocb, .res = (unsigned long)res };
+	*event = (struct io_event){.data = iocb->data, .obj = iocb, .res = (unsigned long)res};
 }
 
 #endif

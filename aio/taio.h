@@ -121,8 +121,8 @@ int taio_wait(struct taio *ring, long nr, struct io_event *events, int timeout_m
 
 /* One row of `taio engines`. */
 struct taio_probe {
-	const char *name;	/* "threads:park" */
-	const char *summary;	/* how a read waits */
+	const char *name;    /* "threads:park" */
+	const char *summary; /* how a read waits */
 	bool works;
 	char why[TAIO_WHY_LEN]; /* if not: what is missing, and what to do about it */
 };
