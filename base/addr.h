@@ -19,13 +19,19 @@ union addr {
 #define ADDR_WHY_LEN 256
 
 /*
- * Splits "HOST:PORT" in place-independent fashion: host goes to host[hostlen], port to *port (0..65535).
- * -EINVAL if there is no port or a part is malformed.
+ * Splits "HOST:PORT": the host without brackets goes to host[hostlen] ("" for :PORT), the port (a number,
+ * 0..65535) to *port. -EINVAL if there is no port, a part is malformed or an IPv6 address has no brackets.
  */
 int addr_split(const char *text, char *host, size_t hostlen, unsigned int *port);
 
-/* Resolves by getaddrinfo(3), first answer; @passive for listeners. -errno and one line in why[ADDR_WHY_LEN]. */
+/*
+ * Resolves by getaddrinfo(3), first answer; @passive for listeners (:PORT is any address, else loopback). May
+ * block on DNS. On failure -errno and one line in why[ADDR_WHY_LEN].
+ */
 int addr_resolve(const char *text, bool passive, union addr *addr, char *why);
+
+/* The same, up to @max answers in the order to try them (at least one); returns how many. */
+int addr_resolve_all(const char *text, bool passive, union addr *addrs, size_t max, char *why);
 
 socklen_t addr_len(const union addr *addr);
 unsigned int addr_port(const union addr *addr);

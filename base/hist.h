@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A log-linear histogram of unsigned values: exact below 256, at most 1/128 too high above (a bucket
- * reports its upper edge), up to 2^40. Fixed size, no allocation; merged by addition.
+ * reports its upper edge), up to 2^40; of what is larger only the maximum is known. Fixed size (34 KiB), no
+ * allocation; merged by addition. All zeroes is an empty one.
  */
 #ifndef HIST_H
 #define HIST_H
@@ -21,7 +22,13 @@ void hist_reset(struct hist *hist);
 void hist_add(struct hist *hist, uint64_t value);
 void hist_merge(struct hist *into, const struct hist *from);
 
-/* Smallest recorded bound that @percent (0..100) of the values do not exceed; never above max. 0 if empty. */
+/*
+ * Smallest recorded bound that @percent (0..100) of the values do not exceed (nearest rank); never above max
+ * or below min. 0 if empty.
+ */
 uint64_t hist_percentile(const struct hist *hist, double percent);
+
+/* Exact. 0 if empty. */
+double hist_mean(const struct hist *hist);
 
 #endif

@@ -35,48 +35,63 @@ struct opt {
 	enum opt_type type;
 	size_t offset;		/* offsetof(struct settings, idle_us) */
 	const char *arg;	/* "DURATION", for --help and the manual */
-	const char *deflt;	/* in the option's own syntax; NULL: unset */
+	const char *deflt;	/* in the option's own syntax (OPT_LIST: one item); NULL: unset, zero */
 	uint64_t min, max;	/* OPT_UINT, OPT_SIZE, OPT_DURATION (us); max 0: no bound */
 	const char *const *choices;
-	const char *section;	/* heading under which help and manual list it; a new one starts a group */
+	const char *section;	/* heading under which help and manual list it; a new one starts a group, NULL goes on */
 	const char *help;	/* one sentence for --help, in the user's words */
 	const char *more;	/* further text for the manual and the sample configuration, or NULL */
+	bool argv_only;		/* no key of the configuration file: --config itself; every OPT_ACTION is one */
 };
 
-/* A program: its table (ended by a row without name) and what its manual says around it. */
+/*
+ * A program: its table (ended by a row without name) and what its manual says around it.
+ *
+ * Manual text is free of roff: paragraphs parted by blank lines. One whose lines begin with a blank is shown
+ * as it stands (examples); one whose lines are "term<TAB>text" becomes a list; name(7) becomes a reference.
+ */
 struct opt_program {
 	const char *name;	/* "taiod" */
 	unsigned int man_section;
 	const char *brief;	/* "TCP/TLS daemon over io_submit" */
 	const char *const *synopsis; /* usage lines after the name, NULL-terminated */
 	const struct opt *table;
-	const char *description; /* manual text: paragraphs parted by blank lines */
-	const char *epilogue;	/* further roff-free manual text: "HEADING:\ntext" blocks parted by blank lines, or NULL */
+	const char *description; /* manual text */
+	const char *epilogue;	/* manual sections: each a paragraph that begins with a line "HEADING:", or NULL */
 };
 
 /* Errors are one line in why[OPT_WHY_LEN], naming where (file:line, or the option), what and the remedy. */
 #define OPT_WHY_LEN 512
 
+/* Fills every field of the table, whatever it held. -ENOMEM; -EINVAL: a default that its own row refuses. */
 int opt_defaults(const struct opt_program *program, void *settings);
 
 /*
  * Reads a libconfuse file whose keys are the table's names (lists: listen = {"...", "..."} or listen += "...").
- * -EINVAL for an unknown key or a bad value, with FILE:LINE in why; -errno if it cannot be read.
+ * -EINVAL for an unknown key or a bad value, with FILE:LINE in why; -errno if it cannot be read. What stood
+ * before the error is in settings by then: a reload reads into a fresh struct. One thread at a time.
  */
 int opt_file(const struct opt_program *program, void *settings, const char *file, char *why);
 
 /*
  * Parses argv (GNU order: options and operands mix, -- ends options). Operands are moved to the front of
  * argv[1..] and their number returned; -EINVAL with why. A first list item on the command line
- * replaces the list of the file.
+ * replaces the list of the file. An argv without operands is left as it was, to be parsed again on reload.
+ * One thread at a time (getopt_long(3)).
  */
 int opt_argv(const struct opt_program *program, void *settings, int argc, char **argv, char *why);
+
+/*
+ * The last value of option @name in argv (a bool or action: "yes" or "no"), NULL if it is not given or stands
+ * after a mistake that opt_argv() will report. Changes nothing: to find --config before reading it.
+ */
+const char *opt_argv_peek(const struct opt_program *program, int argc, char **argv, const char *name);
 
 void opt_free(const struct opt_program *program, void *settings);
 
 void opt_help(const struct opt_program *program, FILE *to);
 void opt_man(const struct opt_program *program, FILE *to);    /* mdoc or man, passes `mandoc -Tlint -Wwarning` */
-void opt_sample(const struct opt_program *program, FILE *to); /* the commented configuration, every option */
+void opt_sample(const struct opt_program *program, FILE *to); /* the commented configuration, every key */
 void opt_dump(const struct opt_program *program, const void *settings, FILE *to); /* effective configuration, can be read back */
 
 /* Parsers of one value, for listener sub-options and tests. 0 or -EINVAL / -ERANGE. */

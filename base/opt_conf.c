@@ -1,1 +1,353 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The configuration file: read by libconfuse, written as a commented sample or as the effective values. One
+ * thread at a time: libconfuse's lexer is global, and its callbacks carry no pointer of ours.
+ *
+ * To libconfuse every key is a string or a list of strings, so that 30, 30s and "30s" all arrive and one set
+ * of parsers judges them; a refusal comes out of the validation callback while the line number is at hand.
+ */
+#include "opt_value.h"
+
+#include <confuse.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* What the callbacks of the parse in progress work on. */
+static struct parse {
+	const struct opt_program *program;
+	void *settings;
+	char *why;
+} parse;
+
+/* Keeps the first message; later ones are its consequences. */
+static void on_error(cfg_t *cfg, const char *fmt, va_list args)
+{
+	int len;
+
+	if (*parse.why)
+		return;
+	len = snprintf(parse.why, OPT_WHY_LEN, "%.200s:%d: ", cfg->filename, cfg->line);
+	vsnprintf(parse.why + len, OPT_WHY_LEN - (size_t)len, fmt, args);
+}
+
+static int on_value(cfg_t *cfg, cfg_opt_t *key)
+{
+	const struct opt *opt = opt_find(parse.program, cfg_opt_name(key));
+	char reason[OPT_WHY_LEN];
+
+	if (!opt_assign(opt, parse.settings, cfg_opt_getnstr(key, 0), reason))
+		return 0;
+	cfg_error(cfg, "%s: %s", opt->name, reason);
+	return -1;
+}
+
+/* libconfuse's own words for it are "no such option 'NAME'". */
+static void explain_unknown(char *why)
+{
+	static const char words[] = "no such option '";
+	char *name = strstr(why, words);
+	const struct opt *near;
+	size_t len;
+
+	if (!name)
+		return;
+	name += sizeof(words) - 1;
+	len = strlen(name);
+	name[len - 1] = '\0';
+	near = opt_nearest(parse.program, name);
+	name[len - 1] = '\'';
+	if (near && opt_is_key(near))
+		snprintf(name + len, OPT_WHY_LEN - (size_t)(name + len - why), "; did you mean '%s'?",
+			 near->name);
+	else
+		snprintf(name + len, OPT_WHY_LEN - (size_t)(name + len - why), "; see %s --help",
+			 parse.program->name);
+}
+
+static cfg_opt_t *make_keys(const struct opt_program *program)
+{
+	const struct opt *opt;
+	cfg_opt_t *keys, *next;
+	size_t n = 1;
+
+	for (opt = program->table; opt->name; opt++)
+		n++;
+	keys = next = calloc(n, sizeof(*keys));
+	if (!keys)
+		return NULL;
+	for (opt = program->table; opt->name; opt++) {
+		if (opt->type == OPT_LIST && opt_is_key(opt))
+			*next++ = (cfg_opt_t)CFG_STR_LIST(opt->name, NULL, CFGF_NODEFAULT);
+		else if (opt_is_key(opt))
+			*next++ = (cfg_opt_t)CFG_STR(opt->name, NULL, CFGF_NODEFAULT);
+	}
+	*next = (cfg_opt_t)CFG_END();
+	return keys;
+}
+
+/* Gives libconfuse the present items, for += to append to. */
+static int seed_list(cfg_opt_t *key, const struct opt_list *list)
+{
+	for (size_t i = 0; i < list->len; i++) {
+		if (cfg_opt_setnstr(key, list->items[i], (unsigned int)i) != CFG_SUCCESS)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int fetch_list(cfg_opt_t *key, const struct opt *opt, void *settings)
+{
+	int err = 0;
+
+	opt_clear(opt, settings);
+	for (unsigned int i = 0; !err && i < cfg_opt_size(key); i++)
+		err = opt_assign(opt, settings, cfg_opt_getnstr(key, i), parse.why);
+	return err;
+}
+
+/* Before the parse: the lists' items and the callbacks. */
+static int prepare_keys(cfg_t *cfg, const struct opt_program *program, void *settings)
+{
+	int err = 0;
+
+	for (const struct opt *opt = program->table; !err && opt->name; opt++) {
+		if (!opt_is_key(opt))
+			continue;
+		if (opt->type == OPT_LIST)
+			err = seed_list(cfg_getopt(cfg, opt->name), opt_list_of(opt, settings));
+		else
+			cfg_set_validate_func(cfg, opt->name, on_value);
+	}
+	return err;
+}
+
+static int fetch_lists(cfg_t *cfg, const struct opt_program *program, void *settings)
+{
+	int err = 0;
+
+	for (const struct opt *opt = program->table; !err && opt->name; opt++) {
+		if (opt->type == OPT_LIST && opt_is_key(opt))
+			err = fetch_list(cfg_getopt(cfg, opt->name), opt, settings);
+	}
+	return err;
+}
+
+static void mute(cfg_t *cfg, const char *fmt, va_list args) {}
+
+/* Does a parse begin where it should? */
+static bool lexer_is_sane(void)
+{
+	cfg_opt_t keys[] = {CFG_STR("sane", NULL, CFGF_NONE), CFG_END()};
+	cfg_t *cfg = cfg_init(keys, CFGF_NONE);
+	bool sane;
+
+	if (!cfg)
+		return true;
+	cfg_set_error_function(cfg, mute);
+	sane = cfg_parse_buf(cfg, "sane = yes\n") == CFG_SUCCESS && cfg_getstr(cfg, "sane");
+	cfg_free(cfg);
+	return sane;
+}
+
+/*
+ * libconfuse 3.3 ends a parse inside an unterminated string or comment without leaving it: the next file
+ * would begin within that string. So the lexer is fed what closes either, until it is back outside.
+ */
+static void lexer_restore(void)
+{
+	static const char *const closers[] = {"\"", "'", "*/", "\n"};
+	cfg_opt_t keys[] = {CFG_END()};
+
+	for (size_t i = 0; i < sizeof(closers) / sizeof(closers[0]) && !lexer_is_sane(); i++) {
+		cfg_t *cfg = cfg_init(keys, CFGF_NONE);
+
+		if (!cfg)
+			return;
+		cfg_set_error_function(cfg, mute);
+		cfg_parse_buf(cfg, closers[i]);
+		cfg_free(cfg);
+	}
+}
+
+static int parse_stream(FILE *from, const char *file, const struct opt_program *program, void *settings)
+{
+	cfg_opt_t *keys = make_keys(program);
+	cfg_t *cfg = keys ? cfg_init(keys, CFGF_NONE) : NULL;
+	int err = -ENOMEM;
+
+	if (!cfg)
+		goto no_cfg;
+	cfg->filename = strdup(file); /* cfg_free() frees it */
+	if (!cfg->filename)
+		goto out;
+	err = prepare_keys(cfg, program, settings);
+	if (err)
+		goto out;
+	cfg_set_error_function(cfg, on_error);
+	if (cfg_parse_fp(cfg, from) != CFG_SUCCESS) {
+		explain_unknown(parse.why);
+		lexer_restore();
+		err = -EINVAL;
+		goto out;
+	}
+	err = fetch_lists(cfg, program, settings);
+out:
+	cfg_free(cfg);
+no_cfg:
+	free(keys);
+	return err;
+}
+
+/* A directory would open and then end the process within the lexer. */
+static FILE *open_file(const char *file)
+{
+	FILE *from = fopen(file, "re");
+	struct stat st;
+
+	if (from && !fstat(fileno(from), &st) && S_ISDIR(st.st_mode)) {
+		fclose(from);
+		errno = EISDIR;
+		return NULL;
+	}
+	return from;
+}
+
+int opt_file(const struct opt_program *program, void *settings, const char *file, char *why)
+{
+	FILE *from = open_file(file);
+	int err;
+
+	if (!from) {
+		err = -errno;
+		snprintf(why, OPT_WHY_LEN, "cannot read %.300s: %s", file, strerror(-err));
+		return err;
+	}
+	*why = '\0';
+	parse = (struct parse){.program = program, .settings = settings, .why = why};
+	err = parse_stream(from, file, program, settings);
+	fclose(from);
+	if (err && !*why)
+		snprintf(why, OPT_WHY_LEN, "%.300s: %s", file,
+			 err == -ENOMEM ? "out of memory" : "not a configuration file");
+	return err;
+}
+
+/* Single quotes where double ones would expand ${...} or take a backslash as an escape. */
+static void write_quoted(FILE *to, const char *text)
+{
+	char quote = strpbrk(text, "$\\\"") ? '\'' : '"';
+
+	fputc(quote, to);
+	for (; *text; text++) {
+		if (quote == '\'' && (*text == '\'' || *text == '\\'))
+			fputc('\\', to);
+		fputc(*text, to);
+	}
+	fputc(quote, to);
+}
+
+static void write_scalar(FILE *to, const struct opt *opt, const char *text)
+{
+	if (opt->type == OPT_BOOL || opt->type == OPT_UINT)
+		fputs(text, to);
+	else
+		write_quoted(to, text);
+}
+
+static void write_list(FILE *to, const struct opt *opt, char *const *items, size_t len)
+{
+	fprintf(to, "%s = {", opt->name);
+	for (size_t i = 0; i < len; i++) {
+		fputs(i ? ", " : "", to);
+		write_quoted(to, items[i]);
+	}
+	fputs("}\n", to);
+}
+
+/* The line to remove the # of; without a default it shows what kind of value belongs there. */
+static void sample_key(FILE *to, const struct opt *opt)
+{
+	const char *value = opt->deflt ? opt->deflt : opt->arg ? opt->arg : "";
+
+	fputc('#', to);
+	if (opt->type == OPT_LIST) {
+		write_list(to, opt, (char *const *)&value, 1);
+		return;
+	}
+	if (!opt->deflt && opt->type == OPT_BOOL)
+		value = "no";
+	fprintf(to, "%s = ", opt->name);
+	write_scalar(to, opt, value);
+	fputc('\n', to);
+}
+
+static void write_comment(FILE *to, const char *text)
+{
+	fputs("# ", to);
+	opt_fill(to, text, 2, "# ", 79);
+}
+
+static void sample_option(FILE *to, const struct opt *opt)
+{
+	char bounds[OPT_WHY_LEN], line[OPT_WHY_LEN + 8];
+
+	write_comment(to, opt->help);
+	if (opt->more) {
+		fputs("#\n", to);
+		write_comment(to, opt->more);
+	}
+	if (*opt_bounds(opt, bounds, sizeof(bounds))) {
+		snprintf(line, sizeof(line), "(%s)", bounds);
+		write_comment(to, line);
+	}
+	sample_key(to, opt);
+	fputc('\n', to);
+}
+
+void opt_sample(const struct opt_program *program, FILE *to)
+{
+	const char *section = NULL, *written = NULL;
+
+	fprintf(to, "# Configuration of %s: %s.\n#\n", program->name, program->brief);
+	fprintf(to, "# Keys are the long options of the command line, which has the last word. What is\n"
+		    "# commented out shows the default, or in capitals what to write.\n\n");
+	for (const struct opt *opt = program->table; opt->name; opt++) {
+		section = opt->section ? opt->section : section;
+		if (!opt_is_key(opt))
+			continue;
+		if (section && (!written || strcmp(section, written)))
+			fprintf(to, "### %s\n\n", section);
+		written = section;
+		sample_option(to, opt);
+	}
+}
+
+static void dump_option(FILE *to, const struct opt *opt, const void *settings)
+{
+	const struct opt_list *list = opt_list_of(opt, (void *)settings);
+	char *text;
+
+	if (opt->type == OPT_LIST) {
+		write_list(to, opt, list->items, list->len);
+		return;
+	}
+	text = opt_value_text(opt, settings);
+	if (text) {
+		fprintf(to, "%s = ", opt->name);
+		write_scalar(to, opt, text);
+		fputc('\n', to);
+	} else {
+		fprintf(to, "#%s is not set\n", opt->name);
+	}
+	free(text);
+}
+
+void opt_dump(const struct opt_program *program, const void *settings, FILE *to)
+{
+	for (const struct opt *opt = program->table; opt->name; opt++) {
+		if (opt_is_key(opt))
+			dump_option(to, opt, settings);
+	}
+}

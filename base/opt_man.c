@@ -1,1 +1,340 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * --help and the manual page, both from the option table, so that neither can differ from what the parser
+ * takes. Pure output; any thread.
+ */
+#include "opt_value.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define HELP_WIDTH  79
+#define HELP_COLUMN 28
+#define MAN_WIDTH   78
+#define MAN_DATE    "November 22, 2026"
+
+/* The next word of *text, which moves behind it; 0 at the end or before an empty line. */
+static size_t next_word(const char **text, const char **word)
+{
+	unsigned int newlines = 0;
+
+	for (; isspace((unsigned char)**text); ++*text)
+		newlines += **text == '\n';
+	if (newlines > 1)
+		return 0;
+	*word = *text;
+	while (**text && !isspace((unsigned char)**text))
+		++*text;
+	return (size_t)(*text - *word);
+}
+
+void opt_fill(FILE *to, const char *text, size_t column, const char *indent, size_t width)
+{
+	size_t start = strlen(indent), len;
+	const char *word;
+	bool first = true;
+
+	do {
+		while ((len = next_word(&text, &word))) {
+			if (!first && column + 1 + len > width) {
+				fprintf(to, "\n%s", indent);
+				column = start;
+				first = true;
+			}
+			fprintf(to, "%s%.*s", first ? "" : " ", (int)len, word);
+			column += len + !first;
+			first = false;
+		}
+		if (*text) {
+			fprintf(to, "\n%.*s\n%s", (int)start - (start && indent[start - 1] == ' '), indent,
+				indent);
+			column = start;
+			first = true;
+		}
+	} while (*text);
+	fputc('\n', to);
+}
+
+/* "-e, --engine=NAME" */
+static void write_spelling(const struct opt *opt, char *buf, size_t len)
+{
+	const char *negation = opt->type == OPT_BOOL ? "[no-]" : "";
+	int used;
+
+	used = opt->key ? snprintf(buf, len, "-%c, ", opt->key) : snprintf(buf, len, "    ");
+	used += snprintf(buf + used, len - (size_t)used, "--%s%s", negation, opt->name);
+	if (opt->type != OPT_BOOL && opt->type != OPT_ACTION)
+		snprintf(buf + used, len - (size_t)used, "=%s", opt->arg ? opt->arg : "VALUE");
+}
+
+/* A default worth showing: not "no" of a switch. */
+static const char *default_of(const struct opt *opt)
+{
+	return opt->type == OPT_BOOL && opt->deflt && !strcmp(opt->deflt, "no") ? NULL : opt->deflt;
+}
+
+static void help_option(FILE *to, const struct opt *opt)
+{
+	static const char indent[] = "                            ";
+	char spelling[128], text[1024];
+	int used;
+
+	write_spelling(opt, spelling, sizeof(spelling));
+	used = fprintf(to, "  %-*s", HELP_COLUMN - 3, spelling);
+	if (used >= HELP_COLUMN)
+		fprintf(to, "\n%s", indent);
+	else
+		fprintf(to, "%*s", HELP_COLUMN - used, "");
+	if (default_of(opt))
+		snprintf(text, sizeof(text), "%s (default %s)", opt->help, default_of(opt));
+	else
+		snprintf(text, sizeof(text), "%s", opt->help);
+	opt_fill(to, text, HELP_COLUMN, indent, HELP_WIDTH);
+}
+
+void opt_help(const struct opt_program *program, FILE *to)
+{
+	fprintf(to, "%s: %s\n\n", program->name, program->brief);
+	for (size_t i = 0; program->synopsis[i]; i++)
+		fprintf(to, "%s %s %s\n", i ? "      " : "Usage:", program->name, program->synopsis[i]);
+	for (const struct opt *opt = program->table; opt->name; opt++) {
+		if (opt->section)
+			fprintf(to, "\n%s:\n", opt->section);
+		help_option(to, opt);
+	}
+}
+
+/* One word as roff text; @starts_line: a dot or quote there would be a request. */
+static void man_word(FILE *to, const char *word, size_t len, bool starts_line)
+{
+	if (starts_line && (*word == '.' || *word == '\''))
+		fputs("\\&", to);
+	for (size_t i = 0; i < len; i++) {
+		if (word[i] == '\\')
+			fputs("\\e", to);
+		else if (word[i] == '-' && (!i || word[i - 1] == '-'))
+			fputs("\\-", to);
+		else
+			fputc(word[i], to);
+	}
+}
+
+/* "name(7)" and what follows it: the lengths of the three parts. */
+static bool is_reference(const char *word, size_t len, size_t *name, size_t *rest)
+{
+	size_t n = 0;
+
+	while (n < len && (isalnum((unsigned char)word[n]) || strchr("_.-", word[n])))
+		n++;
+	if (!n || n + 3 > len || word[n] != '(' || !isdigit((unsigned char)word[n + 1]) || word[n + 2] != ')')
+		return false;
+	*name = n;
+	*rest = len - n - 3;
+	return *rest == 0 || (*rest == 1 && strchr(".,;:)", word[len - 1]));
+}
+
+static void man_reference(FILE *to, const char *word, size_t name, size_t rest)
+{
+	fprintf(to, ".Xr %.*s %c", (int)name, word, word[name + 1]);
+	if (rest)
+		fprintf(to, " %c", word[name + 3]);
+	fputc('\n', to);
+}
+
+static void man_fill(FILE *to, const char *text, const char *end)
+{
+	size_t column = 0, len, name, rest;
+	const char *word;
+
+	while (text < end && (len = next_word(&text, &word))) {
+		if (word >= end)
+			break;
+		if (is_reference(word, len, &name, &rest)) {
+			fputs(column ? "\n" : "", to);
+			man_reference(to, word, name, rest);
+			column = 0;
+			continue;
+		}
+		if (column && column + len + 1 > MAN_WIDTH) {
+			fputc('\n', to);
+			column = 0;
+		}
+		fputs(column ? " " : "", to);
+		man_word(to, word, len, !column);
+		column += len + 1;
+	}
+	if (column)
+		fputc('\n', to);
+}
+
+static const char *line_end(const char *line, const char *end)
+{
+	const char *newline = memchr(line, '\n', (size_t)(end - line));
+
+	return newline ? newline : end;
+}
+
+static void man_literal(FILE *to, const char *text, const char *end)
+{
+	fputs(".Bd -literal -offset indent\n", to);
+	for (const char *next; text < end; text = next + 1) {
+		next = line_end(text, end);
+		while (text < next && isblank((unsigned char)*text))
+			text++;
+		man_word(to, text, (size_t)(next - text), true);
+		fputc('\n', to);
+	}
+	fputs(".Ed\n", to);
+}
+
+static void man_list(FILE *to, const char *text, const char *end)
+{
+	fputs(".Bl -tag -width Ds\n", to);
+	for (const char *next; text < end; text = next + 1) {
+		const char *tab;
+
+		next = line_end(text, end);
+		tab = memchr(text, '\t', (size_t)(next - text));
+		if (tab) {
+			fputs(".It ", to);
+			man_word(to, text, (size_t)(tab - text), true);
+			fputc('\n', to);
+			text = tab + 1;
+		}
+		man_fill(to, text, next);
+	}
+	fputs(".El\n", to);
+}
+
+/* Is the line a heading of the epilogue, "EXIT STATUS:"? */
+static bool is_heading(const char *line, const char *end)
+{
+	if (end - line < 3 || end[-1] != ':')
+		return false;
+	for (; line < end - 1; line++) {
+		if (!isupper((unsigned char)*line) && *line != ' ')
+			return false;
+	}
+	return true;
+}
+
+/* One paragraph, in the form that its first line asks for; @follows: another stands right before it. */
+static void man_paragraph(FILE *to, const char *text, const char *end, bool follows)
+{
+	const char *eol = line_end(text, end);
+
+	if (is_heading(text, eol)) {
+		fprintf(to, ".Sh %.*s\n", (int)(eol - text - 1), text);
+		if (eol < end)
+			man_paragraph(to, eol + 1, end, false);
+		return;
+	}
+	if (memchr(text, '\t', (size_t)(eol - text)) && *text != '\t') {
+		man_list(to, text, end);
+	} else if (isblank((unsigned char)*text)) {
+		man_literal(to, text, end);
+	} else {
+		fputs(follows ? ".Pp\n" : "", to);
+		man_fill(to, text, end);
+	}
+}
+
+static void man_text(FILE *to, const char *text)
+{
+	const char *end;
+	bool follows = false;
+
+	for (; *text; text = end) {
+		while (*text == '\n')
+			text++;
+		if (!*text)
+			break;
+		end = strstr(text, "\n\n");
+		if (!end)
+			end = text + strlen(text);
+		man_paragraph(to, text, end, follows);
+		follows = true;
+	}
+}
+
+static void man_spelling(FILE *to, const struct opt *opt)
+{
+	fputs(".It ", to);
+	if (opt->key)
+		fprintf(to, "Fl %c , ", opt->key);
+	fprintf(to, "Fl \\-%s", opt->name);
+	if (opt->type == OPT_BOOL)
+		fprintf(to, " , Fl \\-no-%s", opt->name);
+	else if (opt->type != OPT_ACTION)
+		fprintf(to, " Ns = Ns Ar \"%s\"", opt->arg ? opt->arg : "VALUE");
+	fputc('\n', to);
+}
+
+/* What the parser takes and what it assumes. */
+static void man_facts(FILE *to, const struct opt *opt)
+{
+	char bounds[OPT_WHY_LEN];
+
+	opt_bounds(opt, bounds, sizeof(bounds));
+	if (!*bounds && !default_of(opt))
+		return;
+	fputs(".Pp\n", to);
+	if (*bounds) {
+		*bounds = (char)toupper((unsigned char)*bounds);
+		man_fill(to, bounds, bounds + strlen(bounds));
+		fputs(default_of(opt) ? "(default\n" : "", to);
+	} else {
+		fputs("(default\n", to);
+	}
+	if (default_of(opt)) {
+		man_word(to, default_of(opt), strlen(default_of(opt)), true);
+		fputs(").\n", to);
+	}
+}
+
+static void man_options(FILE *to, const struct opt *table)
+{
+	bool open = false;
+
+	for (const struct opt *opt = table; opt->name; opt++) {
+		if (opt->section || !open) {
+			fputs(open ? ".El\n" : "", to);
+			fprintf(to, ".Ss %s\n.Bl -tag -width Ds\n", opt->section ? opt->section : "General");
+			open = true;
+		}
+		man_spelling(to, opt);
+		man_fill(to, opt->help, opt->help + strlen(opt->help));
+		if (opt->more) {
+			fputs(".Pp\n", to);
+			man_text(to, opt->more);
+		}
+		man_facts(to, opt);
+	}
+	fputs(open ? ".El\n" : "", to);
+}
+
+static void man_head(const struct opt_program *program, FILE *to)
+{
+	fputs(".\\\" Written by the program itself from its table of options.\n.Dd " MAN_DATE "\n.Dt ", to);
+	for (const char *p = program->name; *p; p++)
+		fputc(toupper((unsigned char)*p), to);
+	fprintf(to, " %u\n.Os taio %s\n", program->man_section, TAIO_VERSION);
+	fprintf(to, ".Sh NAME\n.Nm %s\n.Nd ", program->name);
+	man_fill(to, program->brief, program->brief + strlen(program->brief));
+	fputs(".Sh SYNOPSIS\n", to);
+	for (size_t i = 0; program->synopsis[i]; i++) {
+		fputs(".Nm\n", to);
+		man_fill(to, program->synopsis[i], program->synopsis[i] + strlen(program->synopsis[i]));
+	}
+}
+
+void opt_man(const struct opt_program *program, FILE *to)
+{
+	man_head(program, to);
+	fputs(".Sh DESCRIPTION\n", to);
+	man_text(to, program->description);
+	fputs(".Sh OPTIONS\n", to);
+	man_options(to, program->table);
+	if (program->epilogue)
+		man_text(to, program->epilogue);
+}
