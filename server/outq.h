@@ -2,6 +2,9 @@
 /*
  * Output that a service has produced and the network has not taken: spans of memory and ranges of files,
  * in order. A service appends, out.c takes from the head; both on the worker's thread.
+ *
+ * Segments of memory come from a free list of the thread, so that a busy connection allocates nothing and
+ * an idle one holds nothing; outq_trim() gives that list back before the thread ends.
  */
 #ifndef OUTQ_H
 #define OUTQ_H
@@ -30,20 +33,51 @@ struct seg {
 	char data[]; /* SEG_MEM */
 };
 
+STAILQ_HEAD(seg_list, seg);
+
 struct outq {
-	STAILQ_HEAD(, seg) segs;
+	struct seg_list segs;
 	uint64_t nbytes; /* all that waits: memory and file ranges */
 	size_t memory;	 /* bytes of memory held for it */
 };
 
+/* A file range of at most this many bytes finds room behind the response head that precedes it. */
+#define OUTQ_ROOM_MAX (15 * 1024)
+
 void outq_init(struct outq *q);
 void outq_clear(struct outq *q);
-static inline bool outq_empty(const struct outq *q) { return q->nbytes == 0; }
+static inline bool outq_empty(const struct outq *q)
+{
+	return q->nbytes == 0;
+}
 
-/* 0 or -ENOMEM; on failure nothing was appended. Small appends share a segment. */
+/* Appending: 0 or -ENOMEM; on failure nothing was appended. Small appends share a segment. */
 int outq_append(struct outq *q, const void *data, size_t len);
 int outq_printf(struct outq *q, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The reference on @file becomes the queue's, also on failure. */
+/* The reference on @file becomes the queue's, also on failure. @len is not 0. */
 int outq_append_file(struct outq *q, struct file *file, uint64_t offset, uint64_t len);
+
+/*
+ * Space for @len bytes at the tail, to be written and then made output by outq_commit() of up to @len of
+ * them; NULL without memory. @room bytes more (none if above OUTQ_ROOM_MAX) are kept free behind them in the
+ * same segment, for the bytes of a file range that is appended next.
+ */
+char *outq_reserve(struct outq *q, size_t len, uint64_t room);
+void outq_commit(struct outq *q, size_t len);
+
+/* Moves all of @from behind @q; @from is empty afterwards. */
+void outq_splice(struct outq *q, struct outq *from);
+
+/* Taking: the first @len (at most nbytes) bytes were sent, or dropped. Empty segments are released. */
+void outq_consume(struct outq *q, uint64_t len);
+
+/*
+ * The first @len bytes of the file range behind @seg were read to data[end] of @seg: they become memory. A
+ * range that is used up is released. What a file that shrank no longer has: outq_consume() it, or clear.
+ */
+void outq_fill(struct outq *q, struct seg *seg, uint32_t len);
+
+/* Frees the calling thread's free list. */
+void outq_trim(void);
 
 #endif

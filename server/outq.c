@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Queues of output and the free list of their segments. Called by services and out.c on the worker's
+ * thread; a segment is never seen by another one.
+ *
+ * Invariant: nbytes is the sum of what the segments hold, memory the sum of their allocations; no segment
+ * in the queue is empty, but a tail that was reserved and not committed yet.
+ */
+#include "outq.h"
+
+#include "file.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Recycled sizes: 512 << class, allocation header of malloc included, so that pages divide evenly. */
+#define CLASS_MIN_SHIFT 9
+#define NCLASSES	6
+#define CLASS_MAX_SIZE	(1U << (CLASS_MIN_SHIFT + NCLASSES - 1))
+#define MALLOC_OVERHEAD 16
+#define OVERHEAD	(sizeof(struct seg) + MALLOC_OVERHEAD)
+
+/* A segment that small appends share is a page at most. */
+#define SHARED_CAP (4096 - OVERHEAD)
+
+/* Larger appends are cut, so that memory goes back as they are sent. */
+#define PIECE_MAX 65536U
+
+/* Bytes that the free list of a thread keeps at most. */
+#define POOL_MAX (256 * 1024)
+
+_Static_assert(OUTQ_ROOM_MAX + OVERHEAD + 512 <= CLASS_MAX_SIZE,
+	       "a head and its room fit a recycled segment");
+
+static _Thread_local struct {
+	struct seg *free[NCLASSES]; /* linked by link.stqe_next */
+	size_t nbytes;
+} pool;
+
+static unsigned int class_of(size_t size)
+{
+	if (size <= 1U << CLASS_MIN_SHIFT)
+		return 0;
+	return 64 - (unsigned int)__builtin_clzl(size - 1) - CLASS_MIN_SHIFT;
+}
+
+static size_t mem_size(const struct seg *seg)
+{
+	return seg->mem.cap + OVERHEAD;
+}
+
+static struct seg *mem_create(size_t cap)
+{
+	size_t size = cap + OVERHEAD;
+	struct seg *seg;
+
+	if (size <= CLASS_MAX_SIZE) {
+		unsigned int class = class_of(size);
+
+		size = (size_t)1 << (class + CLASS_MIN_SHIFT);
+		seg = pool.free[class];
+		if (seg) {
+			pool.free[class] = STAILQ_NEXT(seg, link);
+			pool.nbytes -= size;
+			goto found;
+		}
+	}
+	seg = malloc(size - MALLOC_OVERHEAD);
+	if (!seg)
+		return NULL;
+	seg->kind = SEG_MEM;
+	seg->mem.cap = (uint32_t)(size - OVERHEAD);
+found:
+	seg->mem.begin = seg->mem.end = 0;
+	return seg;
+}
+
+static void mem_destroy(struct seg *seg)
+{
+	size_t size = mem_size(seg);
+
+	if (size > CLASS_MAX_SIZE || pool.nbytes + size > POOL_MAX) {
+		free(seg);
+		return;
+	}
+	STAILQ_NEXT(seg, link) = pool.free[class_of(size)];
+	pool.free[class_of(size)] = seg;
+	pool.nbytes += size;
+}
+
+static void release(struct outq *q, struct seg *seg)
+{
+	if (seg->kind == SEG_MEM) {
+		q->memory -= mem_size(seg);
+		mem_destroy(seg);
+		return;
+	}
+	q->memory -= sizeof(*seg);
+	file_put(seg->range.file);
+	free(seg);
+}
+
+void outq_init(struct outq *q)
+{
+	STAILQ_INIT(&q->segs);
+	q->nbytes = 0;
+	q->memory = 0;
+}
+
+void outq_clear(struct outq *q)
+{
+	struct seg *seg;
+
+	while ((seg = STAILQ_FIRST(&q->segs))) {
+		STAILQ_REMOVE_HEAD(&q->segs, link);
+		release(q, seg);
+	}
+	q->nbytes = 0;
+}
+
+/* glibc's sys/queue.h has no STAILQ_LAST. */
+static struct seg *tail(const struct outq *q)
+{
+	if (STAILQ_EMPTY(&q->segs))
+		return NULL;
+	return (struct seg *)((char *)q->segs.stqh_last - offsetof(struct seg, link.stqe_next));
+}
+
+/* @need bytes at the tail, in a new segment of @cap bytes if the present one has less. */
+static char *tail_space(struct outq *q, size_t need, size_t cap)
+{
+	struct seg *seg = tail(q);
+
+	if (!seg || seg->kind != SEG_MEM || seg->mem.cap - seg->mem.end < need) {
+		seg = mem_create(cap);
+		if (!seg)
+			return NULL;
+		STAILQ_INSERT_TAIL(&q->segs, seg, link);
+		q->memory += mem_size(seg);
+	}
+	return seg->data + seg->mem.end;
+}
+
+char *outq_reserve(struct outq *q, size_t len, uint64_t room)
+{
+	size_t need = len + (room <= OUTQ_ROOM_MAX ? room : 0);
+
+	return tail_space(q, need, need);
+}
+
+void outq_commit(struct outq *q, size_t len)
+{
+	struct seg *seg = tail(q);
+
+	seg->mem.end += (uint32_t)len;
+	q->nbytes += len;
+}
+
+/* Chains @data in segments of its own, so that a failure leaves the queue as it was. */
+static int chain_create(struct seg_list *list, const char *data, size_t len)
+{
+	struct seg *seg;
+
+	while (len) {
+		size_t n = len < PIECE_MAX ? len : PIECE_MAX;
+
+		seg = mem_create(n);
+		if (!seg)
+			return -ENOMEM;
+		STAILQ_INSERT_TAIL(list, seg, link);
+		memcpy(seg->data, data, n);
+		seg->mem.end = (uint32_t)n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static void chain_destroy(struct seg_list *list)
+{
+	struct seg *seg;
+
+	while ((seg = STAILQ_FIRST(list))) {
+		STAILQ_REMOVE_HEAD(list, link);
+		mem_destroy(seg);
+	}
+}
+
+static int append_long(struct outq *q, const char *data, size_t len)
+{
+	struct seg_list list = STAILQ_HEAD_INITIALIZER(list);
+	struct seg *seg;
+	int err = chain_create(&list, data, len);
+
+	if (err) {
+		chain_destroy(&list);
+		return err;
+	}
+	STAILQ_FOREACH (seg, &list, link)
+		q->memory += mem_size(seg);
+	STAILQ_CONCAT(&q->segs, &list);
+	q->nbytes += len;
+	return 0;
+}
+
+int outq_append(struct outq *q, const void *data, size_t len)
+{
+	/* A queue that grows by small appends is going to get more of them. */
+	size_t cap = q->nbytes > len ? (q->nbytes < SHARED_CAP ? q->nbytes : SHARED_CAP) : len;
+	char *to;
+
+	if (!len)
+		return 0;
+	if (len > SHARED_CAP)
+		return append_long(q, data, len);
+	to = tail_space(q, len, cap);
+	if (!to)
+		return -ENOMEM;
+	memcpy(to, data, len);
+	outq_commit(q, len);
+	return 0;
+}
+
+int outq_printf(struct outq *q, const char *fmt, ...)
+{
+	va_list args, again;
+	char *to;
+	int len, err = 0;
+
+	va_start(args, fmt);
+	va_copy(again, args);
+	len = vsnprintf(NULL, 0, fmt, args);
+	to = len >= 0 ? outq_reserve(q, (size_t)len + 1, 0) : NULL;
+	if (to) {
+		vsnprintf(to, (size_t)len + 1, fmt, again);
+		outq_commit(q, (size_t)len);
+	} else {
+		err = -ENOMEM;
+	}
+	va_end(again);
+	va_end(args);
+	return err;
+}
+
+int outq_append_file(struct outq *q, struct file *file, uint64_t offset, uint64_t len)
+{
+	struct seg *seg = malloc(sizeof(*seg));
+
+	if (!seg) {
+		file_put(file);
+		return -ENOMEM;
+	}
+	seg->kind = SEG_FILE;
+	seg->range.file = file;
+	seg->range.offset = offset;
+	seg->range.len = len;
+	STAILQ_INSERT_TAIL(&q->segs, seg, link);
+	q->memory += sizeof(*seg);
+	q->nbytes += len;
+	return 0;
+}
+
+void outq_splice(struct outq *q, struct outq *from)
+{
+	STAILQ_CONCAT(&q->segs, &from->segs);
+	q->nbytes += from->nbytes;
+	q->memory += from->memory;
+	outq_init(from);
+}
+
+/* Takes up to @len bytes off @seg; returns how many, and whether it is empty now. */
+static uint64_t seg_consume(struct seg *seg, uint64_t len, bool *empty)
+{
+	uint64_t waits = seg->kind == SEG_MEM ? seg->mem.end - seg->mem.begin : seg->range.len;
+
+	*empty = len >= waits;
+	if (*empty)
+		return waits;
+	if (seg->kind == SEG_MEM) {
+		seg->mem.begin += (uint32_t)len;
+	} else {
+		seg->range.offset += len;
+		seg->range.len -= len;
+	}
+	return len;
+}
+
+void outq_consume(struct outq *q, uint64_t len)
+{
+	struct seg *seg;
+	bool empty;
+
+	q->nbytes -= len;
+	while (len && (seg = STAILQ_FIRST(&q->segs))) {
+		len -= seg_consume(seg, len, &empty);
+		if (!empty)
+			break;
+		STAILQ_REMOVE_HEAD(&q->segs, link);
+		release(q, seg);
+	}
+}
+
+void outq_fill(struct outq *q, struct seg *seg, uint32_t len)
+{
+	struct seg *range = STAILQ_NEXT(seg, link);
+
+	seg->mem.end += len;
+	range->range.offset += len;
+	range->range.len -= len;
+	if (range->range.len)
+		return;
+	STAILQ_REMOVE(&q->segs, range, seg, link);
+	release(q, range);
+}
+
+void outq_trim(void)
+{
+	struct seg *seg;
+
+	for (unsigned int i = 0; i < NCLASSES; i++) {
+		while ((seg = pool.free[i])) {
+			pool.free[i] = STAILQ_NEXT(seg, link);
+			free(seg);
+		}
+	}
+	pool.nbytes = 0;
+}
