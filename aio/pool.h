@@ -4,6 +4,10 @@
  *
  * A job is queued by the ring's thread, run by one helper, and comes back through a done list (done.h).
  * Its memory is the submitter's. Every signal is blocked in the helpers.
+ *
+ * Jobs are of two kinds. One that may wait for a helper is short: it ends by itself, however slow the disk.
+ * One that may not wait may sit in its helper for as long as a peer likes. The pool keeps one helper free of
+ * sitting jobs at all times, so that short jobs always get their turn.
  */
 #ifndef TAIO_POOL_H
 #define TAIO_POOL_H
@@ -14,18 +18,24 @@
 struct job {
 	STAILQ_ENTRY(job) link; /* the pool's from submit until run() is called, then run()'s */
 	void (*run)(struct job *job);
-	bool queued;		/* pool.c, under its lock */
+	bool queued; /* pool.c, under its lock */
+	bool sits;   /* pool.c: submitted with @may_wait false */
 };
+
+STAILQ_HEAD(job_list, job);
 
 struct pool;
 
+/* Starts no thread yet. At most @cap helpers (2 if less: one that may be sat in and one that may not). */
 int pool_create(struct pool **pool, unsigned int cap);
 
-/* Waits until every job that was queued has run, then joins the helpers. */
+/* Waits until every job that was queued has run, then joins the helpers. NULL is allowed. */
 void pool_destroy(struct pool *pool);
 
-/* Queues @job; wakes or starts a helper. -EAGAIN: all helpers are busy, the cap is reached and @may_wait is
- * false, or no helper exists and none can be started. */
+/*
+ * Queues @job; wakes or starts a helper. -EAGAIN, and @job is still the caller's: @may_wait is false and
+ * all helpers that may be sat in are busy at the cap, or no helper exists for it and none can be started.
+ */
 int pool_submit(struct pool *pool, struct job *job, bool may_wait);
 
 /* Takes back a job that no helper has begun. False: it has been begun or is done. */
