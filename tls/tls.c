@@ -1,1 +1,337 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Sessions: OpenSSL's calls and error codes as the five results of tls.h. Called on the thread that owns the
+ * session, by whoever moves its bytes.
+ *
+ * Invariants: held output goes out before anything new is produced; a session that has failed stays failed,
+ * and its calls only flush the alert; OpenSSL's error queue is empty on return.
+ */
+#include "tls_int.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Reading goes on past this much unsent output (key updates, alerts) no longer: the peer does not read. */
+#define HELD_MAX 1024
+
+/* A record adds at most this to its plain text: header, explicit nonce, content type, tag. */
+#define RECORD_EXTRA (5 + 8 + 1 + 16)
+
+/* The end of a full io->out is not worth a record with less than this. */
+#define RECORD_WORTH 1024
+
+struct tls_ticket {
+	SSL_SESSION *session;
+	struct tls_ctx *ctx;
+};
+
+static struct tls *session_create(struct tls_ctx *ctx)
+{
+	struct tls *tls = calloc(1, sizeof(*tls));
+	BIO *bio;
+
+	if (!tls)
+		return NULL;
+	tls->ssl = SSL_new(ctx->ssl_ctx);
+	if (!tls->ssl)
+		goto free_tls;
+	bio = BIO_new(ctx->bio);
+	if (!bio)
+		goto free_ssl;
+	BIO_set_data(bio, tls);
+	SSL_set_bio(tls->ssl, bio, bio);
+	tls->ctx = tls_ctx_get(ctx);
+	return tls;
+
+free_ssl:
+	SSL_free(tls->ssl);
+free_tls:
+	free(tls);
+	ERR_clear_error();
+	return NULL;
+}
+
+struct tls *tls_accept(struct tls_ctx *ctx)
+{
+	struct tls *tls = session_create(ctx);
+
+	if (tls)
+		SSL_set_accept_state(tls->ssl);
+	return tls;
+}
+
+static bool is_address(const char *host)
+{
+	unsigned char addr[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, host, addr) == 1 || inet_pton(AF_INET6, host, addr) == 1;
+}
+
+/* RFC 6066, 3: the name goes without a trailing dot, and addresses are not sent. */
+static int set_host(SSL *ssl, const char *text)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	char host[256];
+	size_t len = strlen(text);
+	char *zone;
+
+	if (!len || len >= sizeof(host))
+		return -EINVAL;
+	memcpy(host, text, len + 1);
+	zone = strchr(host, '%');
+	if (zone)
+		*zone = '\0';
+	if (is_address(host))
+		return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1 ? 0 : -ENOMEM;
+	if (len > 1 && host[len - 1] == '.')
+		host[len - 1] = '\0';
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (X509_VERIFY_PARAM_set1_host(param, host, 0) != 1)
+		return -ENOMEM;
+	return SSL_set_tlsext_host_name(ssl, host) == 1 ? 0 : -ENOMEM;
+}
+
+struct tls *tls_connect(struct tls_ctx *ctx, const char *host)
+{
+	struct tls *tls = session_create(ctx);
+
+	if (!tls)
+		return NULL;
+	SSL_set_connect_state(tls->ssl);
+	if (!set_host(tls->ssl, host))
+		return tls;
+	tls_free(tls);
+	return NULL;
+}
+
+/*
+ * A session that ends without close_notify may still be resumed (RFC 5246, 7.2.1), so OpenSSL is told that
+ * all was said; it would take the session out of the cache otherwise. A failed one must go.
+ */
+void tls_free(struct tls *tls)
+{
+	if (!tls)
+		return;
+	if (!tls->failed)
+		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	SSL_free(tls->ssl);
+	SSL_SESSION_free(tls->newest);
+	tls_ctx_put(tls->ctx);
+	free(tls->held);
+	free(tls->why);
+	free(tls);
+	ERR_clear_error();
+}
+
+/* True: the call goes on into OpenSSL. An error that another user of this thread left there is not ours. */
+static bool session_enter(struct tls *tls, struct tls_io *io)
+{
+	tls_bio_flush(tls, io);
+	if (tls->failed)
+		return false;
+	if (ERR_peek_error())
+		ERR_clear_error();
+	tls->io = io;
+	return true;
+}
+
+static enum tls_result session_more(const struct tls *tls)
+{
+	return tls->held ? TLS_FULL : TLS_MORE;
+}
+
+static enum tls_result session_failed(struct tls *tls)
+{
+	tls->failed = true;
+	tls->why = tls_why_session(tls->ssl);
+	return TLS_FAILED;
+}
+
+/* The result of a call into OpenSSL that did not succeed. WANT_WRITE cannot be: see tls_bio.c. */
+static enum tls_result session_result(struct tls *tls, int ret)
+{
+	switch (SSL_get_error(tls->ssl, ret)) {
+	case SSL_ERROR_WANT_READ:
+		return session_more(tls);
+	case SSL_ERROR_ZERO_RETURN:
+		tls->closed = true;
+		return TLS_CLOSED;
+	default:
+		return session_failed(tls);
+	}
+}
+
+enum tls_result tls_handshake(struct tls *tls, struct tls_io *io)
+{
+	int ret;
+
+	if (!session_enter(tls, io))
+		return TLS_FAILED;
+	if (tls->held)
+		return TLS_FULL;
+	ret = SSL_do_handshake(tls->ssl);
+	if (ret != 1)
+		return session_result(tls, ret);
+	ERR_clear_error();
+	return TLS_DONE;
+}
+
+enum tls_result tls_read(struct tls *tls, struct tls_io *io, void *plain, size_t cap, size_t *n)
+{
+	*n = 0;
+	if (!session_enter(tls, io))
+		return TLS_FAILED;
+	if (tls->closed)
+		return TLS_CLOSED;
+	/* OpenSSL would take a record buffer only to give it back. */
+	if (!io->in_len && !SSL_pending(tls->ssl))
+		return session_more(tls);
+	if (tls_held(tls) > HELD_MAX)
+		return TLS_FULL;
+	if (SSL_read_ex(tls->ssl, plain, cap, n) == 1)
+		return TLS_DONE;
+	*n = 0;
+	return session_result(tls, 0);
+}
+
+/*
+ * How much to encrypt now: what fits in io->out as one record, or 0 to have it sent first. A buffer that
+ * is empty and yet too small gets what little there is; the rest of the record is held.
+ */
+static size_t record_len(const struct tls_io *io, size_t len)
+{
+	size_t room = io->out_cap - io->out_len;
+	size_t want = len < SSL3_RT_MAX_PLAIN_LENGTH ? len : SSL3_RT_MAX_PLAIN_LENGTH;
+
+	if (room >= want + RECORD_EXTRA)
+		return want;
+	if (room >= RECORD_WORTH + RECORD_EXTRA)
+		return room - RECORD_EXTRA;
+	if (io->out_len || !room)
+		return 0;
+	return want < RECORD_WORTH ? want : RECORD_WORTH;
+}
+
+enum tls_result tls_write(struct tls *tls, struct tls_io *io, const void *plain, size_t len, size_t *n)
+{
+	*n = 0;
+	if (!session_enter(tls, io))
+		return TLS_FAILED;
+	len = tls->held ? 0 : record_len(io, len);
+	if (!len)
+		return TLS_FULL;
+	if (SSL_write_ex(tls->ssl, plain, len, n) == 1)
+		return TLS_DONE;
+	*n = 0;
+	return session_result(tls, 0);
+}
+
+/* Before the handshake is done there is nothing to close; OpenSSL would call it an error. */
+enum tls_result tls_shutdown(struct tls *tls, struct tls_io *io)
+{
+	int ret = 0;
+
+	if (!session_enter(tls, io))
+		return TLS_FAILED;
+	if (tls->held)
+		return TLS_FULL;
+	if (SSL_is_init_finished(tls->ssl) && !(SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN))
+		ret = SSL_shutdown(tls->ssl);
+	if (ret < 0)
+		return session_failed(tls);
+	return tls->held ? TLS_FULL : TLS_DONE;
+}
+
+bool tls_has_output(const struct tls *tls)
+{
+	return tls->held;
+}
+
+bool tls_has_input(const struct tls *tls)
+{
+	return SSL_pending(tls->ssl) > 0;
+}
+
+void tls_info(const struct tls *tls, struct tls_info *info)
+{
+	const unsigned char *alpn = NULL;
+	const char *cipher = SSL_get_cipher_name(tls->ssl);
+	unsigned int len = 0;
+
+	SSL_get0_alpn_selected(tls->ssl, &alpn, &len);
+	if (len >= sizeof(info->alpn))
+		len = sizeof(info->alpn) - 1;
+	if (len)
+		memcpy(info->alpn, alpn, len);
+	info->alpn[len] = '\0';
+	info->version = SSL_get_version(tls->ssl);
+	info->cipher = cipher ? cipher : "";
+	info->resumed = SSL_session_reused(tls->ssl);
+}
+
+const char *tls_error(const struct tls *tls)
+{
+	if (!tls->failed)
+		return "";
+	return tls->why ? tls->why : "out of memory";
+}
+
+/* Called by OpenSSL on clients; 1 keeps the reference. The BIO knows the session: no ex_data is needed. */
+int tls_new_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct tls *tls = BIO_get_data(SSL_get_rbio(ssl));
+
+	SSL_SESSION_free(tls->newest);
+	tls->newest = session;
+	return 1;
+}
+
+/* A resumption of TLS 1.2 may bring no new ticket; the old one stays good. */
+static SSL_SESSION *newest_session(struct tls *tls)
+{
+	SSL_SESSION *session = tls->newest;
+
+	if (!session && SSL_session_reused(tls->ssl) && SSL_version(tls->ssl) < TLS1_3_VERSION)
+		session = SSL_get0_session(tls->ssl);
+	return session && SSL_SESSION_is_resumable(session) ? session : NULL;
+}
+
+struct tls_ticket *tls_ticket_get(struct tls *tls)
+{
+	SSL_SESSION *session = newest_session(tls);
+	struct tls_ticket *ticket;
+
+	if (!session)
+		return NULL;
+	ticket = malloc(sizeof(*ticket));
+	if (!ticket)
+		return NULL;
+	SSL_SESSION_up_ref(session);
+	ticket->session = session;
+	ticket->ctx = tls_ctx_get(tls->ctx);
+	return ticket;
+}
+
+/* A resumption verifies nothing again, so a ticket must not cross to a context that trusts others. */
+int tls_resume(struct tls *tls, struct tls_ticket *ticket)
+{
+	if (ticket->ctx != tls->ctx)
+		return -EINVAL;
+	if (SSL_set_session(tls->ssl, ticket->session) == 1)
+		return 0;
+	ERR_clear_error();
+	return -EINVAL;
+}
+
+void tls_ticket_free(struct tls_ticket *ticket)
+{
+	if (!ticket)
+		return;
+	SSL_SESSION_free(ticket->session);
+	tls_ctx_put(ticket->ctx);
+	free(ticket);
+}

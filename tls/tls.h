@@ -16,16 +16,16 @@ struct tls;
 #define TLS_WHY_LEN 256
 
 struct tls_server_params {
-	const char *cert_file;	/* PEM, chain included */
-	const char *key_file;	/* PEM; NULL: the key is in cert_file */
+	const char *cert_file;	 /* PEM, chain included */
+	const char *key_file;	 /* PEM; NULL: the key is in cert_file */
 	const char *min_version; /* "1.2" (default) or "1.3" */
-	const char *alpn;	/* protocols offered, comma-separated: "http/1.1"; NULL: ALPN is ignored */
+	const char *alpn;	 /* protocols offered, comma-separated: "http/1.1"; NULL: ALPN is ignored */
 	const char *keylog_file; /* NSS key log for debugging; NULL: none */
 };
 
 struct tls_client_params {
-	const char *ca_file;	/* NULL: the system's store */
-	bool insecure;		/* do not verify the peer */
+	const char *ca_file; /* NULL: the system's store */
+	bool insecure;	     /* do not verify the peer */
 	const char *alpn;
 	const char *min_version;
 	const char *keylog_file;
@@ -42,10 +42,11 @@ struct tls_ctx *tls_ctx_get(struct tls_ctx *ctx);
 void tls_ctx_put(struct tls_ctx *ctx);
 
 /*
- * Writes a new P-256 key (mode 0600) and a self-signed certificate for @host (plus localhost, 127.0.0.1 and ::1
- * as subjectAltName), valid @days days. Each file appears atomically; existing ones are -EEXIST.
+ * Writes a new P-256 key (mode 0600) and a self-signed certificate for @host (plus localhost, 127.0.0.1 and
+ * ::1 as subjectAltName), valid @days days. Each file appears atomically; existing ones are -EEXIST.
  */
-int tls_self_signed(const char *cert_file, const char *key_file, const char *host, unsigned int days, char *why);
+int tls_self_signed(const char *cert_file, const char *key_file, const char *host, unsigned int days,
+		    char *why);
 
 /*
  * One direction's spans for one call. The session consumes from in/in_len and appends to out/out_len (at most

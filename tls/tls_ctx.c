@@ -1,1 +1,321 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Contexts: versions, ciphers, key material, trust, ALPN, key log; what all sessions of a listener share.
+ * Built and dropped on any thread; used by all of them.
+ *
+ * Invariant: nothing in a context changes after it was handed out (a reload builds another one and puts the
+ * old one, whose sessions keep it alive), but for OpenSSL's session cache, which has its own lock.
+ */
+#include "tls_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* AES-128 first: with hardware AES it is the fastest, and its key schedule hashes by SHA-256. AEAD only. */
+#define SUITES_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define SUITES_12                                                                                            \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"           \
+	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define GROUPS "X25519:P-256:P-384"
+
+/* Only TLS 1.2 clients without tickets take a place in the cache, about 1 KiB each. */
+#define CACHE_SESSIONS 4096
+
+static void keylog_line(const SSL *ssl, const char *line)
+{
+	struct tls_ctx *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct iovec iov[] = {
+		{.iov_base = (char *)line, .iov_len = strlen(line)},
+		{.iov_base = "\n", .iov_len = 1},
+	};
+
+	/* One call under O_APPEND, so that workers do not mix lines. A full disk loses a debugging aid. */
+	if (writev(ctx->keylog_fd, iov, 2) < 0)
+		return;
+}
+
+static int set_keylog(struct tls_ctx *ctx, const char *file, char *why)
+{
+	if (!file)
+		return 0;
+	ctx->keylog_fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (ctx->keylog_fd < 0)
+		return tls_why(why, -errno, "%s: cannot open the key log: %s", file, strerror(errno));
+	SSL_CTX_set_keylog_callback(ctx->ssl_ctx, keylog_line);
+	return 0;
+}
+
+static int set_min_version(struct tls_ctx *ctx, const char *version, char *why)
+{
+	int number = TLS1_2_VERSION;
+
+	if (version && !strcmp(version, "1.3"))
+		number = TLS1_3_VERSION;
+	else if (version && strcmp(version, "1.2"))
+		return tls_why(why, -EINVAL, "TLS version %s: only 1.2 and 1.3 are known", version);
+	SSL_CTX_set_min_proto_version(ctx->ssl_ctx, number);
+	return 0;
+}
+
+/* RFC 7301, 3.2: a client that offers protocols, but none of ours, gets alert no_application_protocol. */
+static int alpn_select(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+		       unsigned int in_len, void *arg)
+{
+	struct tls_ctx *ctx = arg;
+	unsigned char *chosen;
+
+	if (SSL_select_next_proto(&chosen, out_len, ctx->alpn, ctx->alpn_len, in, in_len) !=
+	    OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+/* "a,bc" as "\1a\2bc". */
+static int alpn_encode(struct tls_ctx *ctx, const char *names)
+{
+	size_t at = 0;
+
+	for (;;) {
+		size_t len = strcspn(names, ",");
+
+		if (!len || at + 1 + len > ALPN_MAX)
+			return -EINVAL;
+		ctx->alpn[at] = len;
+		memcpy(ctx->alpn + at + 1, names, len);
+		at += 1 + len;
+		if (!names[len])
+			break;
+		names += len + 1;
+	}
+	ctx->alpn_len = at;
+	return 0;
+}
+
+static int set_alpn(struct tls_ctx *ctx, const char *names, char *why)
+{
+	if (!names)
+		return 0;
+	if (alpn_encode(ctx, names))
+		return tls_why(why, -EINVAL, "ALPN protocols \"%s\": an empty name, or too long", names);
+	if (ctx->is_server)
+		SSL_CTX_set_alpn_select_cb(ctx->ssl_ctx, alpn_select, ctx);
+	else if (SSL_CTX_set_alpn_protos(ctx->ssl_ctx, ctx->alpn, ctx->alpn_len))
+		return tls_why(why, -ENOMEM, "out of memory");
+	return 0;
+}
+
+/*
+ * RELEASE_BUFFERS: an idle session keeps no record buffers (34 KiB). PARTIAL_WRITE, MOVING_WRITE_BUFFER: the
+ * contract of tls_write(). NO_AUTO_CHAIN: send what is in the file, instead of a search at each handshake.
+ */
+static int set_common(struct tls_ctx *ctx)
+{
+	SSL_CTX *ssl_ctx = ctx->ssl_ctx;
+
+	SSL_CTX_set_app_data(ssl_ctx, ctx);
+	SSL_CTX_set_mode(ssl_ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+	SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+					     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_read_ahead(ssl_ctx, 0);
+	if (SSL_CTX_set_ciphersuites(ssl_ctx, SUITES_13) != 1 ||
+	    SSL_CTX_set_cipher_list(ssl_ctx, SUITES_12) != 1)
+		return -ENOMEM;
+	return SSL_CTX_set1_groups_list(ssl_ctx, GROUPS) == 1 ? 0 : -ENOMEM;
+}
+
+static struct tls_ctx *ctx_create(const SSL_METHOD *method, bool is_server)
+{
+	struct tls_ctx *ctx = calloc(1, sizeof(*ctx));
+
+	if (!ctx)
+		return NULL;
+	atomic_init(&ctx->refs, 1);
+	ctx->keylog_fd = -1;
+	ctx->is_server = is_server;
+	ctx->bio = tls_bio_method();
+	ctx->ssl_ctx = SSL_CTX_new(method);
+	if (ctx->bio && ctx->ssl_ctx && !set_common(ctx))
+		return ctx;
+	tls_ctx_put(ctx);
+	return NULL;
+}
+
+static int no_passphrase(char *buf, int size, int rwflag, void *asked)
+{
+	*(bool *)asked = true;
+	return -1;
+}
+
+static int load_key(struct tls_ctx *ctx, const char *cert_file, const char *key_file, char *why)
+{
+	bool asked = false;
+	BIO *bio = BIO_new_file(key_file, "r");
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked) : NULL;
+	int err = 0;
+
+	BIO_free(bio);
+	if (asked)
+		err = tls_why(why, -EINVAL, "%s: the key is encrypted; remove the passphrase", key_file);
+	else if (!key)
+		err = tls_why_file(why, key_file, "private key");
+	else if (X509_check_private_key(SSL_CTX_get0_certificate(ctx->ssl_ctx), key) != 1)
+		err = tls_why(why, -EINVAL, "key %s does not match certificate %s", key_file, cert_file);
+	else if (SSL_CTX_use_PrivateKey(ctx->ssl_ctx, key) != 1)
+		err = tls_why_file(why, key_file, "private key");
+	EVP_PKEY_free(key);
+	return err;
+}
+
+/* An expired certificate serves those who accept it; refusing it would take the others' service away too. */
+static void warn_dates(struct tls_ctx *ctx, const char *file, char *why)
+{
+	X509 *cert = SSL_CTX_get0_certificate(ctx->ssl_ctx);
+	const ASN1_TIME *end = X509_get0_notAfter(cert), *begin = X509_get0_notBefore(cert);
+	const ASN1_TIME *date = NULL;
+	char day[32] = "";
+	struct tm tm;
+
+	if (X509_cmp_current_time(end) < 0)
+		date = end;
+	else if (X509_cmp_current_time(begin) > 0)
+		date = begin;
+	if (!date)
+		return;
+	if (ASN1_TIME_to_tm(date, &tm))
+		strftime(day, sizeof(day), "%F %T UTC", &tm);
+	tls_why(why, 0, "%s: warning: the certificate %s %s", file,
+		date == end ? "has expired on" : "is not valid before", day);
+}
+
+static int load_server(struct tls_ctx *ctx, const struct tls_server_params *params, char *why)
+{
+	const char *key_file = params->key_file ? params->key_file : params->cert_file;
+	int err;
+
+	if (SSL_CTX_use_certificate_chain_file(ctx->ssl_ctx, params->cert_file) != 1)
+		return tls_why_file(why, params->cert_file, "certificate");
+	err = load_key(ctx, params->cert_file, key_file, why);
+	if (!err)
+		warn_dates(ctx, params->cert_file, why);
+	return err;
+}
+
+/*
+ * One ticket a handshake and not OpenSSL's two: each costs an encryption, 250 bytes of wire and a copy of the
+ * session while it is made, and a client may use one ticket for several connections. Tickets are stateless.
+ */
+static void set_resumption(struct tls_ctx *ctx)
+{
+	static const unsigned char id[] = "taio";
+
+	SSL_CTX_set_num_tickets(ctx->ssl_ctx, 1);
+	SSL_CTX_set_session_id_context(ctx->ssl_ctx, id, sizeof(id) - 1);
+	SSL_CTX_set_session_cache_mode(ctx->ssl_ctx, SSL_SESS_CACHE_SERVER);
+	SSL_CTX_sess_set_cache_size(ctx->ssl_ctx, CACHE_SESSIONS);
+}
+
+int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params, char *why)
+{
+	struct tls_ctx *made;
+	int err;
+
+	if (!params->cert_file)
+		return tls_why(why, -EINVAL, "no certificate file is given");
+	made = ctx_create(TLS_server_method(), true);
+	if (!made)
+		return tls_why(why, -ENOMEM, "out of memory");
+	tls_why(why, 0, "%s", "");
+	set_resumption(made);
+	err = set_min_version(made, params->min_version, why);
+	if (!err)
+		err = set_alpn(made, params->alpn, why);
+	if (!err)
+		err = load_server(made, params, why);
+	if (!err)
+		err = set_keylog(made, params->keylog_file, why);
+	if (err)
+		goto put;
+	ERR_clear_error();
+	*ctx = made;
+	return 0;
+
+put:
+	tls_ctx_put(made);
+	return err;
+}
+
+static int accept_any(X509_STORE_CTX *store, void *arg)
+{
+	return 1;
+}
+
+static int set_trust(struct tls_ctx *ctx, const struct tls_client_params *params, char *why)
+{
+	if (params->insecure) {
+		/* Not just SSL_VERIFY_NONE, which builds the chain and then ignores what it found. */
+		SSL_CTX_set_cert_verify_callback(ctx->ssl_ctx, accept_any, NULL);
+		return 0;
+	}
+	SSL_CTX_set_verify(ctx->ssl_ctx, SSL_VERIFY_PEER, NULL);
+	if (params->ca_file && SSL_CTX_load_verify_file(ctx->ssl_ctx, params->ca_file) != 1)
+		return tls_why_file(why, params->ca_file, "certificate");
+	if (!params->ca_file && SSL_CTX_set_default_verify_paths(ctx->ssl_ctx) != 1)
+		return tls_why(why, -ENOMEM, "out of memory");
+	return 0;
+}
+
+int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params, char *why)
+{
+	struct tls_ctx *made = ctx_create(TLS_client_method(), false);
+	int err;
+
+	if (!made)
+		return tls_why(why, -ENOMEM, "out of memory");
+	tls_why(why, 0, "%s", "");
+	SSL_CTX_set_session_cache_mode(made->ssl_ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(made->ssl_ctx, tls_new_session);
+	err = set_min_version(made, params->min_version, why);
+	if (!err)
+		err = set_alpn(made, params->alpn, why);
+	if (!err)
+		err = set_trust(made, params, why);
+	if (!err)
+		err = set_keylog(made, params->keylog_file, why);
+	if (err)
+		goto put;
+	ERR_clear_error();
+	*ctx = made;
+	return 0;
+
+put:
+	tls_ctx_put(made);
+	return err;
+}
+
+struct tls_ctx *tls_ctx_get(struct tls_ctx *ctx)
+{
+	atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
+	return ctx;
+}
+
+/* The acquire half lets the last one see what the others did before they let go. */
+void tls_ctx_put(struct tls_ctx *ctx)
+{
+	if (!ctx || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	SSL_CTX_free(ctx->ssl_ctx);
+	BIO_meth_free(ctx->bio);
+	if (ctx->keylog_fd >= 0)
+		close(ctx->keylog_fd);
+	free(ctx);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * OpenSSL's error queue as one line that an operator can act on. Called by the other files of tls/ after a
+ * failure, on the thread where it happened (the queue is per thread).
+ *
+ * Invariant: the queue is empty when a function here has returned.
+ */
+#include "tls_int.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where OpenSSL's own words would send the reader the wrong way. All of ERR_LIB_SSL. */
+static const struct {
+	int reason;
+	const char *text;
+} plain_words[] = {
+	{SSL_R_HTTP_REQUEST, "plain HTTP on a TLS port"},
+	{SSL_R_HTTPS_PROXY_REQUEST, "plain HTTP CONNECT on a TLS port"},
+	{SSL_R_WRONG_VERSION_NUMBER,
+	 "the peer does not speak TLS, or no version of it that is accepted here"},
+	{SSL_R_UNSUPPORTED_PROTOCOL, "the peer offers no protocol version that is accepted here"},
+	{SSL_R_VERSION_TOO_LOW, "the peer offers no protocol version that is accepted here"},
+	{SSL_R_NO_SHARED_CIPHER, "the peer offers no cipher that is accepted here"},
+	{SSL_R_NO_APPLICATION_PROTOCOL, "the peer offers no application protocol (ALPN) that is spoken here"},
+	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "a record was forged or damaged"},
+	{SSL_R_PACKET_LENGTH_TOO_LONG, "the peer does not speak TLS: a record is too long"},
+	{SSL_R_RECORD_LENGTH_MISMATCH, "the peer does not speak TLS: a record is too long"},
+	{SSL_R_BAD_RECORD_TYPE, "the peer does not speak TLS: unknown record type"},
+	{SSL_R_UNEXPECTED_MESSAGE, "a message came out of order"},
+};
+
+int tls_why(char *why, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	ERR_clear_error();
+	if (!why)
+		return err;
+	va_start(ap, fmt);
+	vsnprintf(why, TLS_WHY_LEN, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+int tls_why_file(char *why, const char *file, const char *wanted)
+{
+	unsigned long first = ERR_peek_error(), last = ERR_peek_last_error();
+
+	if (ERR_GET_LIB(first) == ERR_LIB_SYS)
+		return tls_why(why, -ERR_GET_REASON(first), "%s: %s", file, strerror(ERR_GET_REASON(first)));
+	if (ERR_GET_REASON(first) == ERR_R_MALLOC_FAILURE)
+		return tls_why(why, -ENOMEM, "%s: out of memory", file);
+	if (ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE)
+		return tls_why(why, -EINVAL, "%s: holds no %s in PEM format", file, wanted);
+	return tls_why(why, -EINVAL, "%s: not a valid %s: %s", file, wanted,
+		       last ? ERR_reason_error_string(last) : "unknown error");
+}
+
+/* The earliest entry of the SSL library names the cause; other libraries' entries are its details. */
+static unsigned long ssl_cause(void)
+{
+	unsigned long first = 0, err;
+
+	while ((err = ERR_get_error())) {
+		if (!first)
+			first = err;
+		if (ERR_GET_LIB(err) == ERR_LIB_SSL)
+			return err;
+	}
+	return first;
+}
+
+static char *verify_text(SSL *ssl)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	long result = SSL_get_verify_result(ssl);
+	const char *text = X509_verify_cert_error_string(result);
+	char *ip = NULL, *line = NULL;
+	int n;
+
+	if (result == X509_V_ERR_HOSTNAME_MISMATCH)
+		n = asprintf(&line, "certificate verify failed: it is not for host %s",
+			     X509_VERIFY_PARAM_get0_host(param, 0));
+	else if (result == X509_V_ERR_IP_ADDRESS_MISMATCH && (ip = X509_VERIFY_PARAM_get1_ip_asc(param)))
+		n = asprintf(&line, "certificate verify failed: it is not for address %s", ip);
+	else
+		n = asprintf(&line, "certificate verify failed: %s", text);
+	OPENSSL_free(ip);
+	return n < 0 ? NULL : line;
+}
+
+static char *cause_text(SSL *ssl, unsigned long err)
+{
+	int reason = ERR_GET_REASON(err);
+	const char *text = ERR_reason_error_string(err);
+	char *line;
+
+	if (!err)
+		return strdup("out of memory");
+	if (ERR_GET_LIB(err) == ERR_LIB_SSL) {
+		if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
+			return verify_text(ssl);
+		if (reason >= SSL_AD_REASON_OFFSET)
+			return asprintf(&line, "the peer sent alert \"%s\"",
+					SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET)) < 0
+				       ? NULL
+				       : line;
+		for (size_t i = 0; i < sizeof(plain_words) / sizeof(plain_words[0]); i++)
+			if (plain_words[i].reason == reason)
+				return strdup(plain_words[i].text);
+	}
+	return asprintf(&line, "%s", text ? text : "unknown error") < 0 ? NULL : line;
+}
+
+/* An empty queue means that bio_write() had no memory: nothing else fails without an entry. */
+char *tls_why_session(SSL *ssl)
+{
+	char *line = cause_text(ssl, ssl_cause());
+
+	ERR_clear_error();
+	return line;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of tls/ share. Nothing outside tls/ and its test includes this, so that OpenSSL's headers
+ * stay here.
+ *
+ * Invariant: OpenSSL's error queue is empty between calls. Whoever finds an error there turns it into one
+ * line and clears it, so that no session ever reports the trouble of another one.
+ */
+#ifndef TLS_INT_H
+#define TLS_INT_H
+
+#include "tls.h"
+
+#include <openssl/bio.h>
+#include <openssl/ssl.h>
+#include <stdatomic.h>
+
+#define ALPN_MAX 255
+
+/* Read-only once built, but for the count and what OpenSSL locks itself. */
+struct tls_ctx {
+	SSL_CTX *ssl_ctx;
+	BIO_METHOD *bio;
+	atomic_uint refs;
+	int keylog_fd;
+	bool is_server;
+	unsigned char alpn_len;
+	unsigned char alpn[ALPN_MAX]; /* as on the wire: length, name, length, name */
+};
+
+/* Ciphertext that found no room in io->out: data[begin..end). */
+struct held {
+	size_t begin, end, cap;
+	unsigned char data[];
+};
+
+struct tls {
+	SSL *ssl;
+	struct tls_ctx *ctx;
+	struct tls_io *io;   /* the caller's, during a call into OpenSSL */
+	struct held *held;   /* NULL: none */
+	SSL_SESSION *newest; /* client: last ticket received */
+	char *why;	     /* NULL unless failed, or no memory for the line */
+	bool closed;	     /* close_notify has arrived */
+	bool failed;
+};
+
+/* tls_bio.c */
+BIO_METHOD *tls_bio_method(void);
+void tls_bio_flush(struct tls *tls, struct tls_io *io);
+static inline size_t tls_held(const struct tls *tls)
+{
+	return tls->held ? tls->held->end - tls->held->begin : 0;
+}
+
+/* tls_ctx.c */
+int tls_new_session(SSL *ssl, SSL_SESSION *session);
+
+/* tls_error.c: both empty the queue. */
+
+/* Writes the line to why[TLS_WHY_LEN], which may be NULL; returns @err. */
+int tls_why(char *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* "@file: what the queue says", -errno where a system call failed, else -EINVAL. */
+int tls_why_file(char *why, const char *file, const char *wanted);
+/* The line for a session on which a call has failed; to be freed; NULL: no memory. */
+char *tls_why_session(SSL *ssl);
+
+#endif
