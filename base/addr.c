@@ -36,8 +36,9 @@ int addr_split(const char *text, char *host, size_t hostlen, unsigned int *port)
 			return -EINVAL;
 		colon = end + 1;
 	} else {
+		/* The first one: a bare IPv6 address leaves a colon in the port, which refuses it. */
 		colon = end = strchr(text, ':');
-		if (!colon || strchr(colon + 1, ':')) /* a bare IPv6 address: where would its port begin? */
+		if (!colon)
 			return -EINVAL;
 	}
 	len = (size_t)(end - start);

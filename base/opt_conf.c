@@ -134,43 +134,6 @@ static int fetch_lists(cfg_t *cfg, const struct opt_program *program, void *sett
 	return err;
 }
 
-static void mute(cfg_t *cfg, const char *fmt, va_list args) {}
-
-/* Does a parse begin where it should? */
-static bool lexer_is_sane(void)
-{
-	cfg_opt_t keys[] = {CFG_STR("sane", NULL, CFGF_NONE), CFG_END()};
-	cfg_t *cfg = cfg_init(keys, CFGF_NONE);
-	bool sane;
-
-	if (!cfg)
-		return true;
-	cfg_set_error_function(cfg, mute);
-	sane = cfg_parse_buf(cfg, "sane = yes\n") == CFG_SUCCESS && cfg_getstr(cfg, "sane");
-	cfg_free(cfg);
-	return sane;
-}
-
-/*
- * libconfuse 3.3 ends a parse inside an unterminated string or comment without leaving it: the next file
- * would begin within that string. So the lexer is fed what closes either, until it is back outside.
- */
-static void lexer_restore(void)
-{
-	static const char *const closers[] = {"\"", "'", "*/", "\n"};
-	cfg_opt_t keys[] = {CFG_END()};
-
-	for (size_t i = 0; i < sizeof(closers) / sizeof(closers[0]) && !lexer_is_sane(); i++) {
-		cfg_t *cfg = cfg_init(keys, CFGF_NONE);
-
-		if (!cfg)
-			return;
-		cfg_set_error_function(cfg, mute);
-		cfg_parse_buf(cfg, closers[i]);
-		cfg_free(cfg);
-	}
-}
-
 static int parse_stream(FILE *from, const char *file, const struct opt_program *program, void *settings)
 {
 	cfg_opt_t *keys = make_keys(program);
@@ -188,7 +151,6 @@ static int parse_stream(FILE *from, const char *file, const struct opt_program *
 	cfg_set_error_function(cfg, on_error);
 	if (cfg_parse_fp(cfg, from) != CFG_SUCCESS) {
 		explain_unknown(parse.why);
-		lexer_restore();
 		err = -EINVAL;
 		goto out;
 	}

@@ -28,30 +28,75 @@ static size_t next_word(const char **text, const char **word)
 	return (size_t)(*text - *word);
 }
 
-void opt_fill(FILE *to, const char *text, size_t column, const char *indent, size_t width)
+/* The end of the paragraph that begins at @text. */
+static const char *paragraph_end(const char *text)
 {
-	size_t start = strlen(indent), len;
+	const char *end = strstr(text, "\n\n");
+
+	return end ? end : text + strlen(text);
+}
+
+static const char *line_end(const char *line, const char *end)
+{
+	const char *newline = memchr(line, '\n', (size_t)(end - line));
+
+	return newline ? newline : end;
+}
+
+/* "term<TAB>text" */
+static bool is_list(const char *text, const char *end)
+{
+	return *text != '\t' && memchr(text, '\t', (size_t)(line_end(text, end) - text));
+}
+
+static void fill_words(FILE *to, const char *text, const char *end, size_t column, const char *indent,
+		       size_t width)
+{
 	const char *word;
 	bool first = true;
+	size_t len;
 
-	do {
-		while ((len = next_word(&text, &word))) {
-			if (!first && column + 1 + len > width) {
-				fprintf(to, "\n%s", indent);
-				column = start;
-				first = true;
-			}
-			fprintf(to, "%s%.*s", first ? "" : " ", (int)len, word);
-			column += len + !first;
-			first = false;
-		}
-		if (*text) {
-			fprintf(to, "\n%.*s\n%s", (int)start - (start && indent[start - 1] == ' '), indent,
-				indent);
-			column = start;
+	while (text < end && (len = next_word(&text, &word)) && word < end) {
+		if (!first && column + 1 + len > width) {
+			fprintf(to, "\n%s", indent);
+			column = strlen(indent);
 			first = true;
 		}
-	} while (*text);
+		fprintf(to, "%s%.*s", first ? "" : " ", (int)len, word);
+		column += len + !first;
+		first = false;
+	}
+}
+
+static void fill_as_is(FILE *to, const char *text, const char *end, const char *indent)
+{
+	for (const char *next; text < end; text = next + 1) {
+		next = line_end(text, end);
+		for (; text < next; text++)
+			fputs(*text == '\t' ? "  " : (char[]){*text, '\0'}, to);
+		if (next < end)
+			fprintf(to, "\n%s", indent);
+	}
+}
+
+void opt_fill(FILE *to, const char *text, size_t column, const char *indent, size_t width)
+{
+	size_t start = strlen(indent);
+	const char *end;
+
+	for (; *text; text = end) {
+		end = paragraph_end(text);
+		if (isblank((unsigned char)*text) || is_list(text, end))
+			fill_as_is(to, text, end, indent);
+		else
+			fill_words(to, text, end, column, indent, width);
+		while (*end == '\n')
+			end++;
+		if (*end) /* an empty line, without the blank at its end */
+			fprintf(to, "\n%.*s\n%s", (int)start - (start && indent[start - 1] == ' '), indent,
+				indent);
+		column = start;
+	}
 	fputc('\n', to);
 }
 
@@ -167,13 +212,6 @@ static void man_fill(FILE *to, const char *text, const char *end)
 		fputc('\n', to);
 }
 
-static const char *line_end(const char *line, const char *end)
-{
-	const char *newline = memchr(line, '\n', (size_t)(end - line));
-
-	return newline ? newline : end;
-}
-
 static void man_literal(FILE *to, const char *text, const char *end)
 {
 	fputs(".Bd -literal -offset indent\n", to);
@@ -229,7 +267,7 @@ static void man_paragraph(FILE *to, const char *text, const char *end, bool foll
 			man_paragraph(to, eol + 1, end, false);
 		return;
 	}
-	if (memchr(text, '\t', (size_t)(eol - text)) && *text != '\t') {
+	if (is_list(text, end)) {
 		man_list(to, text, end);
 	} else if (isblank((unsigned char)*text)) {
 		man_literal(to, text, end);
@@ -249,9 +287,7 @@ static void man_text(FILE *to, const char *text)
 			text++;
 		if (!*text)
 			break;
-		end = strstr(text, "\n\n");
-		if (!end)
-			end = text + strlen(text);
+		end = paragraph_end(text);
 		man_paragraph(to, text, end, follows);
 		follows = true;
 	}
@@ -282,13 +318,12 @@ static void man_facts(FILE *to, const struct opt *opt)
 	if (*bounds) {
 		*bounds = (char)toupper((unsigned char)*bounds);
 		man_fill(to, bounds, bounds + strlen(bounds));
-		fputs(default_of(opt) ? "(default\n" : "", to);
-	} else {
-		fputs("(default\n", to);
 	}
 	if (default_of(opt)) {
+		fputs(*bounds ? "(default\n" : "Default:\n", to);
 		man_word(to, default_of(opt), strlen(default_of(opt)), true);
-		fputs(").\n", to);
+		fputs(*bounds ? ")" : "", to);
+		fputs(".\n", to);
 	}
 }
 
