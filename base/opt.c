@@ -12,7 +12,7 @@
 
 bool opt_is_key(const struct opt *opt)
 {
-	return opt->type != OPT_ACTION && !opt->argv_only;
+	return opt->type != OPT_ACTION && !opt->argv_only && opt->help;
 }
 
 const struct opt *opt_find(const struct opt_program *program, const char *name)

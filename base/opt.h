@@ -30,18 +30,27 @@ struct opt_list {
 };
 
 struct opt {
-	const char *name;	/* "idle-timeout" */
-	char key;		/* short form, or 0 */
+	const char *name; /* "idle-timeout" */
+	char key;	  /* short form, or 0 */
 	enum opt_type type;
-	size_t offset;		/* offsetof(struct settings, idle_us) */
-	const char *arg;	/* "DURATION", for --help and the manual */
-	const char *deflt;	/* in the option's own syntax (OPT_LIST: one item); NULL: unset, zero */
-	uint64_t min, max;	/* OPT_UINT, OPT_SIZE, OPT_DURATION (us); max 0: no bound */
+	size_t offset;	   /* offsetof(struct settings, idle_us) */
+	const char *arg;   /* "DURATION", for --help and the manual */
+	const char *deflt; /* in the option's own syntax (OPT_LIST: one item); NULL: unset, zero */
+	uint64_t min, max; /* OPT_UINT, OPT_SIZE, OPT_DURATION (us); max 0: no bound */
 	const char *const *choices;
-	const char *section;	/* heading under which help and manual list it; a new one starts a group, NULL goes on */
-	const char *help;	/* one sentence for --help, in the user's words */
-	const char *more;	/* further text for the manual and the sample configuration, or NULL */
-	bool argv_only;		/* no key of the configuration file: --config itself; every OPT_ACTION is one */
+	const char *section; /* heading under which help and manual list it; a new one starts a group, NULL
+				goes on */
+	const char *help;    /* one sentence for --help, in the user's words */
+	const char *more;    /* further text for the manual and the sample configuration, or NULL */
+	bool argv_only;	     /* no key of the configuration file: --config itself; every OPT_ACTION is one */
+};
+
+/* A word that says what a program with several trades shall do. */
+struct opt_command {
+	const char *name;     /* "get" */
+	const char *operands; /* "URL", or "" */
+	const char *help;     /* for --help, one sentence */
+	const char *more;     /* manual text, or NULL */
 };
 
 /*
@@ -51,13 +60,15 @@ struct opt {
  * as it stands (examples); one whose lines are "term<TAB>text" becomes a list; name(7) becomes a reference.
  */
 struct opt_program {
-	const char *name;	/* "taiod" */
+	const char *name; /* "taiod" */
 	unsigned int man_section;
-	const char *brief;	/* "TCP/TLS daemon over io_submit" */
+	const char *brief;	     /* "TCP/TLS daemon over io_submit" */
 	const char *const *synopsis; /* usage lines after the name, NULL-terminated */
 	const struct opt *table;
-	const char *description; /* manual text */
-	const char *epilogue;	/* manual sections: each a paragraph that begins with a line "HEADING:", or NULL */
+	const struct opt_command *commands; /* ended by a row without name; NULL: the program has none */
+	const char *description;	    /* manual text */
+	const char
+		*epilogue; /* manual sections: each a paragraph that begins with a line "HEADING:", or NULL */
 };
 
 /* Errors are one line in why[OPT_WHY_LEN], naming where (file:line, or the option), what and the remedy. */
@@ -67,9 +78,9 @@ struct opt_program {
 int opt_defaults(const struct opt_program *program, void *settings);
 
 /*
- * Reads a libconfuse file whose keys are the table's names (lists: listen = {"...", "..."} or listen += "...").
- * -EINVAL for an unknown key or a bad value, with FILE:LINE in why; -errno if it cannot be read. What stood
- * before the error is in settings by then: a reload reads into a fresh struct. One thread at a time.
+ * Reads a libconfuse file whose keys are the table's names (lists: listen = {"...", "..."} or listen +=
+ * "..."). -EINVAL for an unknown key or a bad value, with FILE:LINE in why; -errno if it cannot be read. What
+ * stood before the error is in settings by then: a reload reads into a fresh struct. One thread at a time.
  */
 int opt_file(const struct opt_program *program, void *settings, const char *file, char *why);
 
@@ -90,9 +101,10 @@ const char *opt_argv_peek(const struct opt_program *program, int argc, char **ar
 void opt_free(const struct opt_program *program, void *settings);
 
 void opt_help(const struct opt_program *program, FILE *to);
-void opt_man(const struct opt_program *program, FILE *to);    /* mdoc or man, passes `mandoc -Tlint -Wwarning` */
+void opt_man(const struct opt_program *program, FILE *to); /* mdoc or man, passes `mandoc -Tlint -Wwarning` */
 void opt_sample(const struct opt_program *program, FILE *to); /* the commented configuration, every key */
-void opt_dump(const struct opt_program *program, const void *settings, FILE *to); /* effective configuration, can be read back */
+void opt_dump(const struct opt_program *program, const void *settings,
+	      FILE *to); /* effective configuration, can be read back */
 
 /* Parsers of one value, for listener sub-options and tests. 0 or -EINVAL / -ERANGE. */
 int opt_parse_duration(const char *text, uint64_t *us);

@@ -118,23 +118,40 @@ static const char *default_of(const struct opt *opt)
 	return opt->type == OPT_BOOL && opt->deflt && !strcmp(opt->deflt, "no") ? NULL : opt->deflt;
 }
 
+/* The left column and the right one, which begins on its own line if the left is too long. */
+static void help_row(FILE *to, const char *left, const char *right)
+{
+	static const char indent[HELP_COLUMN + 1] = "                            ";
+	int used = fprintf(to, "  %s", left);
+
+	if (used + 1 < HELP_COLUMN)
+		fprintf(to, "%*s", HELP_COLUMN - used, "");
+	else
+		fprintf(to, "\n%s", indent);
+	opt_fill(to, right, HELP_COLUMN, indent, HELP_WIDTH);
+}
+
 static void help_option(FILE *to, const struct opt *opt)
 {
-	static const char indent[] = "                            ";
 	char spelling[128], text[1024];
-	int used;
 
 	write_spelling(opt, spelling, sizeof(spelling));
-	used = fprintf(to, "  %-*s", HELP_COLUMN - 3, spelling);
-	if (used >= HELP_COLUMN)
-		fprintf(to, "\n%s", indent);
-	else
-		fprintf(to, "%*s", HELP_COLUMN - used, "");
 	if (default_of(opt))
 		snprintf(text, sizeof(text), "%s (default %s)", opt->help, default_of(opt));
 	else
 		snprintf(text, sizeof(text), "%s", opt->help);
-	opt_fill(to, text, HELP_COLUMN, indent, HELP_WIDTH);
+	help_row(to, spelling, text);
+}
+
+static void help_commands(FILE *to, const struct opt_command *command)
+{
+	char spelling[64];
+
+	fputs("\nCommands:\n", to);
+	for (; command->name; command++) {
+		snprintf(spelling, sizeof(spelling), "%s %s", command->name, command->operands);
+		help_row(to, spelling, command->help);
+	}
 }
 
 void opt_help(const struct opt_program *program, FILE *to)
@@ -142,10 +159,13 @@ void opt_help(const struct opt_program *program, FILE *to)
 	fprintf(to, "%s: %s\n\n", program->name, program->brief);
 	for (size_t i = 0; program->synopsis[i]; i++)
 		fprintf(to, "%s %s %s\n", i ? "      " : "Usage:", program->name, program->synopsis[i]);
+	if (program->commands)
+		help_commands(to, program->commands);
 	for (const struct opt *opt = program->table; opt->name; opt++) {
 		if (opt->section)
 			fprintf(to, "\n%s:\n", opt->section);
-		help_option(to, opt);
+		if (opt->help)
+			help_option(to, opt);
 	}
 }
 
@@ -337,6 +357,8 @@ static void man_options(FILE *to, const struct opt *table)
 			fprintf(to, ".Ss %s\n.Bl -tag -width Ds\n", opt->section ? opt->section : "General");
 			open = true;
 		}
+		if (!opt->help)
+			continue;
 		man_spelling(to, opt);
 		man_fill(to, opt->help, opt->help + strlen(opt->help));
 		if (opt->more) {
@@ -346,6 +368,19 @@ static void man_options(FILE *to, const struct opt *table)
 		man_facts(to, opt);
 	}
 	fputs(open ? ".El\n" : "", to);
+}
+
+static void man_commands(FILE *to, const struct opt_command *command)
+{
+	fputs(".Sh COMMANDS\n.Bl -tag -width Ds\n", to);
+	for (; command->name; command++) {
+		fprintf(to, ".It Cm %s", command->name);
+		if (*command->operands)
+			fprintf(to, " Ar \"%s\"", command->operands);
+		fputc('\n', to);
+		man_text(to, command->more ? command->more : command->help);
+	}
+	fputs(".El\n", to);
 }
 
 static void man_head(const struct opt_program *program, FILE *to)
@@ -368,6 +403,8 @@ void opt_man(const struct opt_program *program, FILE *to)
 	man_head(program, to);
 	fputs(".Sh DESCRIPTION\n", to);
 	man_text(to, program->description);
+	if (program->commands)
+		man_commands(to, program->commands);
 	fputs(".Sh OPTIONS\n", to);
 	man_options(to, program->table);
 	if (program->epilogue)

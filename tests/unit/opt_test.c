@@ -24,6 +24,7 @@ struct settings {
 	bool tls;
 	bool quiet;
 	bool help;
+	bool man;
 };
 
 static const char *const policies[] = {"refuse", "backlog", "close-oldest", NULL};
@@ -47,9 +48,16 @@ static const struct opt table[] = {
 	 .choices = policies, .help = "What to do with one connection too many."},
 	{"quiet", 'q', OPT_BOOL, offsetof(struct settings, quiet), .deflt = "yes", .help = "Say less."},
 	{"help", 'h', OPT_ACTION, offsetof(struct settings, help), .section = "Other", .help = "This text."},
+	{"man", 0, OPT_ACTION, offsetof(struct settings, man), .help = NULL},
 	{0},
 };
 // clang-format on
+
+static const struct opt_command commands[] = {
+	{"serve", "ADDRESS...", "Serves what was asked for.", "Serves.\n\nSee socket(7)."},
+	{"rest", "", "Does nothing.", NULL},
+	{0},
+};
 
 static const struct opt_program program = {
 	.name = "opt_test",
@@ -57,6 +65,7 @@ static const struct opt_program program = {
 	.brief = "program of many options",
 	.synopsis = (const char *const[]){"[OPTION]...", "[OPTION]... FILE", NULL},
 	.table = table,
+	.commands = commands,
 	.description = "First paragraph, see opt(3).\n\nSecond \\ one.\n\n.dot at the start\n\n  example -l "
 		       "'x'\n  second\n\n"
 		       "one\tthe first\ntwo\tthe second",
@@ -476,11 +485,15 @@ static void help_names_every_option_within_79_columns(void **unused)
 	for (const struct opt *opt = table; opt->name; opt++) {
 		char spelling[64];
 
+		if (!opt->help)
+			continue;
 		snprintf(spelling, sizeof(spelling), "--%s%s", opt->type == OPT_BOOL ? "[no-]" : "",
 			 opt->name);
 		assert_non_null(strstr(help, spelling));
 		assert_non_null(strstr(help, opt->help));
 	}
+	assert_null(strstr(help, "--man"));
+	assert_non_null(strstr(help, "serve ADDRESS...  "));
 	while ((line = strsep(&rest, "\n")))
 		assert_true(strlen(line) <= 79);
 	free(help);
@@ -498,6 +511,8 @@ static void manual_passes_lint(void **unused)
 	assert_non_null(strstr(page, ".Xr io_submit 2"));
 	assert_non_null(strstr(page, "\n\\&.dot"));
 	assert_non_null(strstr(page, ".Sh EXIT STATUS"));
+	assert_non_null(strstr(page, ".It Cm serve Ar \"ADDRESS...\""));
+	assert_null(strstr(page, "\\-man"));
 	lint = popen("out=$(mandoc -Tlint -Wwarning); echo \"$out\"; test -z \"$out\"", "w");
 	assert_non_null(lint);
 	fputs(page, lint);
