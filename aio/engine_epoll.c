@@ -41,11 +41,9 @@ enum {
 enum {
 	/* A short read has emptied it: TCP, and neither its end nor urgent data has come into sight. */
 	FD_SHORT_IS_EMPTY = 1 << 16,
-	/* epoll does not know the file (/dev/null): always ready. */
-	FD_NEVER_WAITS = 1 << 17,
 };
 
-/* The file's end of the ring's own eventfd in epoll_event.data, where descriptors are. */
+/* In epoll_event.data, where descriptors are: the ring's own eventfd. */
 #define DATA_EVENTFD UINT64_MAX
 
 enum op_state {
@@ -136,7 +134,7 @@ static void stream_start(struct epoll_ring *r, struct op *op)
 		res = transfer_now(iocb, TAIO_CLASS_STREAM);
 	else if (fd->events & iocb_wants(iocb))
 		res = stream_move(fd, iocb);
-	if (res != -EAGAIN || iocb_is_nowait(iocb) || (fd->events & FD_NEVER_WAITS)) {
+	if (res != -EAGAIN || iocb_is_nowait(iocb) || fd->never_waits) {
 		complete(r, op, res);
 		return;
 	}
@@ -348,11 +346,13 @@ static int epoll_attach(struct taio *ring, int fd, enum taio_class class)
 	waiting = waiters_at(&r->waiters, fd);
 	/* What can be read now is reported as the first edge. */
 	waiting->events = EPOLLOUT | (is_tcp(fd) ? FD_SHORT_IS_EMPTY : 0);
+	waiting->never_waits = false;
 	if (epoll_ctl(ring->fd, EPOLL_CTL_ADD, fd, &event) == 0)
 		return fd;
 	if (errno != EPERM)
 		return -errno;
-	waiting->events = EPOLLIN | EPOLLOUT | FD_NEVER_WAITS;
+	waiting->events = EPOLLIN | EPOLLOUT;
+	waiting->never_waits = true;
 	return fd;
 }
 
@@ -362,7 +362,7 @@ static void epoll_detach(struct taio *ring, int afd)
 
 	if (file_class(ring, afd) == TAIO_CLASS_FILE)
 		return;
-	if ((waiters_at(&r->waiters, afd)->events & FD_NEVER_WAITS) == 0)
+	if (!waiters_at(&r->waiters, afd)->never_waits)
 		epoll_ctl(ring->fd, EPOLL_CTL_DEL, afd, NULL);
 }
 
@@ -428,8 +428,7 @@ free_ops:
 free_ring:
 	free(r);
 fail:
-	if (why != NULL)
-		snprintf(why, TAIO_WHY_LEN, "epoll: %s", strerror(-err));
+	snprintf(why, TAIO_WHY_LEN, "epoll: %s", strerror(-err));
 	return err;
 }
 

@@ -1,1 +1,351 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Engine threads: helper threads in user space carry operations out. Owns the ring, its operations and the
+ * way from submit to a helper and back; everything here but op_finish() and once_run() is called on the
+ * ring's thread.
+ *
+ * Who gets an operation:
+ *   file, RWF_NOWAIT, /dev/null  a helper, once: it does not wait for a peer. Queues if all are busy
+ *   stream, policy block         a helper of its own, which blocks for it; parked when there is none
+ *   stream, policy park          the epoll set, from where a poller runs it
+ *
+ * A poller is there as long as the ring, and the pool keeps one helper free of operations that wait: so reads
+ * that wait can never keep a write or a file operation from being carried out, whatever the cap.
+ */
+#include "threads.h"
+#include "transfer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+	HELPERS_BLOCK = 64,
+	HELPERS_PARK = 16,
+};
+
+static struct threads_ring *to_threads(struct taio *ring)
+{
+	return (struct threads_ring *)ring;
+}
+
+void op_finish(struct threads_op *op, long res)
+{
+	op->res = res;
+	atomic_store(&op->state, OP_DONE);
+	done_push(&op->ring->done, &op->job);
+}
+
+enum op_state op_cancel(struct threads_op *op)
+{
+	static const enum op_state to[] = {
+		[OP_FREE] = OP_FREE,
+		[OP_QUEUED] = OP_WITHDRAWN,
+		[OP_WITHDRAWN] = OP_WITHDRAWN,
+		[OP_MOVING] = OP_MOVING_CANCEL,
+		[OP_MOVING_CANCEL] = OP_MOVING_CANCEL,
+		[OP_WAITING] = OP_CANCELLED,
+		[OP_CANCELLED] = OP_CANCELLED,
+		[OP_DONE] = OP_DONE,
+	};
+	enum op_state found = atomic_load(&op->state);
+
+	while (to[found] != found && !atomic_compare_exchange_weak(&op->state, &found, to[found]))
+		;
+	return found;
+}
+
+/* Job: one attempt that does not wait for a peer. */
+static void once_run(struct job *job)
+{
+	struct threads_op *op = job_to_op(job);
+	const struct iocb *iocb = op->waiter.iocb;
+	long res = -ECANCELED;
+
+	if (op_step(op, OP_QUEUED, OP_MOVING))
+		res = transfer_now(iocb, op->class);
+	op_finish(op, res);
+}
+
+static int start(struct threads_ring *r, struct threads_op *op)
+{
+	const struct iocb *iocb = op->waiter.iocb;
+
+	if (op->class == TAIO_CLASS_FILE || iocb_is_nowait(iocb) ||
+	    waiters_at(&r->park.waiters, iocb->aio_fildes)->never_waits) {
+		op->job.run = once_run;
+		return pool_submit(r->pool, &op->job, true);
+	}
+	op->job.run = block_run;
+	if (!r->blocks || pool_submit(r->pool, &op->job, false) < 0)
+		park_submit(&r->park, op);
+	return 0;
+}
+
+static void op_free(struct threads_ring *r, struct threads_op *op)
+{
+	op->waiter.iocb = NULL;
+	slot_put(&r->slots, op - r->ops);
+}
+
+static int submit_one(struct threads_ring *r, struct iocb *iocb)
+{
+	int slot = slot_get(&r->slots);
+	struct threads_op *op;
+	int err;
+
+	if (slot == SLOT_NONE)
+		return -EAGAIN;
+	op = &r->ops[slot];
+	iocb->key = slot;
+	op->waiter.iocb = iocb;
+	op->ring = r;
+	op->class = file_class(&r->ring, iocb->aio_fildes);
+	op->is_parked = false;
+	atomic_store(&op->state, OP_QUEUED);
+	err = start(r, op);
+	if (err < 0)
+		op_free(r, op);
+	return err;
+}
+
+static int threads_submit(struct taio *ring, long nr, struct iocb **iocbs)
+{
+	long i;
+
+	for (i = 0; i < nr; i++) {
+		int err = submit_one(to_threads(ring), iocbs[i]);
+
+		if (err < 0)
+			return i > 0 ? i : err;
+	}
+	return i;
+}
+
+static int cancel_op(struct threads_ring *r, struct threads_op *op)
+{
+	if (op->is_parked)
+		return park_cancel(&r->park, op);
+	switch (op_cancel(op)) {
+	case OP_QUEUED:
+		/* If a helper has just taken it, the helper finishes it. */
+		if (pool_withdraw(r->pool, &op->job))
+			op_finish(op, -ECANCELED);
+		return 0;
+	case OP_WAITING:
+		block_interrupt(op);
+		return 0;
+	case OP_MOVING:
+	case OP_WITHDRAWN:
+	case OP_MOVING_CANCEL:
+	case OP_CANCELLED:
+		return 0;
+	case OP_FREE:
+	case OP_DONE:
+		break;
+	}
+	return -ENOENT;
+}
+
+static int threads_cancel(struct taio *ring, struct iocb *iocb)
+{
+	struct threads_ring *r = to_threads(ring);
+
+	if (iocb->key >= r->slots.used || r->ops[iocb->key].waiter.iocb != iocb)
+		return -ENOENT;
+	return cancel_op(r, &r->ops[iocb->key]);
+}
+
+static bool take_done(struct threads_ring *r)
+{
+	eventfd_t count;
+
+	done_take(&r->done, &r->taken);
+	if (!STAILQ_EMPTY(&r->taken))
+		return true;
+	/* Before the caller sleeps: reset first, then look again. */
+	if (eventfd_read(r->ring.fd, &count) < 0)
+		return false;
+	done_take(&r->done, &r->taken);
+	return !STAILQ_EMPTY(&r->taken);
+}
+
+static int threads_reap(struct taio *ring, long nr, struct io_event *events)
+{
+	struct threads_ring *r = to_threads(ring);
+	long n = 0;
+
+	if (STAILQ_EMPTY(&r->taken) && !take_done(r))
+		return 0;
+	while (n < nr && !STAILQ_EMPTY(&r->taken)) {
+		struct threads_op *op = job_to_op(STAILQ_FIRST(&r->taken));
+
+		STAILQ_REMOVE_HEAD(&r->taken, link);
+		event_fill(&events[n++], op->waiter.iocb, op->res);
+		op_free(r, op);
+	}
+	return n;
+}
+
+static int threads_attach(struct taio *ring, int fd, enum taio_class class)
+{
+	struct threads_ring *r = to_threads(ring);
+	int err;
+
+	if (class == TAIO_CLASS_FILE)
+		return fd;
+	err = stream_unblock(fd);
+	if (err == 0)
+		err = park_attach(&r->park, fd);
+	return err < 0 ? err : fd;
+}
+
+static void threads_detach(struct taio *ring, int afd)
+{
+	if (file_class(ring, afd) == TAIO_CLASS_STREAM)
+		park_detach(&to_threads(ring)->park, afd);
+}
+
+/* Pollers do not block in transfers: more of them than processors would only get in each other's way. */
+static unsigned int pollers_max(unsigned int cap)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned int nr = cpus > 0 ? cpus : 1;
+
+	return nr < cap - 1 ? nr : cap - 1;
+}
+
+static int open_helpers(struct threads_ring *r, unsigned int cap, char *why)
+{
+	int err = pool_create(&r->pool, cap);
+
+	if (err < 0)
+		return err;
+	err = park_open(r, r->blocks ? 1 : pollers_max(cap));
+	if (err == -EAGAIN)
+		snprintf(why, TAIO_WHY_LEN,
+			 "cannot start a helper thread: raise ulimit -u, or TasksMax of the systemd unit");
+	if (err < 0)
+		pool_destroy(r->pool);
+	return err;
+}
+
+static int open_ring(struct threads_ring *r, const struct taio_params *params, char *why)
+{
+	unsigned int cap = params->helpers_max;
+	int err;
+
+	if (cap == 0)
+		cap = r->blocks ? HELPERS_BLOCK : HELPERS_PARK;
+	r->ring.entries = params->entries ? params->entries : 256;
+	STAILQ_INIT(&r->taken);
+	err = slots_init(&r->slots, r->ring.entries);
+	if (err < 0)
+		return err;
+	err = -ENOMEM;
+	r->ops = calloc(r->ring.entries, sizeof(*r->ops));
+	if (r->ops == NULL)
+		goto fini_slots;
+	r->ring.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->ring.fd < 0) {
+		err = -errno;
+		goto free_ops;
+	}
+	done_init(&r->done, r->ring.fd);
+	err = open_helpers(r, cap < 2 ? 2 : cap, why);
+	if (err == 0)
+		return 0;
+	done_fini(&r->done);
+	close(r->ring.fd);
+free_ops:
+	free(r->ops);
+fini_slots:
+	slots_fini(&r->slots);
+	return err;
+}
+
+static int threads_open(struct taio **ring, bool blocks, const struct taio_params *params, char *why)
+{
+	struct threads_ring *r;
+	int err = 0;
+
+	why[0] = '\0';
+	if (blocks)
+		err = block_init(why);
+	if (err < 0)
+		return err;
+	r = calloc(1, sizeof(*r));
+	err = -ENOMEM;
+	if (r != NULL) {
+		r->blocks = blocks;
+		err = open_ring(r, params, why);
+	}
+	if (err == 0) {
+		*ring = &r->ring;
+		return 0;
+	}
+	free(r);
+	if (why[0] == '\0')
+		snprintf(why, TAIO_WHY_LEN, "threads: %s", strerror(-err));
+	return err;
+}
+
+static int park_ring_open(struct taio **ring, const struct taio_params *params, char *why)
+{
+	return threads_open(ring, false, params, why);
+}
+
+static int block_ring_open(struct taio **ring, const struct taio_params *params, char *why)
+{
+	return threads_open(ring, true, params, why);
+}
+
+static void threads_close(struct taio *ring)
+{
+	struct threads_ring *r = to_threads(ring);
+
+	for (unsigned int i = 0; i < r->slots.used; i++) {
+		if (r->ops[i].waiter.iocb != NULL)
+			cancel_op(r, &r->ops[i]);
+	}
+	park_stop(&r->park);
+	/* Every operation that a helper has begun is on its way out by now; this waits for the last. */
+	pool_destroy(r->pool);
+	park_fini(&r->park);
+	done_fini(&r->done);
+	close(r->ring.fd);
+	free(r->ops);
+	slots_fini(&r->slots);
+	free(r);
+}
+
+const struct engine engine_threads_park = {
+	.name = "threads",
+	.policy = "park",
+	.full_name = "threads:park",
+	.summary = "waits in an epoll set, from where helper threads run what is ready",
+	.open = park_ring_open,
+	.close = threads_close,
+	.attach = threads_attach,
+	.detach = threads_detach,
+	.submit = threads_submit,
+	.cancel = threads_cancel,
+	.reap = threads_reap,
+};
+
+const struct engine engine_threads_block = {
+	.name = "threads",
+	.policy = "block",
+	.full_name = "threads:block",
+	.summary = "a helper thread blocks in ppoll for each operation; cancelled by a signal",
+	.open = block_ring_open,
+	.close = threads_close,
+	.attach = threads_attach,
+	.detach = threads_detach,
+	.submit = threads_submit,
+	.cancel = threads_cancel,
+	.reap = threads_reap,
+};

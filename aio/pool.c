@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the helper threads and the queue of jobs that no helper has begun. Called by the ring's thread;
- * helpers live in helper_main() and in their jobs.
+ * Owns the helper threads and the queue of jobs that no helper has begun. Called by the ring's thread
+ * and by jobs; helpers live in helper_main() and in their jobs.
  *
  * Invariants, under the lock:
  *  - a queued job has a helper on its way to it, or one that is busy with a short job and will come to it;

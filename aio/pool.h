@@ -2,7 +2,7 @@
 /*
  * Helper threads that grow on demand up to a cap and leave when idle.
  *
- * A job is queued by the ring's thread, run by one helper, and comes back through a done list (done.h).
+ * A job is queued by any thread, run by one helper, and comes back through a done list (done.h).
  * Its memory is the submitter's. Every signal is blocked in the helpers.
  *
  * Jobs are of two kinds. One that may wait for a helper is short: it ends by itself, however slow the disk.

@@ -55,19 +55,18 @@ int waiters_attach(struct waiters *waiters, int fd)
 	unsigned int nr = fd + 1;
 	struct waiting *grown;
 
-	if (nr > waiters->nr) {
-		/* By a quarter only: this table is most of what an idle connection costs. */
-		if (nr < waiters->nr + waiters->nr / 4)
-			nr = waiters->nr + waiters->nr / 4;
-		nr = (nr + 63) & ~63u;
-		grown = reallocarray(waiters->by_fd, nr, sizeof(*grown));
-		if (grown == NULL)
-			return -ENOMEM;
-		memset(grown + waiters->nr, 0, (nr - waiters->nr) * sizeof(*grown));
-		waiters->by_fd = grown;
-		waiters->nr = nr;
-	}
-	waiters->by_fd[fd] = (struct waiting){.events = 0};
+	if (nr <= waiters->nr)
+		return 0;
+	/* By a quarter only: an idle connection shall not pay for many that are not there. */
+	if (nr < waiters->nr + waiters->nr / 4)
+		nr = waiters->nr + waiters->nr / 4;
+	nr = (nr + 63) & ~63u;
+	grown = reallocarray(waiters->by_fd, nr, sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	memset(grown + waiters->nr, 0, (nr - waiters->nr) * sizeof(*grown));
+	waiters->by_fd = grown;
+	waiters->nr = nr;
 	return 0;
 }
 

@@ -29,8 +29,9 @@ struct waiter *queue_take(struct waiter_queue *queue);
 /* One descriptor. */
 struct waiting {
 	struct waiter_queue ops;
-	uint32_t events; /* the engine's: epoll events, and flags above them */
-	bool is_busy;	 /* the engine's */
+	uint32_t events;  /* the engine's: epoll events, and flags above them */
+	bool is_busy;	  /* the engine's */
+	bool never_waits; /* epoll does not know the file (/dev/null): always ready */
 };
 
 struct waiters {
@@ -38,7 +39,7 @@ struct waiters {
 	unsigned int nr;
 };
 
-/* Makes room for descriptor @fd, so that waiters_add() cannot fail, and clears what is there. -ENOMEM. */
+/* Makes room for @fd, so that waiters_add() cannot fail; new entries are all zero. 0 or -ENOMEM. */
 int waiters_attach(struct waiters *waiters, int fd);
 void waiters_fini(struct waiters *waiters);
 
