@@ -42,7 +42,10 @@ struct opt {
 				goes on */
 	const char *help;    /* one sentence for --help, in the user's words */
 	const char *more;    /* further text for the manual and the sample configuration, or NULL */
-	bool argv_only;	     /* no key of the configuration file: --config itself; every OPT_ACTION is one */
+	/* Judges one value of an OPT_STRING or OPT_LIST beyond its type: 0, or -EINVAL and what is wrong with
+	 * it in why[OPT_WHY_LEN]. */
+	int (*check)(const char *text, char *why);
+	bool argv_only; /* no key of the configuration file: --config itself; every OPT_ACTION is one */
 };
 
 /* A word that says what a program with several trades shall do. */

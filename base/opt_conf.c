@@ -43,6 +43,19 @@ static int on_value(cfg_t *cfg, cfg_opt_t *key)
 	return -1;
 }
 
+/* The items are fetched when the file is read; each is judged here, where its line is known. */
+static int on_item(cfg_t *cfg, cfg_opt_t *key)
+{
+	const struct opt *opt = opt_find(parse.program, cfg_opt_name(key));
+	unsigned int n = cfg_opt_size(key);
+	char reason[OPT_WHY_LEN];
+
+	if (!n || !opt->check(cfg_opt_getnstr(key, n - 1), reason))
+		return 0;
+	cfg_error(cfg, "%s: %s", opt->name, reason);
+	return -1;
+}
+
 /* libconfuse's own words for it are "no such option 'NAME'". */
 static void explain_unknown(char *why)
 {
@@ -117,8 +130,10 @@ static int prepare_keys(cfg_t *cfg, const struct opt_program *program, void *set
 			continue;
 		if (opt->type == OPT_LIST)
 			err = seed_list(cfg_getopt(cfg, opt->name), opt_list_of(opt, settings));
-		else
+		if (opt->type != OPT_LIST)
 			cfg_set_validate_func(cfg, opt->name, on_value);
+		else if (opt->check)
+			cfg_set_validate_func(cfg, opt->name, on_item);
 	}
 	return err;
 }

@@ -268,8 +268,10 @@ static int append_item(struct opt_list *list, const char *text)
 int opt_assign(const struct opt *opt, void *settings, const char *text, char *why)
 {
 	void *field = (char *)settings + opt->offset;
-	int err = 0;
+	int err = opt->check ? opt->check(text, why) : 0;
 
+	if (err)
+		return err;
 	switch (opt->type) {
 	case OPT_BOOL:
 	case OPT_ACTION:
