@@ -2,15 +2,17 @@
 /*
  * Open files under a root directory, shared by the requests of one worker and listener.
  *
- * A file is opened by openat2(2) with RESOLVE_BENEATH (no symbolic link or ".." leads out of the root), kept in
- * a small cache with its validators, and looked at again when file_valid_ms have passed. Counted:
- * the cache holds one reference, each output range one. Worker's thread only.
+ * A file is opened by openat2(2) with RESOLVE_BENEATH (no symbolic link or ".." leads out of the root), kept
+ * in a small cache with its validators, and looked at again when file_valid_ms have passed. Counted: the
+ * cache holds one reference, each output range one. Worker's thread only.
  */
 #ifndef FILE_H
 #define FILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -18,34 +20,59 @@ struct taio;
 struct file_cache;
 
 struct file {
-	int fd;
-	int afd;	   /* to be named in iocbs (taio_attach) */
+	int fd;	 /* -1 for a directory: it is only known to be one */
+	int afd; /* to be named in iocbs (taio_attach) */
 	unsigned int refs;
 	bool is_dir;
 	off_t size;
-	time_t mtime;	   /* seconds, for Last-Modified */
-	const char *mime;  /* static string, from the name */
-	char etag[48];	   /* quoted, from inode, size and mtime in ns */
-	struct file_cache *cache;
+	time_t mtime;	  /* seconds, for Last-Modified */
+	const char *mime; /* static string, from the name */
+	char etag[56];	  /* quoted, from inode, size and mtime in ns; strong */
+
+	/*
+	 * Header lines, formatted once: Content-Type, Content-Length, and from @validators on Last-Modified,
+	 * ETag and Accept-Ranges.
+	 */
+	char lines[256];
+	uint16_t lines_len, validators;
+
 	/* file.c's own */
-	struct file *next;
-	char *path;
-	uint64_t checked_ms;
+	struct file_cache *cache;
+	struct file *next; /* in its hash chain */
+	TAILQ_ENTRY(file) lru;
+	uint64_t checked_ms, mtime_ns;
+	dev_t dev;
+	ino_t ino;
 	bool cached;
+	uint32_t hash;
+	uint32_t path_len;
+	char path[];
 };
 
+/*
+ * At most @max open files are kept (0: none), each trusted for @valid_ms. With @ring NULL files are not
+ * attached (afd is fd). On failure -errno and a line in why[256].
+ */
 int file_cache_create(struct file_cache **cache, struct taio *ring, const char *root, unsigned int max,
 		      unsigned int valid_ms, char *why);
-/* Every reference must be back. */
+/* Every reference must be back. NULL is allowed. */
 void file_cache_destroy(struct file_cache *cache);
 
 /*
- * Opens @path, relative to the root, "" for the root itself. The reference is the caller's.
+ * Opens @path[0..len), relative to the root and without a NUL, "" for the root itself; @now_ms is
+ * CLOCK_MONOTONIC. The reference is the caller's.
  * -ENOENT, -EACCES, -EXDEV or -ELOOP (leads out of the root), -EMFILE ...; a thing that is neither a
  * regular file nor a directory is -EACCES and is never opened for reading (a FIFO must not block).
  */
-int file_open(struct file_cache *cache, const char *path, struct file **file);
-struct file *file_get(struct file *file);
+int file_open(struct file_cache *cache, const char *path, size_t len, uint64_t now_ms, struct file **file);
+
+static inline struct file *file_get(struct file *file)
+{
+	file->refs++;
+	return file;
+}
+
+/* Every operation on the file that belonged to this reference has come back. */
 void file_put(struct file *file);
 
 #endif

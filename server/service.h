@@ -38,6 +38,10 @@ struct service_counters {
 	uint64_t path_escapes;	 /* refused by openat2(RESOLVE_BENEATH) or the path check */
 };
 
+/* A worker writes its own counters, any thread may read them: single-word relaxed stores. */
+#define service_count(counters, row)                                                                         \
+	__atomic_store_n(&(counters)->row, (counters)->row + 1, __ATOMIC_RELAXED)
+
 /* What one listener configures; read-only while the worker runs. */
 struct service_params {
 	const char *root;	     /* http: directory served, or NULL */
@@ -77,7 +81,10 @@ struct service {
 	 */
 	size_t (*input)(void *session, const char *data, size_t len, struct outq *out, enum verdict *verdict);
 
-	/* The peer has sent its last byte; @left bytes of it were never consumed. Output may follow. */
+	/*
+	 * The peer has sent its last byte; @left bytes of it were never consumed: input() had them while @out was
+	 * below the high-water mark, and wants more. Output may follow.
+	 */
 	enum verdict (*eof)(void *session, size_t left, struct outq *out);
 
 	enum phase (*phase)(const void *session);

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cache of open files: hash table, LRU list, and opening beneath the root. Called by http_static.c
+ * and by whoever releases an output range, on the worker's thread.
+ *
+ * Invariant: a file in the table is in the LRU list and has one reference for both; a file out of the table
+ * lives until its last output range is gone. No lookup within valid_ms makes a system call.
+ */
+#include "file.h"
+
+#include "http_date.h"
+#include "mime.h"
+
+#include "aio/taio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define WHY_LEN 256
+
+/* RESOLVE_BENEATH says -EAGAIN when a rename runs beside the lookup (openat2(2)). */
+#define OPEN_RETRIES 8
+
+struct file_cache {
+	struct taio *ring;
+	int rootfd;
+	unsigned int max, count;
+	uint64_t valid_ms;
+	TAILQ_HEAD(file_lru, file) lru; /* most recently used first */
+	uint32_t mask;
+	struct file *buckets[];
+};
+
+static int open_beneath(int dirfd, const char *path, uint64_t flags)
+{
+	struct open_how how = {
+		.flags = flags | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+	};
+	int fd;
+
+	for (int i = 0; i < OPEN_RETRIES; i++) {
+		fd = (int)syscall(SYS_openat2, dirfd, *path ? path : ".", &how, sizeof(how));
+		if (fd >= 0)
+			return fd;
+		if (errno != EAGAIN && errno != EINTR)
+			break;
+	}
+	return -errno;
+}
+
+/* O_PATH does not open the thing itself, so that devices and FIFOs notice nothing. */
+static int look(const struct file_cache *cache, const char *path, struct stat *st)
+{
+	int fd = open_beneath(cache->rootfd, path, O_PATH);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = fstat(fd, st) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static uint32_t hash_of(const char *path, size_t len)
+{
+	uint64_t hash = len * 0x9e3779b97f4a7c15u, word;
+
+	for (; len >= sizeof(word); path += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, path, sizeof(word));
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 29;
+	}
+	for (; len; path++, len--)
+		hash = (hash ^ (unsigned char)*path) * 0x9e3779b97f4a7c15u;
+	return (uint32_t)(hash >> 32);
+}
+
+static uint64_t stat_mtime_ns(const struct stat *st)
+{
+	return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
+}
+
+static bool is_unchanged(const struct file *file, const struct stat *st)
+{
+	return file->ino == st->st_ino && file->dev == st->st_dev && file->is_dir == S_ISDIR(st->st_mode) &&
+	       (file->is_dir || (file->size == st->st_size && file->mtime_ns == stat_mtime_ns(st)));
+}
+
+static void file_format(struct file *file)
+{
+	char date[HTTP_DATE_LEN + 1];
+	int n;
+
+	snprintf(file->etag, sizeof(file->etag), "\"%lx-%lx-%lx\"", (unsigned long)file->ino,
+		 (unsigned long)file->size, (unsigned long)file->mtime_ns);
+	http_date_format(file->mtime, date);
+	date[HTTP_DATE_LEN] = 0;
+	n = snprintf(file->lines, sizeof(file->lines), "Content-Type: %s\r\nContent-Length: %llu\r\n",
+		     file->mime, (unsigned long long)file->size);
+	file->validators = (uint16_t)n;
+	n += snprintf(file->lines + n, sizeof(file->lines) - (size_t)n,
+		      "Last-Modified: %s\r\nETag: %s\r\nAccept-Ranges: bytes\r\n", date, file->etag);
+	file->lines_len = (uint16_t)n;
+}
+
+static void file_describe(struct file *file, const struct stat *st)
+{
+	file->ino = st->st_ino;
+	file->dev = st->st_dev;
+	file->is_dir = S_ISDIR(st->st_mode);
+	file->size = st->st_size;
+	file->mtime = st->st_mtim.tv_sec;
+	file->mtime_ns = stat_mtime_ns(st);
+	file->mime = mime_type(file->path, file->path_len);
+	file_format(file);
+}
+
+/*
+ * Between look() and here the name may have come to mean something else: O_NONBLOCK keeps a FIFO from
+ * blocking, and what is not a regular file is refused.
+ */
+static int file_open_data(struct file *file, struct stat *st)
+{
+	int err;
+
+	file->fd = open_beneath(file->cache->rootfd, file->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	if (file->fd < 0)
+		return file->fd;
+	if (fstat(file->fd, st)) {
+		err = -errno;
+		goto close_fd;
+	}
+	if (!S_ISREG(st->st_mode)) {
+		err = -EACCES;
+		goto close_fd;
+	}
+	file->afd = file->fd;
+	if (file->cache->ring) {
+		file->afd = taio_attach(file->cache->ring, file->fd, TAIO_CLASS_FILE);
+		if (file->afd < 0) {
+			err = file->afd;
+			goto close_fd;
+		}
+	}
+	return 0;
+
+close_fd:
+	close(file->fd);
+	return err;
+}
+
+static int file_create(struct file_cache *cache, const char *path, size_t len, struct file **created)
+{
+	struct file *file = calloc(1, sizeof(*file) + len + 1);
+	struct stat st;
+	int err;
+
+	if (!file)
+		return -ENOMEM;
+	memcpy(file->path, path, len);
+	file->path_len = (uint32_t)len;
+	file->cache = cache;
+	file->fd = file->afd = -1;
+	file->refs = 1;
+	err = look(cache, file->path, &st);
+	if (!err && S_ISREG(st.st_mode))
+		err = file_open_data(file, &st);
+	else if (!err && !S_ISDIR(st.st_mode))
+		err = -EACCES;
+	if (err) {
+		free(file);
+		return err;
+	}
+	file_describe(file, &st);
+	*created = file;
+	return 0;
+}
+
+static void file_destroy(struct file *file)
+{
+	if (file->fd >= 0) {
+		if (file->cache->ring)
+			taio_detach(file->cache->ring, file->afd);
+		close(file->fd);
+	}
+	free(file);
+}
+
+void file_put(struct file *file)
+{
+	if (--file->refs == 0)
+		file_destroy(file);
+}
+
+static void cache_remove(struct file_cache *cache, struct file *file)
+{
+	struct file **link = &cache->buckets[file->hash & cache->mask];
+
+	while (*link != file)
+		link = &(*link)->next;
+	*link = file->next;
+	TAILQ_REMOVE(&cache->lru, file, lru);
+	cache->count--;
+	file->cached = false;
+	file_put(file);
+}
+
+static void cache_insert(struct file_cache *cache, struct file *file)
+{
+	struct file **head = &cache->buckets[file->hash & cache->mask];
+
+	if (!cache->max)
+		return;
+	if (cache->count == cache->max)
+		cache_remove(cache, TAILQ_LAST(&cache->lru, file_lru));
+	file->next = *head;
+	*head = file_get(file);
+	TAILQ_INSERT_HEAD(&cache->lru, file, lru);
+	cache->count++;
+	file->cached = true;
+}
+
+static struct file *cache_find(struct file_cache *cache, uint32_t hash, const char *path, size_t len)
+{
+	struct file *file = cache->buckets[hash & cache->mask];
+
+	for (; file; file = file->next)
+		if (file->hash == hash && file->path_len == len && memcmp(file->path, path, len) == 0)
+			break;
+	return file;
+}
+
+static void cache_touch(struct file_cache *cache, struct file *file)
+{
+	if (TAILQ_FIRST(&cache->lru) == file)
+		return;
+	TAILQ_REMOVE(&cache->lru, file, lru);
+	TAILQ_INSERT_HEAD(&cache->lru, file, lru);
+}
+
+/* Whether @file may still be served. Without a descriptor or memory to look with, what is open is trusted. */
+static bool cache_trusts(const struct file_cache *cache, struct file *file, uint64_t now_ms)
+{
+	struct stat st;
+	int err;
+
+	if (now_ms - file->checked_ms < cache->valid_ms)
+		return true;
+	err = look(cache, file->path, &st);
+	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
+		return true;
+	if (err || !is_unchanged(file, &st))
+		return false;
+	file->checked_ms = now_ms;
+	return true;
+}
+
+int file_open(struct file_cache *cache, const char *path, size_t len, uint64_t now_ms, struct file **file)
+{
+	uint32_t hash = hash_of(path, len);
+	struct file *found = cache_find(cache, hash, path, len);
+	int err;
+
+	if (found && cache_trusts(cache, found, now_ms)) {
+		cache_touch(cache, found);
+		*file = file_get(found);
+		return 0;
+	}
+	if (found)
+		cache_remove(cache, found);
+	err = file_create(cache, path, len, &found);
+	if (err)
+		return err;
+	found->hash = hash;
+	found->checked_ms = now_ms;
+	cache_insert(cache, found);
+	*file = found;
+	return 0;
+}
+
+static int root_open(const char *root, char *why)
+{
+	int rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd, err;
+
+	if (rootfd < 0) {
+		err = -errno;
+		snprintf(why, WHY_LEN, "%s: %s", root, strerror(-err));
+		return err;
+	}
+	fd = open_beneath(rootfd, ".", O_PATH);
+	if (fd < 0) {
+		snprintf(why, WHY_LEN, "%s: openat2(2), which keeps requests under the root: %s", root,
+			 strerror(-fd));
+		close(rootfd);
+		return fd;
+	}
+	close(fd);
+	return rootfd;
+}
+
+int file_cache_create(struct file_cache **created, struct taio *ring, const char *root, unsigned int max,
+		      unsigned int valid_ms, char *why)
+{
+	struct file_cache *cache;
+	uint32_t nbuckets = 16;
+	int rootfd = root_open(root, why);
+
+	if (rootfd < 0)
+		return rootfd;
+	while (nbuckets < max && nbuckets < 1U << 20)
+		nbuckets *= 2;
+	cache = calloc(1, sizeof(*cache) + nbuckets * sizeof(cache->buckets[0]));
+	if (!cache) {
+		snprintf(why, WHY_LEN, "no memory for a cache of %u files", max);
+		close(rootfd);
+		return -ENOMEM;
+	}
+	cache->ring = ring;
+	cache->rootfd = rootfd;
+	cache->max = max;
+	cache->valid_ms = valid_ms;
+	cache->mask = nbuckets - 1;
+	TAILQ_INIT(&cache->lru);
+	*created = cache;
+	return 0;
+}
+
+void file_cache_destroy(struct file_cache *cache)
+{
+	struct file *file;
+
+	if (!cache)
+		return;
+	while ((file = TAILQ_FIRST(&cache->lru)))
+		cache_remove(cache, file);
+	close(cache->rootfd);
+	free(cache);
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The http service: sites, sessions and the flow of requests. Called by conn.c on the worker's thread.
+ *
+ * A session is a state and a table of steps; a step takes a whole header block, a line of a chunked body or
+ * some body bytes, and input() runs steps until it lacks bytes or the queue is full. Responses go out in the
+ * order of their requests because no request is looked at before the one before it is answered.
+ *
+ * Invariant: what is appended depends on the bytes received, not on how they were split.
+ */
+#include "http.h"
+
+#include "file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WHY_LEN 256
+
+/* conn.c keeps 64 KiB of unconsumed input at most. */
+#define HEADER_MAX_LIMIT   (64 * 1024)
+#define HEADER_MAX_DEFAULT 8192
+#define INDEX_LEN_MAX	   255
+
+_Static_assert(sizeof(struct http_session) <= 256, "conn.c keeps at most 256 bytes for a session");
+
+static const struct http_refusal too_large = {413, REFUSE_PLAIN, "request body too large"};
+static const struct http_refusal head_cut = {400, REFUSE_BAD, "the header block ends early"};
+static const struct http_refusal body_cut = {400, REFUSE_BAD, "the body ends early"};
+
+static void site_tick(struct http_site *site)
+{
+	struct timespec ts;
+	uint64_t now_ms;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	now_ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	if (now_ms == site->now_ms)
+		return;
+	site->now_ms = now_ms;
+	clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+	if (ts.tv_sec == site->now)
+		return;
+	site->now = ts.tv_sec;
+	http_date_format(site->now, site->common + sizeof(HTTP_SERVER_LINE) - 1);
+}
+
+static int check_params(const struct service_params *params, char *why)
+{
+	if (params->header_max > HEADER_MAX_LIMIT) {
+		snprintf(why, WHY_LEN,
+			 "a header block of %zu bytes is more than the %d that a connection keeps",
+			 params->header_max, HEADER_MAX_LIMIT);
+		return -EINVAL;
+	}
+	if (params->index &&
+	    (!*params->index || strchr(params->index, '/') || strlen(params->index) > INDEX_LEN_MAX)) {
+		snprintf(why, WHY_LEN, "the index must be a file name without slash, not \"%s\"",
+			 params->index);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int http_site_open(void **opened, const struct service_params *params, struct taio *ring,
+			  struct service_counters *counters, char *why)
+{
+	struct http_site *site;
+	int err = check_params(params, why);
+
+	if (err)
+		return err;
+	site = calloc(1, sizeof(*site));
+	if (!site) {
+		snprintf(why, WHY_LEN, "no memory");
+		return -ENOMEM;
+	}
+	site->params = *params;
+	site->counters = counters;
+	if (!site->params.index)
+		site->params.index = "index.html";
+	if (!site->params.header_max)
+		site->params.header_max = HEADER_MAX_DEFAULT;
+	memcpy(site->common, HTTP_SERVER_LINE, sizeof(HTTP_SERVER_LINE) - 1);
+	memcpy(site->common + HTTP_COMMON_LEN - 2, "\r\n", 2);
+	site->now = -1;
+	site_tick(site);
+	if (params->root)
+		err = file_cache_create(&site->files, ring, params->root, params->file_cache,
+					params->file_valid_ms, why);
+	if (err) {
+		free(site);
+		return err;
+	}
+	*opened = site;
+	return 0;
+}
+
+static void http_site_close(void *closed)
+{
+	struct http_site *site = closed;
+
+	file_cache_destroy(site->files);
+	free(site);
+}
+
+static void http_open(void *session, void *site)
+{
+	struct http_session *s = session;
+
+	s->site = site;
+	s->state = STATE_HEAD;
+	s->minor = 1;
+}
+
+static void http_close(void *session) {}
+
+void http_request_done(struct http_session *s)
+{
+	s->state = s->closing ? STATE_DEAD : STATE_HEAD;
+	s->scan = (struct http_scan){0};
+	s->has_crlf = false;
+}
+
+/* A resource that is no file. */
+struct route {
+	struct span path;
+	unsigned int methods; /* bits of enum http_method */
+	const char *allow;
+	int (*answer)(struct http_session *s, const struct http_request *req, struct outq *out);
+};
+
+#define BIT(method) (1U << (method))
+#define ALLOW_GET   "Allow: GET, HEAD, OPTIONS\r\n"
+#define ALLOW_POST  "Allow: POST, OPTIONS\r\n"
+#define ALLOW_ANY   "Allow: GET, HEAD, POST, OPTIONS\r\n"
+#define MAY_GET	    (BIT(METHOD_GET) | BIT(METHOD_HEAD))
+
+static int answer_healthz(struct http_session *s, const struct http_request *req, struct outq *out)
+{
+	return http_reply_text(s, out, 200, "Cache-Control: no-store\r\n", "ok\n");
+}
+
+static int answer_metrics(struct http_session *s, const struct http_request *req, struct outq *out)
+{
+	const struct service_params *params = &s->site->params;
+	struct outq text;
+	char lines[128];
+	int n, err;
+
+	if (!params->metrics)
+		return http_reply_status(s, out, 404, "");
+	outq_init(&text);
+	err = params->metrics(params->metrics_arg, &text);
+	if (!err) {
+		n = snprintf(
+			lines, sizeof(lines),
+			"Content-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %llu\r\n",
+			(unsigned long long)text.nbytes);
+		err = http_reply_head(s, out, 200, lines, (size_t)n, 0);
+	}
+	if (err || s->is_head)
+		outq_clear(&text);
+	else
+		outq_splice(out, &text);
+	return err;
+}
+
+static const struct route routes[] = {
+	{{"healthz", 7}, MAY_GET, ALLOW_GET, answer_healthz},
+	{{"metrics", 7}, MAY_GET, ALLOW_GET, answer_metrics},
+	{{"echo", 4}, BIT(METHOD_POST), ALLOW_POST, http_echo},
+};
+
+/* Routes go before files of the same name. */
+static const struct route *route_find(const struct http_path *path)
+{
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+		if (!path->is_dir && routes[i].path.len == path->path.len &&
+		    memcmp(routes[i].path.at, path->path.at, path->path.len) == 0)
+			return &routes[i];
+	return NULL;
+}
+
+static int answer_options(struct http_session *s, struct outq *out, const char *allow)
+{
+	return http_reply_head(s, out, 204, allow, strlen(allow), 0);
+}
+
+static int answer_path(struct http_session *s, const struct http_request *req, struct http_path *path,
+		       struct outq *out)
+{
+	const struct route *route = route_find(path);
+	unsigned int methods = route ? route->methods : MAY_GET;
+	const char *allow = route ? route->allow : ALLOW_GET;
+
+	if (req->method == METHOD_OPTIONS)
+		return answer_options(s, out, allow);
+	if (!(methods & BIT(req->method)))
+		return http_reply_status(s, out, 405, allow);
+	return route ? route->answer(s, req, out) : http_static(s, req, path, out);
+}
+
+/* Answers @req: wholly, or as far as it can be without its body. */
+static int answer(struct http_session *s, const struct http_request *req, struct outq *out)
+{
+	const struct http_refusal *refusal;
+	struct http_path path;
+
+	if (req->length > s->site->params.body_max)
+		return http_refuse(s, out, &too_large);
+	if (req->target.len == 1 && *req->target.at == '*' && req->method == METHOD_OPTIONS)
+		return answer_options(s, out, ALLOW_ANY);
+	if (req->method == METHOD_REFUSED && req->target.at[0] != '/')
+		return http_reply_status(s, out, 405, ALLOW_ANY); /* CONNECT host:port */
+	refusal = http_target_path(req->target, &path);
+	if (refusal)
+		return http_refuse(s, out, refusal);
+	return answer_path(s, req, &path, out);
+}
+
+static void request_begin(struct http_session *s, const struct http_request *req)
+{
+	unsigned int most = s->site->params.keepalive_max;
+
+	s->nrequests++;
+	s->started = false;
+	s->replied = false;
+	s->sink = SINK_DROP;
+	s->minor = (uint8_t)req->minor;
+	s->is_head = req->method == METHOD_HEAD;
+	s->closing = !req->keep_alive || s->draining || (most && s->nrequests >= most);
+	s->awaits_continue = req->expects_continue && (req->chunked || req->length);
+	service_count(s->site->counters, requests);
+}
+
+static void request_end(struct http_session *s, const struct http_request *req)
+{
+	bool has_body = req->chunked || req->length;
+
+	if (!has_body || (s->sink == SINK_DROP && s->closing))
+		http_request_done(s);
+	else
+		http_body_begin(s, req);
+}
+
+static int refuse_head(struct http_session *s, struct outq *out, const struct http_refusal *refusal)
+{
+	s->state = STATE_DEAD;
+	s->is_head = false;
+	s->minor = 1;
+	s->closing = true;
+	return http_refuse(s, out, refusal);
+}
+
+static ssize_t step_head(struct http_session *s, const char *data, size_t len, struct outq *out)
+{
+	const struct http_refusal *refusal;
+	struct http_request req;
+	size_t head_len;
+	int err;
+
+	/* One empty line before a request line is skipped (RFC 9112, section 2.2). */
+	if (data[0] == '\r' && !s->has_crlf) {
+		if (len == 1)
+			return 0;
+		s->has_crlf = true;
+		if (data[1] == '\n')
+			return 2;
+	}
+	site_tick(s->site);
+	refusal = http_head_scan(&s->scan, data, len, s->site->params.header_max, &head_len);
+	if (!refusal && !head_len)
+		return 0;
+	if (!refusal)
+		refusal = http_head_parse(&s->scan, data, head_len, &s->parser, &req);
+	if (refusal)
+		return refuse_head(s, out, refusal) ? -ENOMEM : (ssize_t)len;
+	request_begin(s, &req);
+	err = answer(s, &req, out);
+	if (err)
+		return err;
+	request_end(s, &req);
+	return (ssize_t)head_len;
+}
+
+typedef ssize_t http_step(struct http_session *s, const char *data, size_t len, struct outq *out);
+
+static http_step *const steps[STATE_COUNT] = {
+	[STATE_HEAD] = step_head,
+	[STATE_LENGTH] = http_body_length,
+	[STATE_CHUNK_SIZE] = http_body_chunk_size,
+	[STATE_CHUNK_DATA] = http_body_chunk_data,
+	[STATE_CHUNK_END] = http_body_chunk_end,
+	[STATE_TRAILER] = http_body_trailer,
+};
+
+static size_t http_input(void *session, const char *data, size_t len, struct outq *out, enum verdict *verdict)
+{
+	struct http_session *s = session;
+	size_t at = 0;
+	ssize_t n;
+
+	s->stalled = false;
+	while (at < len && s->state != STATE_DEAD) {
+		s->stalled = out->nbytes >= OUTQ_HIGH;
+		if (s->stalled)
+			break;
+		n = steps[s->state](s, data + at, len - at, out);
+		if (n < 0) {
+			s->state = STATE_DEAD;
+			*verdict = VERDICT_ABORT;
+			return len;
+		}
+		if (n == 0)
+			break;
+		at += (size_t)n;
+	}
+	s->started = s->state == STATE_HEAD && at < len && !s->stalled;
+	*verdict = s->state == STATE_DEAD ? VERDICT_FINISH : VERDICT_GO;
+	return s->state == STATE_DEAD ? len : at;
+}
+
+static enum verdict http_eof(void *session, size_t left, struct outq *out)
+{
+	struct http_session *s = session;
+	int err = 0;
+
+	if (s->state == STATE_HEAD && left)
+		err = refuse_head(s, out, &head_cut);
+	else if (s->state != STATE_HEAD && s->state != STATE_DEAD && !s->replied)
+		err = refuse_head(s, out, &body_cut);
+	s->state = STATE_DEAD;
+	return err ? VERDICT_ABORT : VERDICT_FINISH;
+}
+
+static enum phase http_phase(const void *session)
+{
+	const struct http_session *s = session;
+
+	if (s->state == STATE_HEAD && !s->stalled)
+		return s->started ? PHASE_HEAD : PHASE_IDLE;
+	return s->state == STATE_DEAD ? PHASE_IDLE : PHASE_BODY;
+}
+
+static enum verdict http_drain(void *session)
+{
+	struct http_session *s = session;
+
+	s->draining = true;
+	s->closing = true;
+	if (s->state == STATE_HEAD && !s->started && !s->stalled)
+		s->state = STATE_DEAD;
+	return s->state == STATE_DEAD ? VERDICT_FINISH : VERDICT_GO;
+}
+
+static void http_timeout(void *session, struct outq *out)
+{
+	static const struct http_refusal timeout = {408, REFUSE_PLAIN, "the header block took too long"};
+
+	/* Without memory the connection ends without an answer, as it does anyway. */
+	(void)refuse_head(session, out, &timeout);
+}
+
+const struct service service_http = {
+	.name = "http",
+	.summary = "HTTP/1.1: files under a root, /echo, /healthz, /metrics",
+	.alpn = "http/1.1",
+	.session_size = sizeof(struct http_session),
+	.site_open = http_site_open,
+	.site_close = http_site_close,
+	.open = http_open,
+	.close = http_close,
+	.input = http_input,
+	.eof = http_eof,
+	.phase = http_phase,
+	.drain = http_drain,
+	.timeout = http_timeout,
+};

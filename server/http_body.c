@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Request bodies: Content-Length is counted, chunked goes line by line through a strict check and then
+ * through llhttp; the bytes are dropped or echoed. Called by http.c on the worker's thread.
+ *
+ * An echoed chunked body keeps the peer's own chunks, so that what is answered does not depend on how
+ * the bytes were split. The head of that response waits for the first size line, which may still be refused.
+ *
+ * Invariant: a step consumes whole lines or body bytes, and no more body bytes than fit below OUTQ_HIGH.
+ */
+#include "http.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A size line with its extensions, CRLF included. */
+#define CHUNK_LINE_MAX 256
+
+static const struct http_refusal too_large = {413, REFUSE_PLAIN, "request body too large"};
+static const struct http_refusal size_form = {400, REFUSE_SMUGGLING, "malformed chunk size"};
+static const struct http_refusal size_long = {400, REFUSE_BAD, "chunk size line too long"};
+static const struct http_refusal end_form = {400, REFUSE_SMUGGLING, "chunk data not ended by CRLF"};
+static const struct http_refusal trailer_form = {400, REFUSE_SMUGGLING, "malformed trailer section"};
+static const struct http_refusal trailer_long = {431, REFUSE_TOO_BIG, "trailer section too big"};
+
+/* What the parser's callbacks work on. */
+struct body {
+	struct http_session *s;
+	struct outq *out;
+	int err;
+	bool is_complete;
+};
+
+static int on_body(llhttp_t *parser, const char *at, size_t len)
+{
+	struct body *body = parser->data;
+
+	if (body->s->sink == SINK_ECHO)
+		body->err = outq_append(body->out, at, len);
+	return 0;
+}
+
+static int on_message_complete(llhttp_t *parser)
+{
+	struct body *body = parser->data;
+
+	body->is_complete = true;
+	return HPE_PAUSED;
+}
+
+static const llhttp_settings_t body_settings = {
+	.on_body = on_body,
+	.on_message_complete = on_message_complete,
+};
+
+static llhttp_errno_t feed(struct body *body, const char *data, size_t len)
+{
+	llhttp_t *parser = &body->s->parser;
+	llhttp_errno_t err;
+
+	parser->data = body;
+	err = llhttp_execute(parser, data, len);
+	parser->data = NULL;
+	return body->is_complete && err == HPE_PAUSED ? HPE_OK : err;
+}
+
+/* After the final response's head has gone out there is nothing to answer with: the connection ends. */
+static ssize_t refuse(struct http_session *s, size_t len, struct outq *out, const struct http_refusal *why)
+{
+	int err = 0;
+
+	s->state = STATE_DEAD;
+	s->closing = true;
+	if (!s->replied) {
+		err = http_refuse(s, out, why);
+	} else if (why->kind == REFUSE_SMUGGLING) {
+		service_count(s->site->counters, bad_requests);
+		service_count(s->site->counters, smuggling);
+	}
+	return err ? err : (ssize_t)len;
+}
+
+void http_body_begin(struct http_session *s, const struct http_request *req)
+{
+	s->left = req->length;
+	s->state = STATE_LENGTH;
+	if (!req->chunked)
+		return;
+	s->left = s->body_len = 0;
+	s->trailer_len = 0;
+	s->state = STATE_CHUNK_SIZE;
+	/* An Upgrade that nobody asked for must not stop llhttp behind the body. */
+	s->parser.upgrade = 0;
+	s->parser.settings = (void *)&body_settings;
+	llhttp_resume(&s->parser);
+}
+
+static int reply_echo(struct http_session *s, const struct http_request *req, struct outq *out)
+{
+	char lines[128];
+	int n;
+
+	if (req)
+		n = snprintf(lines, sizeof(lines),
+			     "Content-Type: application/octet-stream\r\nContent-Length: %llu\r\n",
+			     (unsigned long long)req->length);
+	else
+		n = snprintf(lines, sizeof(lines),
+			     "Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n");
+	return http_reply_head(s, out, 200, lines, (size_t)n, req ? req->length : 0);
+}
+
+int http_echo(struct http_session *s, const struct http_request *req, struct outq *out)
+{
+	int err = 0;
+
+	s->sink = SINK_ECHO;
+	if (s->awaits_continue)
+		err = http_reply_continue(s, out);
+	if (!err && !req->chunked)
+		err = reply_echo(s, req, out);
+	return err;
+}
+
+static size_t room_for(const struct http_session *s, size_t len, const struct outq *out)
+{
+	uint64_t room = out->nbytes < OUTQ_HIGH ? OUTQ_HIGH - out->nbytes : 1;
+	uint64_t n = s->left < len ? s->left : len;
+
+	return (size_t)(s->sink == SINK_DROP || n < room ? n : room);
+}
+
+ssize_t http_body_length(struct http_session *s, const char *data, size_t len, struct outq *out)
+{
+	size_t n = room_for(s, len, out);
+
+	if (s->sink == SINK_ECHO && outq_append(out, data, n))
+		return -ENOMEM;
+	s->left -= n;
+	if (!s->left)
+		http_request_done(s);
+	return (ssize_t)n;
+}
+
+/*
+ * The length of the line at the start of @data with its CRLF; 0: more is needed; -1: a control byte that
+ * is neither a TAB nor part of the line end.
+ */
+static ssize_t line_length(const char *data, size_t len)
+{
+	size_t at = http_find_control(data, 0, len);
+
+	while (at < len && data[at] == '\t')
+		at = http_find_control(data, at + 1, len);
+	if (at == len)
+		return 0;
+	if (data[at] != '\r')
+		return -1;
+	if (at + 1 == len)
+		return 0;
+	return data[at + 1] == '\n' ? (ssize_t)at + 2 : -1;
+}
+
+/* Hexadecimal digits up to the line's end or its extensions; false if there is anything else. */
+static bool parse_size(const char *line, size_t len, uint64_t *size)
+{
+	size_t i;
+
+	*size = 0;
+	for (i = 0; i < len && line[i] != ';' && line[i] != '\r'; i++) {
+		char c = line[i] | 0x20;
+
+		if (i == 15)
+			return false;
+		if (line[i] >= '0' && line[i] <= '9')
+			*size = *size << 4 | (uint64_t)(line[i] - '0');
+		else if (c >= 'a' && c <= 'f')
+			*size = *size << 4 | (uint64_t)(c - 'a' + 10);
+		else
+			return false;
+	}
+	return i > 0;
+}
+
+/* The chunk of @size bytes begins: answers what was held back, and repeats its size line. */
+static int begin_chunk(struct http_session *s, uint64_t size, struct outq *out)
+{
+	int err = 0;
+
+	s->left = size;
+	s->body_len += size;
+	s->state = size ? STATE_CHUNK_DATA : STATE_TRAILER;
+	if (s->sink == SINK_DROP)
+		return 0;
+	if (!s->replied)
+		err = reply_echo(s, NULL, out);
+	if (!err && size)
+		err = outq_printf(out, "%llx\r\n", (unsigned long long)size);
+	return err;
+}
+
+ssize_t http_body_chunk_size(struct http_session *s, const char *data, size_t len, struct outq *out)
+{
+	ssize_t n = line_length(data, len < CHUNK_LINE_MAX ? len : CHUNK_LINE_MAX);
+	struct body body = {.s = s, .out = out};
+	uint64_t size;
+
+	if (n == 0)
+		return len < CHUNK_LINE_MAX ? 0 : refuse(s, len, out, &size_long);
+	if (n < 0 || !parse_size(data, (size_t)n, &size))
+		return refuse(s, len, out, &size_form);
+	if (size > s->site->params.body_max - s->body_len)
+		return refuse(s, len, out, &too_large);
+	if (feed(&body, data, (size_t)n) || s->parser.content_length != size)
+		return refuse(s, len, out, &size_form);
+	return begin_chunk(s, size, out) ? -ENOMEM : n;
+}
+
+ssize_t http_body_chunk_data(struct http_session *s, const char *data, size_t len, struct outq *out)
+{
+	size_t n = room_for(s, len, out);
+	struct body body = {.s = s, .out = out};
+
+	if (feed(&body, data, n))
+		return refuse(s, len, out, &size_form);
+	if (body.err)
+		return body.err;
+	s->left -= n;
+	if (!s->left)
+		s->state = STATE_CHUNK_END;
+	return (ssize_t)n;
+}
+
+ssize_t http_body_chunk_end(struct http_session *s, const char *data, size_t len, struct outq *out)
+{
+	struct body body = {.s = s, .out = out};
+
+	if (data[0] != '\r' || (len > 1 && data[1] != '\n'))
+		return refuse(s, len, out, &end_form);
+	if (len < 2)
+		return 0;
+	if (feed(&body, data, 2))
+		return refuse(s, len, out, &end_form);
+	s->state = STATE_CHUNK_SIZE;
+	return s->sink == SINK_ECHO && outq_append(out, "\r\n", 2) ? -ENOMEM : 2;
+}
+
+/* Trailer fields are checked and dropped; nothing here would use them. */
+ssize_t http_body_trailer(struct http_session *s, const char *data, size_t len, struct outq *out)
+{
+	size_t most = s->site->params.header_max - s->trailer_len;
+	ssize_t n = line_length(data, len < most ? len : most);
+	struct body body = {.s = s, .out = out};
+
+	if (n < 0 || data[0] == ' ' || data[0] == '\t')
+		return refuse(s, len, out, &trailer_form);
+	if (n == 0)
+		return len < most ? 0 : refuse(s, len, out, &trailer_long);
+	if (feed(&body, data, (size_t)n) || body.is_complete != (n == 2))
+		return refuse(s, len, out, &trailer_form);
+	s->trailer_len += (uint32_t)n;
+	if (n > 2)
+		return n;
+	http_request_done(s);
+	return s->sink == SINK_ECHO && outq_append(out, "0\r\n\r\n", 5) ? -ENOMEM : n;
+}
