@@ -15,8 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Reading goes on past this much unsent output (key updates, alerts) no longer: the peer does not read. */
-#define HELD_MAX 1024
+/* With more held than this, nothing is read: the peer does not read our answers. Above what tls_write()
+ * holds. */
+#define HELD_MAX 4096
 
 /* A record adds at most this to its plain text: header, explicit nonce, content type, tag. */
 #define RECORD_EXTRA (5 + 8 + 1 + 16)

@@ -19,22 +19,26 @@ struct tls_server_params {
 	const char *cert_file;	 /* PEM, chain included */
 	const char *key_file;	 /* PEM; NULL: the key is in cert_file */
 	const char *min_version; /* "1.2" (default) or "1.3" */
-	const char *alpn;	 /* protocols offered, comma-separated: "http/1.1"; NULL: ALPN is ignored */
+	const char *alpn; /* protocols spoken, the preferred first: "http/1.1,h2"; NULL: ALPN is ignored */
 	const char *keylog_file; /* NSS key log for debugging; NULL: none */
 };
 
 struct tls_client_params {
-	const char *ca_file; /* NULL: the system's store */
+	const char *ca_file; /* PEM, one or more; NULL: the system's store */
 	bool insecure;	     /* do not verify the peer */
-	const char *alpn;
+	const char *alpn;    /* protocols offered, as above */
 	const char *min_version;
 	const char *keylog_file;
 };
 
 /*
- * On failure -errno (-EINVAL for bad material) and one line in why[TLS_WHY_LEN]: the file, what is wrong with
- * it (a key that does not match its certificate names both files), what to do. Contexts are counted:
- * a session holds one reference.
+ * On failure -errno (-EINVAL for bad material) and one line in why[TLS_WHY_LEN], which may be NULL: the file,
+ * what is wrong with it (a key that does not match its certificate names both files), what to do. On success
+ * why is empty, or a warning: a certificate that has expired is served all the same. Contexts are counted:
+ * a session holds one reference. Cipher and group choices are the same for all: AEAD with forward secrecy.
+ *
+ * A client that offers ALPN protocols but none of the server's is refused with alert no_application_protocol
+ * (RFC 7301, 3.2); one that offers none at all is served.
  */
 int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params, char *why);
 int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params, char *why);
@@ -64,34 +68,57 @@ enum tls_result {
 	TLS_DONE,   /* the call did what it was asked */
 	TLS_MORE,   /* needs more input from the peer */
 	TLS_FULL,   /* io->out is full: send it, then call again */
-	TLS_CLOSED, /* the peer's close_notify has arrived */
-	TLS_FAILED, /* fatal; an alert may be in io->out; tls_error() says why */
+	TLS_CLOSED, /* the peer's close_notify has arrived; tls_write() still works */
+	TLS_FAILED, /* fatal, and for good; an alert may be in io->out; tls_error() says why */
 };
+
+/*
+ * Whatever a call returns, io->out_len is to be sent: an alert, a key update, and what an earlier call held
+ * back may be there. TLS_MORE implies that all input was consumed. An end of input without close_notify is
+ * for the caller to notice and to judge (a truncation, RFC 8446, 6.1); the session never sees it.
+ */
 
 /* Server session. NULL: no memory. */
 struct tls *tls_accept(struct tls_ctx *ctx);
-/* Client session; @host goes into SNI and is what the certificate must be for (a name or an IP address). */
+/*
+ * Client session; @host is what the certificate must be for, a name or an IP address without brackets. A name
+ * goes into SNI. NULL: no memory, or @host is empty or longer than a name can be.
+ */
 struct tls *tls_connect(struct tls_ctx *ctx, const char *host);
 void tls_free(struct tls *tls);
 
+/* TLS_DONE: reading and writing may begin. Input behind the handshake is left in io->in for tls_read(). */
 enum tls_result tls_handshake(struct tls *tls, struct tls_io *io);
 
-/* TLS_DONE with 1..cap bytes in *n. Never TLS_DONE with none. *n is 0 with every other result. */
+/*
+ * TLS_DONE with 1..cap bytes in *n, from one record. Never TLS_DONE with none. *n is 0 with every other
+ * result. io->out may have no room (a write is in flight): reading goes on, and answers to key updates are
+ * held. TLS_FULL instead of TLS_MORE says that something is held and has to be sent; with too much of it
+ * (4 KiB: the peer does not read) nothing more is read.
+ */
 enum tls_result tls_read(struct tls *tls, struct tls_io *io, void *plain, size_t cap, size_t *n);
 
-/* TLS_DONE: *n bytes (1..len) were encrypted into io->out or into what the next call puts there first. */
+/*
+ * TLS_DONE: *n bytes (1..len) were encrypted into io->out or into what the next call puts there first. They
+ * are taken: never offer them again. One record a call, of at most 16 KiB and as large as io->out has room
+ * for; an io->out of at least 1 KiB is best. TLS_FULL: nothing was taken, and any other bytes may come next.
+ * @len is not 0. TLS_MORE and TLS_CLOSED do not happen.
+ */
 enum tls_result tls_write(struct tls *tls, struct tls_io *io, const void *plain, size_t len, size_t *n);
 
-/* Sends close_notify; does not wait for the peer's. */
+/* Sends close_notify, once; does not wait for the peer's. Sends nothing before the handshake is done. */
 enum tls_result tls_shutdown(struct tls *tls, struct tls_io *io);
 
-/* Ciphertext that OpenSSL still holds because io->out was full; flushed by the next call with room. */
+/*
+ * Ciphertext that is held because io->out was full; flushed by the next call with room, also after TLS_DONE,
+ * TLS_CLOSED and TLS_FAILED. At most a record of 1 KiB, or one flight of a handshake.
+ */
 bool tls_has_output(const struct tls *tls);
 
 /* Decrypted bytes that wait inside for tls_read(); reading need not wait for the network. */
 bool tls_has_input(const struct tls *tls);
 
-/* "TLSv1.3", the negotiated ALPN protocol or "", whether the session was resumed, and the cipher. */
+/* After the handshake: "TLSv1.3", the cipher, the negotiated ALPN protocol or "", whether it was resumed. */
 struct tls_info {
 	const char *version;
 	const char *cipher;
@@ -100,12 +127,15 @@ struct tls_info {
 };
 void tls_info(const struct tls *tls, struct tls_info *info);
 
-/* One line about the last TLS_FAILED; lives until the next call on @tls. */
+/* One line about the failure, "" if there was none; lives as long as @tls. */
 const char *tls_error(const struct tls *tls);
 
 /*
  * Client side resumption: the newest session ticket got on @tls (NULL if none), to be given to
- * tls_resume() before the handshake of another; the caller frees it.
+ * tls_resume() before the handshake of another; the caller frees it. TLS 1.3 servers send it after the
+ * handshake: it has arrived once tls_read() has consumed what came with the first answer. A ticket may be
+ * used more than once, for the same host and the same context: a resumption verifies nothing again. -EINVAL
+ * from tls_resume(): it is another context's.
  */
 struct tls_ticket;
 struct tls_ticket *tls_ticket_get(struct tls *tls);

@@ -50,18 +50,32 @@ int tls_why(char *why, int err, const char *fmt, ...)
 	return err;
 }
 
+/* What PEM readers say of a file with other things in it; decoders of keys call all they do not know so. */
+static bool is_other_format(unsigned long err)
+{
+	if (ERR_GET_LIB(err) == ERR_LIB_OSSL_DECODER)
+		return ERR_GET_REASON(err) == ERR_R_UNSUPPORTED;
+	return ERR_GET_LIB(err) == ERR_LIB_PEM && ERR_GET_REASON(err) == PEM_R_NO_START_LINE;
+}
+
 int tls_why_file(char *why, const char *file, const char *wanted)
 {
-	unsigned long first = ERR_peek_error(), last = ERR_peek_last_error();
+	unsigned long first = ERR_peek_error(), err;
+	bool is_other = false;
+	int sys = 0;
 
-	if (ERR_GET_LIB(first) == ERR_LIB_SYS)
-		return tls_why(why, -ERR_GET_REASON(first), "%s: %s", file, strerror(ERR_GET_REASON(first)));
-	if (ERR_GET_REASON(first) == ERR_R_MALLOC_FAILURE)
-		return tls_why(why, -ENOMEM, "%s: out of memory", file);
-	if (ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE)
-		return tls_why(why, -EINVAL, "%s: holds no %s in PEM format", file, wanted);
-	return tls_why(why, -EINVAL, "%s: not a valid %s: %s", file, wanted,
-		       last ? ERR_reason_error_string(last) : "unknown error");
+	while ((err = ERR_get_error())) {
+		if (ERR_GET_LIB(err) == ERR_LIB_SYS)
+			sys = ERR_GET_REASON(err);
+		else if (ERR_GET_REASON(err) == ERR_R_MALLOC_FAILURE)
+			sys = ENOMEM;
+		is_other = is_other || is_other_format(err);
+	}
+	if (sys)
+		return tls_why(why, -sys, "%s: %s", file, strerror(sys));
+	if (is_other || !first)
+		return tls_why(why, -EINVAL, "%s: holds no valid %s in PEM format", file, wanted);
+	return tls_why(why, -EINVAL, "%s: not a valid %s: %s", file, wanted, ERR_reason_error_string(first));
 }
 
 /* The earliest entry of the SSL library names the cause; other libraries' entries are its details. */
