@@ -70,7 +70,8 @@ static int held_append(struct tls *tls, const void *data, size_t len)
 static int bio_write(BIO *bio, const char *data, size_t len, size_t *nwritten)
 {
 	struct tls *tls = BIO_get_data(bio);
-	size_t n = tls->held ? 0 : out_append(tls->io, data, len);
+	/* Stays in order: while something is held there is no room, for tls_bio_flush() has used it. */
+	size_t n = out_append(tls->io, data, len);
 
 	BIO_clear_retry_flags(bio);
 	if (n < len && held_append(tls, data + n, len - n))

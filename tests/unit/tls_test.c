@@ -27,6 +27,9 @@ static void flow_send(struct link *link, enum side side, struct flow *flow)
 
 	if (!want && !tls_has_output(link->tls[side]))
 		return;
+	/* More than fits in one call, but not so much that most of it is made in vain. */
+	if (want > 16 * link->cut.out_max + 64)
+		want = 16 * link->cut.out_max + 64;
 	if (want > sizeof(plain))
 		want = sizeof(plain);
 	if (link->cut.random && want)
@@ -132,6 +135,18 @@ static void close_notify_waits_for_room(void **state)
 	assert_int_equal(call_cut(&link, SERVER, OP_SHUT, NULL, 0, NULL, 0, 3), TLS_FULL);
 	assert_int_equal(call_cut(&link, SERVER, OP_SHUT, NULL, 0, NULL, 0, 100), TLS_DONE);
 	assert_false(tls_has_output(link.tls[SERVER]));
+	link_close(&link);
+}
+
+static void a_session_may_end_while_it_holds_output(void **state)
+{
+	struct link link;
+	size_t n;
+
+	link_ready(&link, TLS1_3_VERSION, &whole);
+	assert_int_equal(call_cut(&link, SERVER, OP_WRITE, "hello", 5, &n, 0, 3), TLS_DONE);
+	assert_true(tls_has_output(link.tls[SERVER]));
+	assert_int_equal(call_cut(&link, SERVER, OP_WRITE, "again", 5, &n, 0, 3), TLS_FULL);
 	link_close(&link);
 }
 
@@ -336,6 +351,7 @@ int main(void)
 		cmocka_unit_test(transfers_are_whole_however_bytes_are_cut),
 		cmocka_unit_test(close_notify_ends_one_direction_only),
 		cmocka_unit_test(close_notify_waits_for_room),
+		cmocka_unit_test(a_session_may_end_while_it_holds_output),
 		cmocka_unit_test(shutdown_before_the_handshake_sends_nothing),
 		cmocka_unit_test(what_is_not_tls_fails_with_a_line_that_says_so),
 		cmocka_unit_test(an_alert_waits_for_room),
