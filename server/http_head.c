@@ -21,13 +21,13 @@ static const struct http_refusal folded = {400, REFUSE_SMUGGLING, "header line s
 static const struct http_refusal control = {400, REFUSE_BAD, "control byte in the header"};
 static const struct http_refusal line_form = {400, REFUSE_BAD, "malformed request line"};
 static const struct http_refusal no_version = {400, REFUSE_SMUGGLING,
-					       "request line without HTTP/1.0 or HTTP/1.1"};
-static const struct http_refusal version = {505, REFUSE_BAD, "only HTTP/1.0 and HTTP/1.1 are spoken"};
+					       "request line without version 1.0 or 1.1"};
+static const struct http_refusal version = {505, REFUSE_BAD, "only versions 1.0 and 1.1 are spoken"};
 static const struct http_refusal line_too_long = {414, REFUSE_TOO_BIG, "request line too long"};
 static const struct http_refusal too_big = {431, REFUSE_TOO_BIG, "header block too big"};
 static const struct http_refusal method = {501, REFUSE_BAD, "unknown method"};
 static const struct http_refusal header_form = {400, REFUSE_BAD, "malformed header line"};
-static const struct http_refusal host_missing = {400, REFUSE_BAD, "HTTP/1.1 without Host"};
+static const struct http_refusal host_missing = {400, REFUSE_BAD, "the Host field is missing"};
 static const struct http_refusal host_repeated = {400, REFUSE_BAD, "more than one Host"};
 static const struct http_refusal host_form = {400, REFUSE_BAD, "malformed Host"};
 static const struct http_refusal length_form = {400, REFUSE_SMUGGLING,
@@ -147,7 +147,15 @@ static const struct http_refusal *scan_request_line(struct http_scan *scan, cons
 	return NULL;
 }
 
-/* The line that data[at] may end; *done if it ended the block. */
+/* llhttp would take an empty field name. */
+static const struct http_refusal *scan_line_start(char c)
+{
+	if (c == ' ' || c == '\t')
+		return &folded;
+	return c == ':' ? &header_form : NULL;
+}
+
+/* The line that data[at] may end; *line_end is behind it, or 0. */
 static const struct http_refusal *scan_control(struct http_scan *scan, const char *data, size_t at,
 					       size_t len, size_t *line_end)
 {
@@ -178,8 +186,9 @@ const struct http_refusal *http_head_scan(struct http_scan *scan, const char *da
 
 	*head_len = 0;
 	for (;;) {
-		if (at == scan->line && at && at < limit && (data[at] == ' ' || data[at] == '\t'))
-			return &folded;
+		refusal = at && at < limit && at == scan->line ? scan_line_start(data[at]) : NULL;
+		if (refusal)
+			return refusal;
 		at = http_find_control(data, at, limit);
 		if (at == limit)
 			break;

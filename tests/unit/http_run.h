@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs the http service on bytes, without a connection: a site over a small tree of files, and a session that
+ * is fed in pieces and whose output is collected, file ranges read in. Used by http_test.c and http_fuzz.c.
+ */
+#ifndef HTTP_RUN_H
+#define HTTP_RUN_H
+
+#include "server/file.h"
+#include "server/service.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Holds in every build, in the fuzzer too. */
+#define must(condition)                                                                                      \
+	do {                                                                                                 \
+		if (!(condition)) {                                                                          \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                      \
+			abort();                                                                             \
+		}                                                                                            \
+	} while (0)
+
+/* Sun, 06 Nov 1994 08:49:37 GMT: the modification time of every file in the tree. */
+#define TREE_MTIME 784111777
+
+struct http_tree {
+	char root[64];
+};
+
+struct http_run {
+	struct service_counters counters;
+	struct service_params params;
+	void *site;
+	char why[256];
+};
+
+struct http_output {
+	char *text; /* terminated by a NUL that is not counted; the dates are blanked */
+	size_t len;
+	enum verdict verdict;
+	enum phase phase;
+};
+
+static inline void tree_file(const char *root, const char *name, const void *data, size_t len)
+{
+	struct timespec times[2] = {{.tv_sec = TREE_MTIME}, {.tv_sec = TREE_MTIME}};
+	char path[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	f = fopen(path, "w");
+	if (!f || fwrite(data, 1, len, f) != len || fclose(f) || utimensat(AT_FDCWD, path, times, 0))
+		abort();
+}
+
+static inline void tree_link(const char *root, const char *name, const char *to)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	if (symlink(to, path))
+		abort();
+}
+
+static inline void tree_dir(const char *root, const char *name)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	if (mkdir(path, 0755))
+		abort();
+}
+
+static inline void tree_create(struct http_tree *tree)
+{
+	char kib[1024], path[128];
+
+	memset(kib, 'k', sizeof(kib));
+	strcpy(tree->root, "/tmp/taio-http-XXXXXX");
+	if (!mkdtemp(tree->root))
+		abort();
+	tree_dir(tree->root, "sub");
+	tree_dir(tree->root, "bare");
+	tree_dir(tree->root, "odd");
+	tree_dir(tree->root, "odd/index.html");
+	tree_file(tree->root, "index.html", "<p>root\n", 8);
+	tree_file(tree->root, "sub/index.html", "<p>sub\n", 7);
+	tree_file(tree->root, "ten.txt", "0123456789", 10);
+	tree_file(tree->root, "empty.css", "", 0);
+	tree_file(tree->root, "1k.bin", kib, sizeof(kib));
+	tree_file(tree->root, "a b.txt", "blank", 5);
+	tree_file(tree->root, ".hidden", "hidden", 6);
+	tree_link(tree->root, "inside", "ten.txt");
+	tree_link(tree->root, "outside", "/etc/hostname");
+	tree_link(tree->root, "above", "../");
+	tree_link(tree->root, "loop", "loop");
+	snprintf(path, sizeof(path), "%s/fifo", tree->root);
+	if (mkfifo(path, 0644))
+		abort();
+}
+
+static inline void tree_destroy(struct http_tree *tree)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -r %s", tree->root);
+	if (system(command))
+		abort();
+}
+
+static inline int run_open(struct http_run *run, const char *root)
+{
+	run->params.root = root;
+	if (!run->params.body_max)
+		run->params.body_max = 1 << 20;
+	return service_http.site_open(&run->site, &run->params, NULL, &run->counters, run->why);
+}
+
+static inline void run_close(struct http_run *run)
+{
+	service_http.site_close(run->site);
+}
+
+/* "Date: ..." depends on when the test runs: its value becomes dots. */
+static inline void blank_dates(char *text)
+{
+	for (char *p = text; (p = strstr(p, "\r\nDate: ")); p += 8)
+		memset(p + 8, '.', strcspn(p + 8, "\r"));
+}
+
+static inline void output_add(struct http_output *to, const void *data, size_t len)
+{
+	to->text = realloc(to->text, to->len + len + 1);
+	must(to->text);
+	memcpy(to->text + to->len, data, len);
+	to->len += len;
+	to->text[to->len] = 0;
+}
+
+/* What out.c does: takes everything off the queue. */
+static inline void output_take(struct http_output *to, struct outq *out)
+{
+	char piece[65536];
+	struct seg *seg;
+
+	while ((seg = STAILQ_FIRST(&out->segs))) {
+		uint64_t n = seg->kind == SEG_MEM ? seg->mem.end - seg->mem.begin : seg->range.len;
+
+		if (seg->kind == SEG_MEM) {
+			output_add(to, seg->data + seg->mem.begin, n);
+		} else {
+			n = n < sizeof(piece) ? n : sizeof(piece);
+			if (pread(seg->range.file->fd, piece, n, (off_t)seg->range.offset) != (ssize_t)n)
+				abort();
+			output_add(to, piece, n);
+		}
+		outq_consume(out, n);
+	}
+	must(outq_empty(out) && out->memory == 0);
+}
+
+/*
+ * A connection that sends data[0..len): the sizes of its pieces are taken from splits[0..nsplits) in turn
+ * (0: everything). Stops when the session does. The text is freed by the caller.
+ */
+static inline struct http_output run_bytes(struct http_run *run, const char *data, size_t len,
+					   const unsigned char *splits, size_t nsplits)
+{
+	void *session = calloc(1, service_http.session_size);
+	struct http_output result = {.verdict = VERDICT_GO};
+	size_t begin = 0, end = 0, taken, nsplit = 0;
+	struct outq out;
+	char *copy;
+
+	outq_init(&out);
+	output_add(&result, "", 0);
+	service_http.open(session, run->site);
+	while (result.verdict == VERDICT_GO && end < len) {
+		size_t step = nsplits ? splits[nsplit++ % nsplits] : 0;
+
+		end = step == 0 || step > len - end ? len : end + step;
+		do {
+			/* An allocation of its own, so that reading past the end is seen. */
+			copy = malloc(end - begin);
+			memcpy(copy, data + begin, end - begin);
+			taken = service_http.input(session, copy, end - begin, &out, &result.verdict);
+			free(copy);
+			must(taken <= end - begin);
+			begin += taken;
+			output_take(&result, &out);
+		} while (result.verdict == VERDICT_GO && taken && begin < end);
+	}
+	result.phase = service_http.phase(session);
+	service_http.close(session);
+	free(session);
+	blank_dates(result.text);
+	return result;
+}
+
+#endif
