@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What was measured. Counters and histograms (nanoseconds) written by the loop, read by the report.
+ *
+ * Counts of connections and errors are those of the whole run; requests and latencies those of the measured
+ * interval.
+ */
+#ifndef STATS_H
+#define STATS_H
+
+#include "base/hist.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum error_kind {
+	ERROR_REFUSED,	   /* connect: ECONNREFUSED */
+	ERROR_PORTS,	   /* connect: EADDRNOTAVAIL */
+	ERROR_DESCRIPTORS, /* socket: EMFILE, ENFILE */
+	ERROR_CONNECT,	   /* connect: anything else */
+	ERROR_TLS,	   /* handshake or record layer */
+	ERROR_TIMEOUT,	   /* --timeout passed in a connect, handshake, answer or close */
+	ERROR_RESET,	   /* ECONNRESET, EPIPE */
+	ERROR_CLOSED,	   /* the server closed where it should not */
+	ERROR_EARLY,	   /* idle: closed before the deadline */
+	ERROR_NOT_CLOSED,  /* idle: still open long after the deadline */
+	ERROR_MISMATCH,	   /* echo: other bytes came back */
+	ERROR_UNEXPECTED,  /* bytes that nobody asked for */
+	ERROR_HTTP_STATUS, /* 400 and above */
+	ERROR_HTTP_SYNTAX,
+	ERROR_UNSENT, /* open loop: planned and never sent */
+	ERROR_IO,     /* any other result of an operation */
+	ERROR_KINDS,
+};
+
+/* One row for each kind: its JSON key, its words in the report, what to do about it (or NULL). */
+struct error_row {
+	const char *key, *text, *hint;
+};
+extern const struct error_row error_rows[ERROR_KINDS];
+
+/* The kind of a failed connect(2) and of a failed transfer; @err is a positive errno. */
+enum error_kind error_of_connect(int err);
+enum error_kind error_of_transfer(int err);
+
+struct stats {
+	uint64_t asked, established, completed, reopened;
+	uint64_t requests;	 /* planned in the interval and answered */
+	uint64_t answered;	 /* answers that came in the interval */
+	uint64_t unsent;	 /* planned in the interval, never sent */
+	uint64_t received, sent; /* bytes in the interval, without TLS */
+	uint64_t closed, early;	 /* idle */
+	uint64_t errors[ERROR_KINDS];
+	char first_error[256]; /* one line about the first of them */
+
+	struct hist latency; /* open loop: from the planned time; closed loop: from the time of sending */
+	struct hist raw;     /* open loop: from the time of sending */
+	struct hist lag;     /* open loop: the load generator's own */
+	struct hist connect, tls_full, tls_resumed;
+	struct hist lateness, age; /* idle */
+	struct hist second;	   /* latency of the running second: merged into latency when it is over */
+};
+
+uint64_t stats_errors(const struct stats *stats);
+
+/* Counts @n errors; @detail is kept if it is the first. */
+void stats_error(struct stats *stats, enum error_kind kind, uint64_t n, const char *detail);
+
+#endif
