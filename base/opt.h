@@ -60,7 +60,8 @@ struct opt_command {
  * A program: its table (ended by a row without name) and what its manual says around it.
  *
  * Manual text is free of roff: paragraphs parted by blank lines. One whose lines begin with a blank is shown
- * as it stands (examples); one whose lines are "term<TAB>text" becomes a list; name(7) becomes a reference.
+ * as it stands (examples); one whose lines are "term<TAB>text" becomes a list; name(7) becomes a reference
+ * (mandoc wants those of SEE ALSO ordered by section, then by name).
  */
 struct opt_program {
 	const char *name; /* "taiod" */

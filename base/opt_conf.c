@@ -130,10 +130,8 @@ static int prepare_keys(cfg_t *cfg, const struct opt_program *program, void *set
 			continue;
 		if (opt->type == OPT_LIST)
 			err = seed_list(cfg_getopt(cfg, opt->name), opt_list_of(opt, settings));
-		if (opt->type != OPT_LIST)
-			cfg_set_validate_func(cfg, opt->name, on_value);
-		else if (opt->check)
-			cfg_set_validate_func(cfg, opt->name, on_item);
+		if (opt->type != OPT_LIST || opt->check)
+			cfg_set_validate_func(cfg, opt->name, opt->type == OPT_LIST ? on_item : on_value);
 	}
 	return err;
 }

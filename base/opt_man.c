@@ -206,27 +206,37 @@ static void man_reference(FILE *to, const char *word, size_t name, size_t rest)
 	fputc('\n', to);
 }
 
+/* mdoc wants each sentence on a line of its own, which widens the space behind it. */
+static bool ends_sentence(const char *word, size_t len)
+{
+	while (len > 1 && strchr(")\"'", word[len - 1]))
+		len--;
+	return len > 1 && strchr(".!?", word[len - 1]);
+}
+
 static void man_fill(FILE *to, const char *text, const char *end)
 {
 	size_t column = 0, len, name, rest;
 	const char *word;
 
-	while (text < end && (len = next_word(&text, &word))) {
-		if (word >= end)
-			break;
-		if (is_reference(word, len, &name, &rest)) {
-			fputs(column ? "\n" : "", to);
-			man_reference(to, word, name, rest);
-			column = 0;
-			continue;
-		}
-		if (column && column + len + 1 > MAN_WIDTH) {
+	while (text < end && (len = next_word(&text, &word)) && word < end) {
+		bool reference = is_reference(word, len, &name, &rest);
+
+		if (column && (reference || column + len + 1 > MAN_WIDTH)) {
 			fputc('\n', to);
 			column = 0;
+		}
+		if (reference) {
+			man_reference(to, word, name, rest);
+			continue;
 		}
 		fputs(column ? " " : "", to);
 		man_word(to, word, len, !column);
 		column += len + 1;
+		if (ends_sentence(word, len)) {
+			fputc('\n', to);
+			column = 0;
+		}
 	}
 	if (column)
 		fputc('\n', to);

@@ -34,7 +34,7 @@ static const struct opt table[] = {
 	{"config", 'c', OPT_STRING, offsetof(struct settings, config), .arg = "FILE", .section = "General",
 	 .help = "Configuration file.", .argv_only = true},
 	{"listen", 'l', OPT_LIST, offsetof(struct settings, listen), .arg = "ADDRESS[,KEY=VALUE]", .deflt = ":7",
-	 .help = "Where to listen.", .more = "May be repeated.\n\n  --listen :80\n  --listen :81\n\nSee ip(7)."},
+	 .help = "Where to listen.", .more = "May be repeated. As here:\n\n  --listen :80\n  --listen :81\n\nSee ip(7)."},
 	{"cert", 0, OPT_STRING, offsetof(struct settings, cert), .arg = "FILE", .section = "TLS",
 	 .help = "Certificate chain in PEM."},
 	{"tls", 't', OPT_BOOL, offsetof(struct settings, tls), .help = "TLS on every listener."},
@@ -66,7 +66,8 @@ static const struct opt_program program = {
 	.synopsis = (const char *const[]){"[OPTION]...", "[OPTION]... FILE", NULL},
 	.table = table,
 	.commands = commands,
-	.description = "First paragraph, see opt(3).\n\nSecond \\ one.\n\n.dot at the start\n\n  example -l "
+	.description = "First paragraph, see opt(3).\n\nSecond \\ one. Is it? (Yes.) So\nit is.\n\n.dot at "
+		       "the start\n\n  example -l "
 		       "'x'\n  second\n\n"
 		       "one\tthe first\ntwo\tthe second",
 	.epilogue =
