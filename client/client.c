@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations on the ring of a command. Signals are let in only within client_wait(), so that none can slip in
+ * between the look at the flag and the sleep; the ring is closed and O_NONBLOCK of what was attached
+ * restored before the process ends by them.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define ENTRIES 16
+#define BATCH	8
+
+static volatile sig_atomic_t signal_seen;
+static sigset_t signals_before;
+
+static void on_signal(int number)
+{
+	signal_seen = number;
+}
+
+/* The second signal of a kind has its default effect, should the first be of no avail. */
+static void take_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	sigset_t blocked;
+
+	sigemptyset(&blocked);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct sigaction before;
+
+		sigaction(numbers[i], NULL, &before);
+		if (before.sa_handler == SIG_IGN) /* nohup(1) */
+			continue;
+		sigaction(numbers[i], &action, NULL);
+		sigaddset(&blocked, numbers[i]);
+	}
+	sigprocmask(SIG_BLOCK, &blocked, &signals_before);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int client_signal(void)
+{
+	return signal_seen;
+}
+
+int client_open(struct client *client, const struct settings *settings)
+{
+	struct taio_params params = {.engine = settings->engine, .entries = ENTRIES};
+	char why[TAIO_WHY_LEN];
+	int err;
+
+	client->settings = settings;
+	err = taio_open(&client->ring, &params, why);
+	if (err) {
+		fail("cannot open engine %s: %s", settings->engine, why);
+		return err;
+	}
+	take_signals();
+	return 0;
+}
+
+void client_close(struct client *client)
+{
+	taio_close(client->ring);
+}
+
+static int op_submit(struct client *client, struct op *op)
+{
+	struct iocb *iocbs[] = {&op->iocb};
+	int ret;
+
+	op->iocb.data = op;
+	ret = taio_submit(client->ring, 1, iocbs);
+	if (ret == 1)
+		op->state = OP_FLYING;
+	return ret == 1 ? 0 : ret ? ret : -EAGAIN;
+}
+
+int op_read(struct client *client, struct op *op, int afd, void *buf, size_t len, off_t offset)
+{
+	io_prep_pread(&op->iocb, afd, buf, len, offset);
+	return op_submit(client, op);
+}
+
+int op_write(struct client *client, struct op *op, int afd, const void *buf, size_t len, off_t offset)
+{
+	io_prep_pwrite(&op->iocb, afd, (void *)buf, len, offset);
+	return op_submit(client, op);
+}
+
+int op_poll(struct client *client, struct op *op, int afd, short events)
+{
+	io_prep_poll(&op->iocb, afd, events);
+	return op_submit(client, op);
+}
+
+static void take_events(const struct io_event *events, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct op *op = events[i].data;
+
+		op->res = (long)events[i].res;
+		op->state = OP_DONE;
+	}
+}
+
+void op_end(struct client *client, struct op *op)
+{
+	struct io_event events[BATCH];
+
+	if (op->state == OP_FLYING)
+		taio_cancel(client->ring, &op->iocb);
+	while (op->state == OP_FLYING)
+		take_events(events, taio_wait(client->ring, BATCH, events, -1));
+	op->state = OP_IDLE;
+}
+
+/* Where there is always an event, no sleep does it. */
+static int let_signals_in(void)
+{
+	sigset_t blocked;
+
+	sigprocmask(SIG_SETMASK, &signals_before, &blocked);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	return signal_seen ? -EINTR : 0;
+}
+
+/* ppoll(2) of the ring until @deadline_ns; -EINTR after a signal, 0 otherwise. */
+static int sleep_until(struct client *client, uint64_t deadline_ns)
+{
+	struct pollfd pfd = {.fd = taio_fd(client->ring), .events = POLLIN};
+	uint64_t now = now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
+	struct timespec ts = {.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
+	int ret;
+
+	ret = ppoll(&pfd, 1, deadline_ns == NEVER ? NULL : &ts, &signals_before);
+	return ret < 0 && errno != EINTR ? -errno : signal_seen ? -EINTR : 0;
+}
+
+int client_wait(struct client *client, uint64_t deadline_ns)
+{
+	struct io_event events[BATCH];
+	bool late = false;
+	int n, err;
+
+	for (;;) {
+		n = taio_reap(client->ring, BATCH, events);
+		if (n)
+			break;
+		if (late)
+			return -ETIMEDOUT;
+		err = sleep_until(client, deadline_ns);
+		if (err)
+			return err;
+		late = deadline_ns != NEVER && now_ns() >= deadline_ns;
+	}
+	if (n < 0)
+		return n;
+	take_events(events, n);
+	return let_signals_in();
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t deadline_in(uint64_t us)
+{
+	uint64_t ns, sum;
+
+	if (!us || __builtin_mul_overflow(us, 1000, &ns) || __builtin_add_overflow(now_ns(), ns, &sum))
+		return NEVER;
+	return sum;
+}
+
+int fail(const char *fmt, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fputs("taio: ", stderr);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return 1;
+}

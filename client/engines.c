@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* taio engines: what libtaio finds when it tries each engine here. */
+#include "client.h"
+
+#include <string.h>
+
+#define HEADING "ENGINE"
+
+static int name_width(void)
+{
+	struct taio_probe probe;
+	size_t width = strlen(HEADING);
+
+	for (unsigned int i = 0; taio_probe(i, &probe); i++) {
+		if (strlen(probe.name) > width)
+			width = strlen(probe.name);
+	}
+	return (int)width;
+}
+
+int engines_run(const struct settings *settings, const char *operand)
+{
+	struct taio_params params = {.engine = "auto"};
+	int width = name_width();
+	struct taio_probe probe;
+	char why[TAIO_WHY_LEN];
+	struct taio *ring;
+
+	printf("%-*s  WORKS  HOW A READ WAITS\n", width, HEADING);
+	for (unsigned int i = 0; taio_probe(i, &probe); i++) {
+		printf("%-*s  %-5s  %s\n", width, probe.name, probe.works ? "yes" : "no", probe.summary);
+		if (!probe.works)
+			printf("%-*s  %-5s  not here: %s\n", width, "", "", probe.why);
+	}
+	if (taio_open(&ring, &params, why))
+		printf("\nauto takes none: %s\n", why);
+	else
+		printf("\nauto takes %s\n", why);
+	taio_close(ring);
+	return 0;
+}

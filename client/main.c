@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* taio: from the command line to a command, and from its outcome to the exit status. */
+#include "client.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXIT_USAGE 2
+
+typedef int command_fn(const struct settings *settings, const char *operand);
+
+static command_fn *const runs[COMMAND_COUNT] = {
+	[COMMAND_ENGINES] = engines_run,
+	[COMMAND_CAT] = cat_run,
+	[COMMAND_GET] = get_run,
+	[COMMAND_PING] = ping_run,
+	[COMMAND_CANCEL_READ] = cancel_read_run,
+};
+
+static int usage(const char *what, const char *word)
+{
+	fail("%s%s; see taio --help", what, word);
+	return EXIT_USAGE;
+}
+
+static enum command find_command(const char *name)
+{
+	enum command command = 0;
+
+	while (command < COMMAND_COUNT && strcmp(taio_program.commands[command].name, name))
+		command++;
+	return command;
+}
+
+/* An option given that is another command's would be ignored: better to say so. */
+static int check_options(enum command command, char **given)
+{
+	const char *name = taio_program.commands[command].name;
+
+	for (const struct opt *opt = taio_program.table; opt->name; opt++) {
+		const char *owner = option_owner(opt);
+
+		if (!owner || !strcmp(owner, name) || !given[opt - taio_program.table])
+			continue;
+		fail("--%s is an option of taio %s, not of taio %s", opt->name, owner, name);
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
+static int run_command(const struct settings *settings, int nwords, char **words, char **given)
+{
+	enum command command;
+	bool wants_operand;
+	int status;
+
+	if (!nwords)
+		return usage("no command given", "");
+	command = find_command(words[0]);
+	if (command == COMMAND_COUNT)
+		return usage("there is no command ", words[0]);
+	wants_operand = *taio_program.commands[command].operands;
+	if (nwords > 1 + wants_operand)
+		return usage("too many operands: ", words[1 + wants_operand]);
+	if (nwords < 1 + wants_operand)
+		return usage("operand missing: ", taio_program.commands[command].operands);
+	status = check_options(command, given);
+	return status ? status : runs[command](settings, wants_operand ? words[1] : "");
+}
+
+/* Is what we wrote really written? A full disk shows here. */
+static int finish_output(int status)
+{
+	if (fflush(stdout) || ferror(stdout))
+		return fail("cannot write to standard output");
+	return status;
+}
+
+static int run(struct settings *settings, int argc, char **argv, char **given)
+{
+	char why[OPT_WHY_LEN];
+	int nwords;
+
+	for (const struct opt *opt = taio_program.table; opt->name; opt++)
+		given[opt - taio_program.table] = (char *)opt_argv_peek(&taio_program, argc, argv, opt->name);
+	nwords = opt_argv(&taio_program, settings, argc, argv, why);
+	if (nwords < 0) {
+		fail("%s", why);
+		return EXIT_USAGE;
+	}
+	if (settings->help)
+		opt_help(&taio_program, stdout);
+	else if (settings->version)
+		printf("taio %s\n", TAIO_VERSION);
+	else if (settings->man)
+		opt_man(&taio_program, stdout);
+	else
+		return finish_output(run_command(settings, nwords, argv + 1, given));
+	return finish_output(0);
+}
+
+int main(int argc, char **argv)
+{
+	struct settings settings;
+	char *given[64] = {0};
+	int status;
+
+	if (opt_defaults(&taio_program, &settings))
+		return fail("out of memory");
+	status = run(&settings, argc, argv, given);
+	opt_free(&taio_program, &settings);
+	if (status == 1 && client_signal()) {
+		sigset_t all;
+
+		/* Cleaned up: now end as the signal's sender expects. */
+		signal(client_signal(), SIG_DFL);
+		sigfillset(&all);
+		sigprocmask(SIG_UNBLOCK, &all, NULL);
+		raise(client_signal());
+	}
+	return status;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* What the command line of taio says, and the tables that read and explain it. */
+#ifndef CLIENT_OPTIONS_H
+#define CLIENT_OPTIONS_H
+
+#include "base/opt.h"
+
+struct settings {
+	char *engine;
+	uint64_t timeout_us; /* 0: for ever */
+	bool tls;
+	bool insecure;
+	char *ca;
+
+	char *output; /* get */
+	bool head;
+
+	unsigned int count; /* ping */
+	uint64_t interval_us;
+	uint64_t size;
+	bool verbose;
+
+	uint64_t after_us; /* cancel-read */
+
+	bool help, version, man;
+};
+
+/* Rows of taio_program.commands, in this order. */
+enum command {
+	COMMAND_ENGINES,
+	COMMAND_CAT,
+	COMMAND_GET,
+	COMMAND_PING,
+	COMMAND_CANCEL_READ,
+	COMMAND_COUNT,
+};
+
+extern const struct opt_program taio_program;
+
+/* The only command that takes @opt, or NULL if all do. */
+const char *option_owner(const struct opt *opt);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A TCP connection over the ring, plain or TLS. Bytes pass through two buffers of fixed size, so that
+ * memory is bounded whatever the peer does; at most one read and one write are in flight.
+ *
+ * The *_some functions never sleep: -EAGAIN says that an operation is in flight whose event client_wait()
+ * will bring. The others sleep, to a deadline. After a failure stream_error() has the words.
+ */
+#ifndef CLIENT_STREAM_H
+#define CLIENT_STREAM_H
+
+#include "client.h"
+
+#include "tls/tls.h"
+
+#include <sys/types.h>
+
+#define STREAM_BUFFER (64 * 1024)
+
+struct stream {
+	struct client *client;
+	int fd, afd;
+	struct op rd, wr;
+	struct tls_ctx *tls_ctx;
+	struct tls *tls; /* NULL: plain */
+	int broken;	 /* -errno of the write that failed; nothing more is sent */
+	bool eof;	 /* the socket has no more input */
+	bool ended;	 /* stream_end_some() has done its part */
+	bool truncated;	 /* TLS: the connection ended without close_notify */
+	size_t in_pos, in_len, out_pos, out_len;
+	unsigned char in[STREAM_BUFFER], out[STREAM_BUFFER];
+};
+
+/*
+ * Connects to @target ("HOST:PORT", each of its addresses in turn) and, if @tls, makes the handshake,
+ * offering
+ * @alpn (NULL: none). NULL on failure, reported on standard error.
+ */
+struct stream *stream_open(struct client *client, const char *target, bool tls, const char *alpn);
+/* Cancels what is in flight and closes. NULL is allowed. */
+void stream_close(struct stream *stream);
+
+/* 1..cap bytes, 0 at the end, -EAGAIN, -errno. */
+ssize_t stream_read_some(struct stream *stream, void *buf, size_t cap);
+/* Takes 1..len bytes to be sent, or -EAGAIN, -errno. */
+ssize_t stream_write_some(struct stream *stream, const void *buf, size_t len);
+/* Goes on with what was taken: 0 once all is with the kernel. */
+int stream_flush_some(struct stream *stream);
+/* Sends what was taken, then the end: close_notify and a half-close. */
+int stream_end_some(struct stream *stream);
+
+ssize_t stream_read(struct stream *stream, void *buf, size_t cap, uint64_t deadline_ns);
+/* All of it, and flushes; 0 or -errno. */
+int stream_write(struct stream *stream, const void *buf, size_t len, uint64_t deadline_ns);
+
+/* What -errno @err from one of these means on this stream. */
+const char *stream_error(const struct stream *stream, int err);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* Splits URLs. Pure. */
+#include "url.h"
+
+#include "base/addr.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct scheme {
+	const char *prefix;
+	bool tls;
+	const char *port;
+} schemes[] = {{"http://", false, "80"}, {"https://", true, "443"}};
+
+static const struct scheme *find_scheme(const char *text)
+{
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		if (!strncasecmp(text, schemes[i].prefix, strlen(schemes[i].prefix)))
+			return &schemes[i];
+	}
+	return NULL;
+}
+
+/* What may not stand in a request line: it would end it. */
+static bool has_controls(const char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text <= ' ' || *text == 0x7f)
+			return true;
+	}
+	return false;
+}
+
+/* The authority @text[0..len): where to connect, and what Host says. */
+static bool split_authority(const char *text, size_t len, const struct scheme *scheme, struct url *url)
+{
+	const char *bracket = memchr(text, ']', len), *colon = memrchr(text, ':', len);
+	char host[256];
+	unsigned int port;
+
+	if (colon && bracket && colon < bracket)
+		colon = NULL;
+	if (colon == text + len - 1) { /* "host:" is the default port */
+		len--;
+		colon = NULL;
+	}
+	if (!len || len >= 256 - sizeof(":65535"))
+		return false;
+	snprintf(url->host, sizeof(url->host), "%.*s", (int)len, text);
+	if (colon)
+		snprintf(url->target, sizeof(url->target), "%s", url->host);
+	else
+		snprintf(url->target, sizeof(url->target), "%s:%s", url->host, scheme->port);
+	if (addr_split(url->target, host, sizeof(host), &port) || !*host)
+		return false;
+	if (colon && !strcmp(colon + 1 - text + url->host, scheme->port))
+		url->host[colon - text] = '\0';
+	return true;
+}
+
+int url_parse(const char *text, struct url *url, const char **why)
+{
+	const struct scheme *scheme = find_scheme(text);
+	size_t len, path_len;
+	int used;
+
+	*why = "it must begin with http:// or https://";
+	if (!scheme)
+		return -EINVAL;
+	*why = "it has blanks or control characters; write them as %20 and the like";
+	if (has_controls(text))
+		return -EINVAL;
+	text += strlen(scheme->prefix);
+	len = strcspn(text, "/?#");
+	*why = "user names and passwords are not supported";
+	if (memchr(text, '@', len))
+		return -EINVAL;
+	*why = "its host or port is malformed";
+	if (!split_authority(text, len, scheme, url))
+		return -EINVAL;
+	url->tls = scheme->tls;
+	text += len;
+	path_len = strcspn(text, "#");
+	used = snprintf(url->path, sizeof(url->path), "%s%.*s", *text == '/' ? "" : "/", (int)path_len, text);
+	*why = "it is too long";
+	return used < URL_MAX ? 0 : -EINVAL;
+}
