@@ -4,7 +4,8 @@
  * thread; a segment is never seen by another one.
  *
  * Invariant: nbytes is the sum of what the segments hold, memory the sum of their allocations; no segment
- * in the queue is empty, but a tail that was reserved and not committed yet.
+ * in the queue is empty, but a tail that was reserved and not committed yet, and a head that a file is being
+ * read into.
  */
 #include "outq.h"
 
@@ -314,6 +315,17 @@ void outq_fill(struct outq *q, struct seg *seg, uint32_t len)
 		return;
 	STAILQ_REMOVE(&q->segs, range, seg, link);
 	release(q, range);
+}
+
+struct seg *outq_head_room(struct outq *q, uint64_t room)
+{
+	struct seg *seg = mem_create(room < PIECE_MAX ? room : PIECE_MAX);
+
+	if (!seg)
+		return NULL;
+	STAILQ_INSERT_HEAD(&q->segs, seg, link);
+	q->memory += mem_size(seg);
+	return seg;
 }
 
 void outq_trim(void)

@@ -77,6 +77,12 @@ void outq_consume(struct outq *q, uint64_t len);
  */
 void outq_fill(struct outq *q, struct seg *seg, uint32_t len);
 
+/*
+ * An empty segment with @room bytes (at most 64 KiB) of space before the file range at the head, to be given
+ * to outq_fill(); NULL without memory.
+ */
+struct seg *outq_head_room(struct outq *q, uint64_t room);
+
 /* Frees the calling thread's free list. */
 void outq_trim(void);
 

@@ -70,6 +70,7 @@ struct service {
 			 struct service_counters *counters, char *why);
 	void (*site_close)(void *site);
 
+	/* Both may be NULL: the zeroed memory is all it needs. */
 	void (*open)(void *session, void *site);
 	void (*close)(void *session);
 

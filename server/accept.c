@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "accept.h"
+
+#include "conn_fsm.h"
+#include "idle.h"
+#include "io.h"
+#include "log.h"
+#include "settings.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Connections taken in one go, so that those already there stay served. */
+#define ACCEPT_BURST 64
+#define RETRY_S	     0.1
+#define LOG_EVERY_US 1000000
+
+static void complain(struct acceptor *a, const char *what, int err)
+{
+	if (a->shard->now_us - a->logged_us < LOG_EVERY_US)
+		return;
+	a->logged_us = a->shard->now_us;
+	log_warning("%s: %s%s", what, strerror(err),
+		    err == EMFILE ? "; raise LimitNOFILE= or lower --max-connections" : "");
+}
+
+static void back_off(struct acceptor *a, int err)
+{
+	count(&a->shard->counters, accept_errors);
+	if (err == EMFILE || err == ENFILE)
+		count(&a->shard->counters, emfile);
+	complain(a, "cannot accept", err);
+	ev_io_stop(a->loop, &a->io);
+	ev_timer_set(&a->retry, RETRY_S, 0.);
+	ev_timer_start(a->loop, &a->retry);
+}
+
+static void admit(struct acceptor *a, int fd, const union addr *peer)
+{
+	struct conn *c;
+	int one = 1, ret;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	ret = io_reserve(a->shard, a->shard->nconns + 1);
+	if (!ret)
+		ret = conn_create(&c, a->shard, &a->endpoint, fd, peer);
+	if (!ret) {
+		conn_fsm_start(c);
+		return;
+	}
+	count(&a->shard->counters, accept_errors);
+	complain(a, "cannot take a connection", -ret);
+	close(fd);
+}
+
+/* False: no place, and the new one must wait in the backlog. */
+static bool make_room(struct acceptor *a, bool *refuse)
+{
+	struct shard *shard = a->shard;
+	struct conn *oldest;
+
+	*refuse = false;
+	if (shard->nconns < a->limit)
+		return true;
+	switch ((enum when_full)shard->settings->when_full) {
+	case FULL_EVICT:
+		oldest = idle_oldest(shard);
+		if (oldest) {
+			idle_arm(oldest, DEADLINE_NONE);
+			count(&shard->counters, evicted);
+			shard->on_event(oldest, EV_EVICT, 0);
+			return true;
+		}
+		*refuse = true;
+		return true;
+	case FULL_REFUSE:
+		*refuse = true;
+		return true;
+	case FULL_WAIT:
+		break;
+	}
+	return false;
+}
+
+static bool is_fatal(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
+}
+
+/* False: nothing more to take now. */
+static bool accept_one(struct acceptor *a)
+{
+	union addr peer = {0};
+	socklen_t len = sizeof(peer);
+	bool refuse;
+	int fd;
+
+	if (!make_room(a, &refuse)) {
+		a->full = true;
+		ev_io_stop(a->loop, &a->io);
+		return false;
+	}
+	fd = accept4(a->fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		if (is_fatal(errno))
+			back_off(a, errno);
+		return errno == ECONNABORTED || errno == EINTR;
+	}
+	if (refuse) {
+		count(&a->shard->counters, refused_full);
+		close(fd);
+	} else {
+		admit(a, fd, &peer);
+	}
+	return true;
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
+{
+	struct acceptor *a = io->data;
+
+	for (int i = 0; i < ACCEPT_BURST && accept_one(a); i++)
+		;
+}
+
+static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct acceptor *a = timer->data;
+
+	ev_io_start(a->loop, &a->io);
+}
+
+void acceptor_start(struct acceptor *a, struct ev_loop *loop)
+{
+	a->loop = loop;
+	ev_io_init(&a->io, on_readable, a->fd, EV_READ);
+	a->io.data = a;
+	ev_init(&a->retry, on_retry);
+	a->retry.data = a;
+	ev_io_start(loop, &a->io);
+}
+
+void acceptor_stop(struct acceptor *a)
+{
+	ev_io_stop(a->loop, &a->io);
+	ev_timer_stop(a->loop, &a->retry);
+	a->full = false;
+}
+
+void acceptor_resume(struct acceptor *a)
+{
+	if (!a->full || a->shard->nconns >= a->limit)
+		return;
+	a->full = false;
+	ev_io_start(a->loop, &a->io);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Takes new connections off one listening socket for one worker. Worker's thread only. */
+#ifndef ACCEPT_H
+#define ACCEPT_H
+
+#include "conn.h"
+
+#include <ev.h>
+
+struct acceptor {
+	ev_io io;
+	ev_timer retry; /* after EMFILE and the like: backs off rather than spins */
+	struct shard *shard;
+	struct endpoint endpoint;
+	struct ev_loop *loop;
+	unsigned int limit; /* connections of this worker */
+	int fd;		    /* borrowed from the listener; -1: closed */
+	bool full;	    /* waits for a place (FULL_WAIT) */
+	uint64_t logged_us;
+};
+
+void acceptor_start(struct acceptor *a, struct ev_loop *loop);
+void acceptor_stop(struct acceptor *a);
+
+/* There is a free place again. */
+void acceptor_resume(struct acceptor *a);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+#include "listener.h"
+
+#include "log.h"
+#include "settings.h"
+#include "tls/tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#define FD_PREFIX	 "fd:"
+#define SELF_SIGNED_DAYS 825
+
+static const struct field {
+	const char *name;
+	size_t offset; /* of a const char * in struct listener */
+} fields[] = {
+	{"root", offsetof(struct listener, root)},
+	{"cert", offsetof(struct listener, cert)},
+	{"key", offsetof(struct listener, key)},
+};
+
+static bool is_handed_over(const char *where)
+{
+	return !strncmp(where, FD_PREFIX, strlen(FD_PREFIX));
+}
+
+static int no_service(const char *name, char *why)
+{
+	int len = snprintf(why, LISTENER_WHY_LEN, "there is no service '%.100s', only", name);
+
+	for (int i = 0; services[i]; i++)
+		len += snprintf(why + len, (size_t)(LISTENER_WHY_LEN - len), "%s %s", i ? "," : "",
+				services[i]->name);
+	return -EINVAL;
+}
+
+static int parse_field(struct listener *l, char *word, char *why)
+{
+	char *value = strchr(word, '=');
+
+	if (!strcmp(word, "tls")) {
+		l->tls = true;
+		return 0;
+	}
+	if (value && value[1]) {
+		*value++ = '\0';
+		if (!strcmp(word, "service")) {
+			l->service = service_find(value);
+			return l->service ? 0 : no_service(value, why);
+		}
+		for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+			if (strcmp(word, fields[i].name) != 0)
+				continue;
+			*(const char **)((char *)l + fields[i].offset) = value;
+			return 0;
+		}
+	}
+	snprintf(why, LISTENER_WHY_LEN,
+		 "'%.100s' is not understood; a listener is ADDRESS:PORT or fd:NAME, then ,service=NAME "
+		 ",root=DIR ,tls "
+		 ",cert=FILE ,key=FILE",
+		 word);
+	return -EINVAL;
+}
+
+static int parse_where(const struct listener *l, char *why)
+{
+	unsigned int port;
+	char host[256];
+
+	if (is_handed_over(l->where) || !addr_split(l->where, host, sizeof(host), &port))
+		return 0;
+	snprintf(why, LISTENER_WHY_LEN,
+		 "'%.100s' is not an address: write 127.0.0.1:8080, [::1]:8080, :8080 or fd:NAME", l->where);
+	return -EINVAL;
+}
+
+int listener_parse(struct listener *l, const char *text, char *why)
+{
+	char *rest, *word;
+	int ret;
+
+	*l = (struct listener){.service = &service_echo};
+	l->text = rest = strdup(text);
+	if (!l->text) {
+		snprintf(why, LISTENER_WHY_LEN, "no memory");
+		return -ENOMEM;
+	}
+	l->where = strsep(&rest, ",");
+	l->handed_over = is_handed_over(l->where);
+	ret = parse_where(l, why);
+	while (!ret && (word = strsep(&rest, ",")))
+		ret = parse_field(l, word, why);
+	if (!ret && (l->cert || l->key) && !l->tls) {
+		snprintf(why, LISTENER_WHY_LEN, "cert= and key= need tls as well");
+		ret = -EINVAL;
+	}
+	if (ret)
+		listener_close(l);
+	return ret;
+}
+
+int listener_check(const char *text, char *why)
+{
+	struct listener l;
+	int ret = listener_parse(&l, text, why);
+
+	if (!ret)
+		listener_close(&l);
+	return ret;
+}
+
+/* --- sockets --- */
+
+static int bind_one(const union addr *addr, unsigned int backlog)
+{
+	int one = 1, err, fd;
+
+	fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+	if (addr->sa.sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (bind(fd, &addr->sa, addr_len(addr)) < 0 || listen(fd, (int)backlog) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int bound_to(int fd, union addr *addr)
+{
+	socklen_t len = sizeof(*addr);
+
+	return getsockname(fd, &addr->sa, &len) < 0 ? -errno : 0;
+}
+
+static int open_address(struct listener *l, unsigned int nworkers, unsigned int backlog, char *why)
+{
+	char reason[ADDR_WHY_LEN];
+	int fd, ret = addr_resolve(l->where, true, &l->addr, reason);
+
+	if (ret) {
+		snprintf(why, LISTENER_WHY_LEN, "%s", reason);
+		return ret;
+	}
+	for (l->nfds = 0; l->nfds < nworkers; l->nfds++) {
+		fd = bind_one(&l->addr, backlog);
+		ret = fd < 0 ? fd : 0;
+		if (!ret)
+			l->fds[l->nfds] = fd;
+		if (!ret && !l->nfds)
+			ret = bound_to(fd, &l->addr);
+		if (ret) {
+			snprintf(why, LISTENER_WHY_LEN, "cannot listen on %s: %s", l->where, strerror(-ret));
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/* The descriptor that the service manager handed over under @name, or -ENOENT. */
+static int find_handed_over(const char *name)
+{
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(0, &names), found = -ENOENT;
+
+	for (int i = 0; i < n; i++) {
+		if (found < 0 && !strcmp(names[i], name))
+			found = SD_LISTEN_FDS_START + i;
+		free(names[i]);
+	}
+	free(names);
+	return found;
+}
+
+static int open_handed_over(struct listener *l, unsigned int nworkers, char *why)
+{
+	int fd = find_handed_over(l->where + strlen(FD_PREFIX));
+
+	if (fd < 0) {
+		snprintf(why, LISTENER_WHY_LEN,
+			 "%s: no socket of that name was handed over; set FileDescriptorName= in the socket "
+			 "unit",
+			 l->where);
+		return fd;
+	}
+	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+		snprintf(why, LISTENER_WHY_LEN, "%s: descriptor %d is not a listening stream socket",
+			 l->where, fd);
+		return -EINVAL;
+	}
+	for (unsigned int i = 0; i < nworkers; i++) {
+		l->fds[i] = i ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : fd;
+		if (l->fds[i] < 0)
+			break;
+		l->nfds++;
+	}
+	if (l->nfds < nworkers || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) {
+		snprintf(why, LISTENER_WHY_LEN, "%s: %s", l->where, strerror(errno));
+		return -errno;
+	}
+	return bound_to(fd, &l->addr);
+}
+
+int listener_open(struct listener *l, unsigned int nworkers, unsigned int backlog, char *why)
+{
+	l->fds = calloc(nworkers, sizeof(*l->fds));
+	if (!l->fds) {
+		snprintf(why, LISTENER_WHY_LEN, "no memory");
+		return -ENOMEM;
+	}
+	return l->handed_over ? open_handed_over(l, nworkers, why) : open_address(l, nworkers, backlog, why);
+}
+
+void listener_close_fd(struct listener *l, unsigned int i)
+{
+	if (l->fds[i] >= 0)
+		close(l->fds[i]);
+	l->fds[i] = -1;
+}
+
+void listener_close(struct listener *l)
+{
+	for (unsigned int i = 0; i < l->nfds; i++)
+		listener_close_fd(l, i);
+	free(l->fds);
+	free(l->text);
+	*l = (struct listener){0};
+}
+
+/* --- certificates --- */
+
+/* $STATE_DIRECTORY is what systemd's StateDirectory= sets; it may list several. */
+static int state_path(const struct settings *settings, const char *name, char *path, size_t size)
+{
+	const char *dir = settings->state_dir, *env = getenv("STATE_DIRECTORY"), *home = getenv("HOME");
+	int n;
+
+	if (dir)
+		n = snprintf(path, size, "%s/%s", dir, name);
+	else if (env)
+		n = snprintf(path, size, "%.*s/%s", (int)strcspn(env, ":"), env, name);
+	else if (geteuid() == 0)
+		n = snprintf(path, size, "/var/lib/taiod/%s", name);
+	else
+		n = snprintf(path, size, "%s/.local/state/taiod/%s", home ? home : "/", name);
+	return n < (int)size ? 0 : -ENAMETOOLONG;
+}
+
+/* Every directory above the last slash of @path. */
+static int make_parents(char *path)
+{
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		int ret;
+
+		*slash = '\0';
+		ret = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+		*slash = '/';
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int self_signed(const struct settings *settings, char *cert, char *key, size_t size, char *why)
+{
+	char host[256] = "localhost";
+	int ret = state_path(settings, "self-signed.crt", cert, size);
+
+	if (!ret)
+		ret = state_path(settings, "self-signed.key", key, size);
+	if (!ret && access(cert, F_OK) == 0 && access(key, F_OK) == 0)
+		return 0;
+	if (!ret)
+		ret = make_parents(cert);
+	if (ret) {
+		snprintf(why, LISTENER_WHY_LEN,
+			 "cannot keep a certificate at %.200s: %s; set --state-dir, or --cert and --key",
+			 cert, strerror(-ret));
+		return ret;
+	}
+	gethostname(host, sizeof(host) - 1);
+	ret = tls_self_signed(cert, key, host, SELF_SIGNED_DAYS, why);
+	if (!ret)
+		log_notice("made a self-signed certificate for %s: %s", host, cert);
+	return ret;
+}
+
+int listener_load_tls(const struct listener *l, const struct settings *settings, struct tls_ctx **ctx,
+		      char *why)
+{
+	char cert[4096], key[4096];
+	struct tls_server_params params = {
+		.cert_file = l->cert ? l->cert : settings->cert,
+		.key_file = l->cert ? l->key : settings->key,
+		.min_version = settings->tls_min,
+		.alpn = l->service->alpn,
+		.keylog_file = settings->tls_keylog,
+	};
+	int ret;
+
+	if (!params.cert_file) {
+		ret = self_signed(settings, cert, key, sizeof(cert), why);
+		if (ret)
+			return ret;
+		params.cert_file = cert;
+		params.key_file = key;
+	}
+	ret = tls_ctx_server(ctx, &params, why);
+	if (!ret && why[0])
+		log_warning("%s: %s", l->where, why);
+	return ret;
+}
+
+int listener_verify(const struct listener *l, const struct settings *settings, char *why)
+{
+	struct tls_ctx *ctx;
+	struct stat st;
+	int ret = 0;
+
+	if (l->root && stat(l->root, &st) < 0)
+		ret = -errno;
+	else if (l->root && !S_ISDIR(st.st_mode))
+		ret = -ENOTDIR;
+	if (ret) {
+		snprintf(why, LISTENER_WHY_LEN, "%s: root=%.200s: %s", l->where, l->root, strerror(-ret));
+		return ret;
+	}
+	if (!l->tls || !(l->cert || settings->cert))
+		return 0;
+	ret = listener_load_tls(l, settings, &ctx, why);
+	if (!ret)
+		tls_ctx_put(ctx);
+	return ret;
+}

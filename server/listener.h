@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the user writes after --listen, and the sockets made from it. Main thread, before and after the
+ * workers run; they only read.
+ *
+ *	ADDRESS:PORT[,service=NAME][,root=DIR][,tls][,cert=FILE][,key=FILE]
+ *	fd:NAME[,...]	a socket handed over by the service manager under that name
+ *(sd_listen_fds_with_names(3))
+ */
+#ifndef LISTENER_H
+#define LISTENER_H
+
+#include "base/addr.h"
+#include "service.h"
+
+#include <stdbool.h>
+
+struct settings;
+struct tls_ctx;
+
+struct listener {
+	char *text;	   /* owned copy of the specification, cut into the parts below */
+	const char *where; /* "127.0.0.1:8080", or "fd:NAME" */
+	const struct service *service;
+	const char *root, *cert, *key;
+	bool tls;
+	bool handed_over; /* one socket, shared by all workers */
+	union addr addr;  /* where it is bound: port 0 is resolved */
+	int *fds;	  /* one for each worker */
+	unsigned int nfds;
+};
+
+#define LISTENER_WHY_LEN 512
+
+/* For the option table: the syntax alone. */
+int listener_check(const char *text, char *why);
+
+int listener_parse(struct listener *l, const char *text, char *why);
+
+/* Binds @nworkers sockets to one address (SO_REUSEPORT), or takes the one that was handed over. */
+int listener_open(struct listener *l, unsigned int nworkers, unsigned int backlog, char *why);
+
+/* Loads the certificate: the listener's, the general one, or the self-signed one in the state directory. */
+int listener_load_tls(const struct listener *l, const struct settings *settings, struct tls_ctx **ctx,
+		      char *why);
+
+/* Checks what can be checked without binding: the root is a directory, the certificate loads. */
+int listener_verify(const struct listener *l, const struct settings *settings, char *why);
+
+/* Worker @i accepts no more on it: the kernel refuses what comes. That worker's thread. */
+void listener_close_fd(struct listener *l, unsigned int i);
+
+void listener_close(struct listener *l);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* One line a message to stderr: with a journal priority under systemd, with the time otherwise. Any thread.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+extern enum log_level log_level;
+
+void log_init(enum log_level level);
+void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_at(level, ...)                                                                                   \
+	do {                                                                                                 \
+		if ((level) <= log_level)                                                                    \
+			log_line(level, __VA_ARGS__);                                                        \
+	} while (0)
+
+#define log_error(...)	 log_at(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_at(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_notice(...)	 log_at(LOG_LEVEL_NOTICE, __VA_ARGS__)
+#define log_info(...)	 log_at(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)	 log_at(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* The options of taiod: command line, configuration file, --help and taiod(8) are made from this table. */
+#include "listener.h"
+#include "settings.h"
+
+#include <stddef.h>
+
+#define FIELD(name) offsetof(struct settings, name)
+
+static const char *const full_choices[] = {"refuse", "wait", "evict", NULL};
+static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
+
+// clang-format off
+static const struct opt table[] = {
+	{ .section = "General",
+	  .name = "config", .key = 'c', .type = OPT_STRING, .offset = FIELD(config), .arg = "FILE", .argv_only = true,
+	  .help = "Read options from FILE first; the command line overrides it." },
+	{ .name = "check", .key = 't', .type = OPT_ACTION, .offset = FIELD(check),
+	  .help = "Check the configuration, say what is wrong with file and line, and exit." },
+	{ .name = "dump-config", .type = OPT_ACTION, .offset = FIELD(dump_config),
+	  .help = "Print the effective configuration and exit." },
+	{ .name = "sample-config", .type = OPT_ACTION, .offset = FIELD(sample_config),
+	  .help = "Print a configuration file with every option explained and exit." },
+	{ .name = "man", .type = OPT_ACTION, .offset = FIELD(show_man),
+	  .help = "Print the manual page in mdoc format and exit." },
+	{ .name = "help", .key = 'h', .type = OPT_ACTION, .offset = FIELD(show_help), .help = "Print this help and exit." },
+	{ .name = "version", .key = 'V', .type = OPT_ACTION, .offset = FIELD(show_version),
+	  .help = "Print the version and exit." },
+
+	{ .section = "Listening",
+	  .name = "listen", .key = 'l', .type = OPT_LIST, .offset = FIELD(listen), .arg = "ADDRESS:PORT[,...]",
+	  .check = listener_check,
+	  .help = "Listen there; may be repeated.",
+	  .more = "After the address follow, separated by commas: service=NAME (echo, discard or http; echo if left out), "
+		  "root=DIR (http: the directory served), tls, and cert=FILE and key=FILE for a certificate of its own. "
+		  "Port 0 lets the kernel choose. fd:NAME in place of the address takes the socket that a "
+		  "systemd socket unit hands over under that name." },
+	{ .name = "port-file", .type = OPT_STRING, .offset = FIELD(port_file), .arg = "FILE",
+	  .help = "Once connections are accepted, write one line a listener to FILE: ADDRESS:PORT SERVICE tcp|tls.",
+	  .more = "The file appears atomically." },
+	{ .name = "backlog", .type = OPT_UINT, .offset = FIELD(backlog), .arg = "N", .deflt = "4096", .min = 1, .max = 1 << 20,
+	  .help = "Connections the kernel may hold before they are accepted (net.core.somaxconn bounds it)." },
+
+	{ .section = "Engine",
+	  .name = "engine", .key = 'e', .type = OPT_STRING, .offset = FIELD(engine), .arg = "NAME[:POLICY]", .deflt = "auto",
+	  .help = "How socket operations are carried out; taio engines lists what works here." },
+	{ .name = "workers", .key = 'w', .type = OPT_UINT, .offset = FIELD(workers), .arg = "N", .deflt = "0", .max = 1024,
+	  .help = "Worker threads, each with its loop, its ring and its connections; 0: one for each processor." },
+	{ .name = "ring-entries", .type = OPT_UINT, .offset = FIELD(ring_entries), .arg = "N", .deflt = "0", .max = 1 << 20,
+	  .help = "Operations in flight at most on a worker's ring; 0: two for each of its connections.",
+	  .more = "The sum over all workers counts against the sysctl fs.aio-max-nr." },
+	{ .name = "helpers", .type = OPT_UINT, .offset = FIELD(helpers), .arg = "N", .deflt = "0", .max = 4096,
+	  .help = "Helper threads at most on a worker's ring; 0: the engine's default." },
+	{ .name = "reap-syscall", .type = OPT_BOOL, .offset = FIELD(reap_syscall), .deflt = "no",
+	  .help = "Reap completions by io_getevents(2) rather than from the mapped ring." },
+
+	{ .section = "Timeouts",
+	  .name = "handshake-timeout", .type = OPT_DURATION, .offset = FIELD(handshake_us), .arg = "DURATION", .deflt = "10s",
+	  .help = "A TLS handshake must be finished in this time.",
+	  .more = "Of every timeout, 0 means none. Each ends by io_cancel of the pending operation." },
+	{ .name = "header-timeout", .type = OPT_DURATION, .offset = FIELD(header_us), .arg = "DURATION", .deflt = "10s",
+	  .help = "A request's header must be complete in this time from its first byte." },
+	{ .name = "idle-timeout", .type = OPT_DURATION, .offset = FIELD(idle_us), .arg = "DURATION", .deflt = "60s",
+	  .help = "A connection on which nothing moves is closed after this time." },
+	{ .name = "write-timeout", .type = OPT_DURATION, .offset = FIELD(write_us), .arg = "DURATION", .deflt = "30s",
+	  .help = "A peer must take some of what it is sent in this time." },
+	{ .name = "linger-timeout", .type = OPT_DURATION, .offset = FIELD(linger_us), .arg = "DURATION", .deflt = "2s",
+	  .min = 1000,
+	  .help = "After the last byte was sent the peer may take this time to close." },
+	{ .name = "drain-timeout", .type = OPT_DURATION, .offset = FIELD(drain_us), .arg = "DURATION", .deflt = "10s",
+	  .help = "On SIGTERM, requests under way may take this time to finish." },
+
+	{ .section = "Bounds",
+	  .name = "max-connections", .type = OPT_UINT, .offset = FIELD(max_connections), .arg = "N", .deflt = "10240",
+	  .min = 1, .max = 1 << 19,
+	  .help = "Connections at most, shared out among the workers." },
+	{ .name = "when-full", .type = OPT_ENUM, .offset = FIELD(when_full), .arg = "refuse|wait|evict", .deflt = "wait",
+	  .choices = full_choices,
+	  .help = "At that bound: close new connections, leave them in the backlog, or end the one idle the longest." },
+	{ .name = "conn-memory", .type = OPT_SIZE, .offset = FIELD(conn_memory), .arg = "SIZE", .deflt = "512k",
+	  .min = 256 << 10,
+	  .help = "Buffer memory that one connection may hold." },
+
+	{ .section = "TLS",
+	  .name = "cert", .type = OPT_STRING, .offset = FIELD(cert), .arg = "FILE",
+	  .help = "Certificate chain (PEM) of listeners that name none.",
+	  .more = "Without one a self-signed certificate is made in the state directory on the first run. SIGHUP reads "
+		  "certificates and keys again." },
+	{ .name = "key", .type = OPT_STRING, .offset = FIELD(key), .arg = "FILE",
+	  .help = "Private key (PEM) of that certificate; if left out, it is looked for in the same file." },
+	{ .name = "state-dir", .type = OPT_STRING, .offset = FIELD(state_dir), .arg = "DIR",
+	  .help = "Where the self-signed certificate is kept.",
+	  .more = "Default: $STATE_DIRECTORY, else /var/lib/taiod for root and ~/.local/state/taiod for others." },
+	{ .name = "tls-min-version", .type = OPT_STRING, .offset = FIELD(tls_min), .arg = "1.2|1.3", .deflt = "1.2",
+	  .help = "Oldest TLS version that is spoken." },
+	{ .name = "tls-keylog", .type = OPT_STRING, .offset = FIELD(tls_keylog), .arg = "FILE",
+	  .help = "Append session secrets to FILE, for debugging with a packet capture." },
+
+	{ .section = "HTTP",
+	  .name = "index", .type = OPT_STRING, .offset = FIELD(index), .arg = "NAME", .deflt = "index.html",
+	  .help = "File that stands for its directory." },
+	{ .name = "header-max", .type = OPT_SIZE, .offset = FIELD(header_max), .arg = "SIZE", .deflt = "8k",
+	  .min = 256, .max = 32 << 10,
+	  .help = "Largest header block of a request." },
+	{ .name = "body-max", .type = OPT_SIZE, .offset = FIELD(body_max), .arg = "SIZE", .deflt = "16m",
+	  .help = "Largest body of a request." },
+	{ .name = "keepalive-requests", .type = OPT_UINT, .offset = FIELD(keepalive_max), .arg = "N", .deflt = "0",
+	  .help = "Requests on one connection at most; 0: no bound." },
+	{ .name = "file-cache", .type = OPT_UINT, .offset = FIELD(file_cache), .arg = "N", .deflt = "512", .max = 1 << 16,
+	  .help = "Open files that a worker keeps for each listener." },
+	{ .name = "file-valid", .type = OPT_DURATION, .offset = FIELD(file_valid_us), .arg = "DURATION", .deflt = "1s",
+	  .help = "How long a kept file is served before it is looked at again." },
+	{ .name = "metrics", .type = OPT_BOOL, .offset = FIELD(metrics), .deflt = "no",
+	  .help = "Serve the counters at /metrics in Prometheus text format." },
+
+	{ .section = "Reporting",
+	  .name = "log-level", .type = OPT_ENUM, .offset = FIELD(log_level), .arg = "LEVEL", .deflt = "info",
+	  .choices = level_choices,
+	  .help = "Least important messages that are logged: error, warning, notice, info or debug." },
+	{ .name = "stats-file", .type = OPT_STRING, .offset = FIELD(stats_file), .arg = "FILE",
+	  .help = "Write counters and io_cancel latency percentiles to FILE (JSON) on SIGUSR1 and on exit." },
+	{ 0 }
+};
+// clang-format on
+
+static const char *const synopsis[] = {
+	"[-c FILE] [OPTION]...",
+	"-t [-c FILE] [OPTION]...",
+	NULL,
+};
+
+const struct opt_program taiod_program = {
+	.name = "taiod",
+	.man_section = 8,
+	.brief = "TCP/TLS daemon over io_submit",
+	.synopsis = synopsis,
+	.table = table,
+	.description =
+		"taiod serves echo, discard and HTTP/1.1 over TCP and TLS. Every read and write of a socket "
+		"or a file is an "
+		"asynchronous operation given to io_submit(2) (or to another engine behind the same "
+		"interface), and a "
+		"connection that stays idle is ended by io_cancel(2) of the read that waits on it.\n\n"
+		"Each worker is one thread with an event loop, a ring and connections of its own; the kernel "
+		"spreads new connections over them (SO_REUSEPORT).\n\n"
+		"Every option may stand in the configuration file under its name, as in idle-timeout = 30s. "
+		"A line "
+		"listen += \"127.0.0.1:8080,service=http,root=/srv/www\" adds a listener.",
+	.epilogue = "SIGNALS:\n"
+		    "SIGTERM, SIGINT\tStop accepting, finish the requests under way, exit. A second one "
+		    "exits at once.\n"
+		    "SIGHUP\tRead the configuration and the certificates again. Timeouts, bounds, "
+		    "certificates and the log level "
+		    "take effect for new events; what needs a restart is named in the log. If anything is "
+		    "wrong, all stays "
+		    "as it was.\n"
+		    "SIGUSR1\tWrite the stats file.\n\n"
+		    "EXIT STATUS:\n"
+		    "0\tStopped by a signal, or the configuration is valid.\n"
+		    "1\tFailure at run time: a port in use, no ring to be had.\n"
+		    "2\tUsage or configuration.\n\n"
+		    "FILES:\n"
+		    "/etc/taiod/taiod.conf\tThe configuration that the systemd service reads.\n"
+		    "/var/lib/taiod/\tThe self-signed certificate, if one was made.\n\n"
+		    "EXAMPLES:\n"
+		    "    taiod --listen 127.0.0.1:8080,service=http,root=/srv/www\n"
+		    "    taiod --listen :7,service=echo --listen :443,service=http,root=/srv/www,tls "
+		    "--idle-timeout 30s\n\n"
+		    "SEE ALSO:\n"
+		    "taio(1), taio-load(1), io_submit(2), io_cancel(2), systemd.socket(5)",
+};

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* What the option table (options.c) fills; read-only once the workers run. Durations are microseconds. */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include "base/opt.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum when_full { FULL_REFUSE, FULL_WAIT, FULL_EVICT };
+
+struct settings {
+	/* actions */
+	bool check, dump_config, show_man, show_help, show_version, sample_config;
+	char *config;
+
+	struct opt_list listen;
+	char *port_file;
+	unsigned int backlog;
+
+	char *engine;
+	unsigned int workers;
+	unsigned int ring_entries;
+	unsigned int helpers;
+	bool reap_syscall;
+
+	uint64_t handshake_us, header_us, idle_us, write_us, linger_us, drain_us;
+
+	unsigned int max_connections;
+	int when_full; /* enum when_full */
+	uint64_t conn_memory;
+
+	char *cert, *key, *state_dir, *tls_min, *tls_keylog;
+
+	char *index;
+	uint64_t header_max, body_max;
+	unsigned int keepalive_max, file_cache;
+	uint64_t file_valid_us;
+	bool metrics;
+
+	int log_level;
+	char *stats_file;
+};
+
+struct tls_ctx;
+
+/*
+ * One reading of the configuration, with the TLS contexts of its listeners (NULL: plain). Immutable once
+ * workers know it, and kept until the end: a worker may still look at an older one.
+ */
+struct generation {
+	struct settings settings;
+	struct tls_ctx **tls;
+	unsigned int ntls;
+	struct generation *older;
+};
+
+extern const struct opt_program taiod_program;
+
+#endif
