@@ -79,6 +79,7 @@ struct epoll_ring {
 	int eventfd;
 	unsigned int handed; /* since the set was last looked at */
 	bool is_drained;     /* the last epoll_wait(2) left nothing behind */
+	bool is_woken;	     /* an edge of the eventfd is in the set */
 	bool may_sleep;	     /* reap returned 0: the caller may be asleep on the set */
 };
 
@@ -92,13 +93,15 @@ static struct op *to_op(struct waiter *waiter)
 	return (struct op *)waiter;
 }
 
+/* Makes the set readable if the caller may be asleep on it and there is something to reap. */
 static void wake(struct epoll_ring *r)
 {
 	const uint64_t one = 1;
 
+	if (!r->may_sleep || r->is_woken || r->completed.last == NULL)
+		return;
 	/* Never read: registered edge-triggered, so each write is an edge. */
-	if (write(r->eventfd, &one, sizeof(one)) == sizeof(one))
-		r->may_sleep = false;
+	r->is_woken = write(r->eventfd, &one, sizeof(one)) == sizeof(one);
 }
 
 static void complete(struct epoll_ring *r, struct op *op, long res)
@@ -106,8 +109,7 @@ static void complete(struct epoll_ring *r, struct op *op, long res)
 	op->res = res;
 	op->state = OP_DONE;
 	queue_add(&r->completed, &op->waiter);
-	if (r->may_sleep)
-		wake(r);
+	wake(r);
 }
 
 /* One attempt; what it tells about the descriptor goes to its flags. */
@@ -130,7 +132,7 @@ static void stream_start(struct epoll_ring *r, struct op *op)
 	long res = -EAGAIN;
 
 	/* A flag that is set means that nobody waits in that direction: there is nobody to overtake. */
-	if (iocb->aio_lio_opcode == IO_CMD_POLL)
+	if (iocb->aio_lio_opcode == IO_CMD_POLL || !transfer_may_wait(iocb))
 		res = transfer_now(iocb, TAIO_CLASS_STREAM);
 	else if (fd->events & iocb_wants(iocb))
 		res = stream_move(fd, iocb);
@@ -203,31 +205,6 @@ static int epoll_submit(struct taio *ring, long nr, struct iocb **iocbs)
 	return i;
 }
 
-static int epoll_cancel(struct taio *ring, struct iocb *iocb)
-{
-	struct epoll_ring *r = to_epoll(ring);
-	struct op *op;
-
-	if (iocb->key >= r->slots.used || r->ops[iocb->key].waiter.iocb != iocb)
-		return -ENOENT;
-	op = &r->ops[iocb->key];
-	switch (op->state) {
-	case OP_WAITING:
-		waiters_remove(&r->waiters, &op->waiter);
-		complete(r, op, -ECANCELED);
-		return 0;
-	case OP_FILE:
-		/* A helper that has begun brings the result of the disk. */
-		if (pool_withdraw(r->pool, &r->files[iocb->key].job))
-			complete(r, op, -ECANCELED);
-		return 0;
-	case OP_FREE:
-	case OP_DONE:
-		break;
-	}
-	return -ENOENT;
-}
-
 static void run_ready(struct epoll_ring *r, int fd)
 {
 	struct waiting *waiting = waiters_at(&r->waiters, fd);
@@ -257,11 +234,12 @@ static void on_ready(struct epoll_ring *r, int fd, uint32_t events)
 	run_ready(r, fd);
 }
 
-static void take_files(struct epoll_ring *r)
+static void on_eventfd(struct epoll_ring *r)
 {
 	struct job_list jobs = STAILQ_HEAD_INITIALIZER(jobs);
 	struct job *job, *next;
 
+	r->is_woken = false;
 	done_take(&r->done, &jobs);
 	for (job = STAILQ_FIRST(&jobs); job != NULL; job = next) {
 		struct file_job *file = (struct file_job *)job;
@@ -278,12 +256,54 @@ static void look(struct epoll_ring *r)
 
 	for (int i = 0; i < n; i++) {
 		if (ready[i].data.u64 == DATA_EVENTFD)
-			take_files(r);
+			on_eventfd(r);
 		else
 			on_ready(r, ready[i].data.u64, ready[i].events);
 	}
 	r->handed = 0;
 	r->is_drained = n < EVENTS_MAX;
+}
+
+static struct op *find(struct epoll_ring *r, const struct iocb *iocb)
+{
+	if (iocb->key >= r->slots.used || r->ops[iocb->key].waiter.iocb != iocb)
+		return NULL;
+	return &r->ops[iocb->key];
+}
+
+/* Data that came before the cancel is delivered, as a helper would have delivered it by now. */
+static void waiting_cancel(struct epoll_ring *r, struct op *op)
+{
+	look(r);
+	if (op->state == OP_WAITING) {
+		waiters_remove(&r->waiters, &op->waiter);
+		complete(r, op, -ECANCELED);
+	}
+	/* The look may have taken the edge that was to wake the caller. */
+	wake(r);
+}
+
+static int epoll_cancel(struct taio *ring, struct iocb *iocb)
+{
+	struct epoll_ring *r = to_epoll(ring);
+	struct op *op = find(r, iocb);
+
+	if (op == NULL)
+		return -ENOENT;
+	switch (op->state) {
+	case OP_WAITING:
+		waiting_cancel(r, op);
+		return 0;
+	case OP_FILE:
+		/* A helper that has begun brings the result of the disk. */
+		if (pool_withdraw(r->pool, &r->files[iocb->key].job))
+			complete(r, op, -ECANCELED);
+		return 0;
+	case OP_FREE:
+	case OP_DONE:
+		break;
+	}
+	return -ENOENT;
 }
 
 static int hand_out(struct epoll_ring *r, long nr, struct io_event *events)

@@ -5,7 +5,7 @@
  * ring's thread.
  *
  * Who gets an operation:
- *   file, RWF_NOWAIT, /dev/null  a helper, once: it does not wait for a peer. Queues if all are busy
+ *   file, /dev/null, RWF_NOWAIT  a helper, once: it does not wait for a peer. Queues if all are busy
  *   stream, policy block         a helper of its own, which blocks for it; parked when there is none
  *   stream, policy park          the epoll set, from where a poller runs it
  *
@@ -74,7 +74,7 @@ static int start(struct threads_ring *r, struct threads_op *op)
 {
 	const struct iocb *iocb = op->waiter.iocb;
 
-	if (op->class == TAIO_CLASS_FILE || iocb_is_nowait(iocb) ||
+	if (op->class == TAIO_CLASS_FILE || !transfer_may_wait(iocb) ||
 	    waiters_at(&r->park.waiters, iocb->aio_fildes)->never_waits) {
 		op->job.run = once_run;
 		return pool_submit(r->pool, &op->job, true);

@@ -6,7 +6,7 @@
  * The cancel signal is blocked everywhere but in the helper's ppoll(2), which unblocks it atomically with
  * falling asleep. The compare-and-exchange WAITING -> CANCELLED (threads.h) entitles the canceller to send
  * one signal, and obliges the helper, which fails to leave WAITING, to stay until that very signal has come:
- * either the handler ran inside ppoll(2), or it is pending and sigwaitinfo(2) takes it.
+ * either the handler ran inside ppoll(2), or it is pending and rt_sigtimedwait(2) takes it.
  *
  * Invariant: between two operations of a helper no cancel signal is pending for it or on its way. So none
  * can hit the next operation, and the thread it is sent to is there.
@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,7 +103,10 @@ static void take_cancel_signal(void)
 	sigemptyset(&cancel);
 	sigaddset(&cancel, CANCEL_SIGNAL);
 	while (!has_arrived) {
-		if (sigwaitinfo(&cancel, &info) == CANCEL_SIGNAL && is_ours(&info))
+		/* Not sigwaitinfo(3): glibc's reports SI_TKILL as SI_USER. */
+		long sig = syscall(SYS_rt_sigtimedwait, &cancel, &info, NULL, _NSIG / 8);
+
+		if (sig == CANCEL_SIGNAL && is_ours(&info))
 			break;
 	}
 	has_arrived = 0;

@@ -101,6 +101,20 @@ size_t transfer_nbytes(const struct iocb *iocb)
 	return nbytes;
 }
 
+bool transfer_may_wait(const struct iocb *iocb)
+{
+	if (iocb_is_nowait(iocb))
+		return false;
+	switch (iocb->aio_lio_opcode) {
+	case IO_CMD_PREAD:
+		return iocb->u.c.nbytes > 0;
+	case IO_CMD_PREADV:
+		/* The array is for the kernel to look at: it may be a bad address. */
+		return iocb->u.v.nr > 0;
+	}
+	return true;
+}
+
 int stream_unblock(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

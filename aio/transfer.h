@@ -23,7 +23,10 @@ long transfer_now(const struct iocb *iocb, enum taio_class class);
 /* A file's read as far as the page cache has it; -EAGAIN for a write, too, and where nobody can tell. */
 long transfer_cached(const struct iocb *iocb);
 
-/* Bytes that the operation asks for. */
+/* False: it has a result whatever the stream does. RWF_NOWAIT, or a read of nothing. */
+bool transfer_may_wait(const struct iocb *iocb);
+
+/* Bytes that an operation which has moved some asked for; only then is its iovec array known to be good. */
 size_t transfer_nbytes(const struct iocb *iocb);
 
 /* Sets O_NONBLOCK on the open file description behind @fd unless it is set. 0 or -errno. */
