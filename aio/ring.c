@@ -280,12 +280,11 @@ static int iocb_check(const struct taio *ring, const struct iocb *iocb)
 
 	if (fd < 0 || (unsigned int)fd >= ring->nfiles || !ring->classes[fd])
 		return -EBADF;
+	if (iocb->u.c.flags) /* in the same place for every opcode */
+		return -EINVAL;
 	switch (iocb->aio_lio_opcode) {
 	case IO_CMD_PREAD:
 	case IO_CMD_PWRITE:
-		if (iocb->u.c.flags)
-			return -EINVAL;
-		/* fallthrough */
 	case IO_CMD_PREADV:
 	case IO_CMD_PWRITEV:
 		return iocb->aio_rw_flags & ~RWF_NOWAIT ? -EINVAL : 0;
