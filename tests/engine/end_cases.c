@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The peer leaves, wholly or by half, in order or by a reset.
+ */
+#include "suite.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+static bool is_gone(long res)
+{
+	return res == -EPIPE || res == -ECONNRESET;
+}
+
+void peer_close_ends_waiting_read_with_zero(struct scene *s)
+{
+	struct link *link;
+	struct op op;
+	char byte;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	for (int i = 0; i < 2; i++) { /* while it waits, and once more from the start */
+		op_read(&op, link->afd_in, &byte, 1);
+		op_start(s, &op);
+		if (i == 0) {
+			stay_quiet(s);
+			link_peer_close(link);
+		}
+		CHECK_EQ(await(s, &op), 0);
+	}
+	stay_quiet(s);
+}
+
+void peer_close_after_data_gives_data_then_zero(struct scene *s)
+{
+	struct link *link;
+	struct op op;
+	char buf[8];
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	op_read(&op, link->afd_in, buf, sizeof(buf));
+	op_start(s, &op);
+	peer_write(link, "bye", 3);
+	link_peer_close(link);
+	CHECK_EQ(await(s, &op), 3);
+	op_read(&op, link->afd_in, buf, sizeof(buf));
+	op_start(s, &op);
+	CHECK_EQ(await(s, &op), 0);
+	stay_quiet(s);
+}
+
+void write_to_closed_peer_fails(struct scene *s)
+{
+	struct link *link;
+	struct op op;
+	int tries = 0;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	link_peer_close(link);
+	do { /* TCP learns of it by the answer to the first write */
+		op_write(&op, link->afd_out, "x", 1);
+		op_start(s, &op);
+		CHECK(tries++ < 100);
+	} while (await(s, &op) == 1);
+	CHECK(is_gone(op.res));
+	stay_quiet(s);
+}
+
+void peer_close_ends_waiting_write(struct scene *s)
+{
+	static char buf[65536];
+	struct link *link;
+	struct op op;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	fill(s, link, 0, 0);
+	op_write(&op, link->afd_out, buf, sizeof(buf));
+	op_start(s, &op);
+	stay_quiet(s);
+	link_peer_close(link);
+	CHECK(is_gone(await(s, &op)));
+	stay_quiet(s);
+}
+
+void reset_ends_waiting_read(struct scene *s)
+{
+	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	struct link *link;
+	struct op op;
+	char byte;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	op_read(&op, link->afd_in, &byte, 1);
+	op_start(s, &op);
+	stay_quiet(s);
+	CHECK_EQ(setsockopt(link->peer_out, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+	link_peer_close(link);
+	CHECK_EQ(await(s, &op), -ECONNRESET);
+	op_write(&op, link->afd_out, "x", 1);
+	op_start(s, &op);
+	CHECK(is_gone(await(s, &op)));
+	stay_quiet(s);
+}
+
+void half_close_leaves_the_other_direction(struct scene *s)
+{
+	struct link *link;
+	struct op op;
+	char byte = 0;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	op_read(&op, link->afd_in, &byte, 1);
+	op_start(s, &op);
+	stay_quiet(s);
+	CHECK_EQ(shutdown(link->peer_out, SHUT_WR), 0);
+	CHECK_EQ(await(s, &op), 0);
+	for (char c = 'a'; c < 'e'; c++) {
+		op_write(&op, link->afd_out, &c, 1);
+		op_start(s, &op);
+		CHECK_EQ(await(s, &op), 1);
+		peer_read(link, &byte, 1);
+		CHECK_EQ(byte, c);
+	}
+	stay_quiet(s);
+}
+
+/* A peer that is gone is readable, and hung up, for ever: only who asked may be woken by it. */
+void peer_close_without_ops_does_not_spin(struct scene *s)
+{
+	struct io_event event;
+	struct link *link;
+	struct op op;
+	int wakes = 0;
+	char byte;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	op_read(&op, link->afd_in, &byte, 1);
+	op_start(s, &op);
+	link_peer_close(link);
+	CHECK_EQ(await(s, &op), 0);
+	for (int i = 0; i < 10; i++) {
+		CHECK_EQ(taio_reap(s->ring, 1, &event), 0);
+		wakes += is_readable(taio_fd(s->ring), 2);
+	}
+	CHECK(wakes <= 1);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Class FILE: the offset counts, the disk always answers.
+ */
+#include "suite.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define BLOCK	4096
+#define NBLOCKS 64
+
+static struct link *file_with_pattern(struct scene *s, size_t nbytes)
+{
+	struct link *file = scene_link(s);
+	char *buf = malloc(nbytes);
+
+	pattern_fill(buf, nbytes, 0, 6);
+	CHECK_EQ(pwrite(file->in, buf, nbytes, 0), nbytes);
+	free(buf);
+	return file;
+}
+
+static void op_at(struct op *op, long long offset)
+{
+	op->iocb.u.c.offset = offset;
+}
+
+void file_reads_and_writes_at_offsets(struct scene *s)
+{
+	static const long long offsets[] = {0, 1, 4095, 4096, 100000, 12345678};
+	struct link *file;
+	char out[777], in[777];
+	struct op op;
+
+	scene_ring(s, 8, 0);
+	file = scene_link(s);
+	for (unsigned int i = ARRAY_LEN(offsets); i-- > 0;) {
+		pattern_fill(out, sizeof(out), (uint64_t)offsets[i], 7);
+		op_write(&op, file->afd_out, out, sizeof(out));
+		op_at(&op, offsets[i]);
+		op_start(s, &op);
+		CHECK_EQ(await(s, &op), sizeof(out));
+		CHECK_EQ(pread(file->in, in, sizeof(in), offsets[i]), sizeof(in));
+		pattern_check(in, sizeof(in), (uint64_t)offsets[i], 7);
+		memset(in, 0, sizeof(in));
+		op_read(&op, file->afd_in, in, sizeof(in));
+		op_at(&op, offsets[i]);
+		op_start(s, &op);
+		CHECK_EQ(await(s, &op), sizeof(in));
+		pattern_check(in, sizeof(in), (uint64_t)offsets[i], 7);
+	}
+	CHECK_EQ(lseek(file->in, 0, SEEK_CUR), 0); /* the file's own position is not touched */
+}
+
+void file_vectors(struct scene *s)
+{
+	char a[1], b[500], c[3000];
+	struct iovec iov[] = {{a, sizeof(a)}, {b, sizeof(b)}, {c, sizeof(c)}};
+	struct link *file;
+	struct op op;
+
+	scene_ring(s, 8, 0);
+	file = file_with_pattern(s, 2 * BLOCK);
+	op_readv(&op, file->afd_in, iov, ARRAY_LEN(iov));
+	op_at(&op, 1000);
+	op_start(s, &op);
+	CHECK_EQ(await(s, &op), 3501);
+	pattern_check(a, 1, 1000, 6);
+	pattern_check(b, 500, 1001, 6);
+	pattern_check(c, 3000, 1501, 6);
+	op_writev(&op, file->afd_out, iov, ARRAY_LEN(iov));
+	op_at(&op, 3 * BLOCK);
+	op_start(s, &op);
+	CHECK_EQ(await(s, &op), 3501);
+	CHECK_EQ(pread(file->in, c, 3000, 3 * BLOCK + 501), 3000);
+	pattern_check(c, 3000, 1501, 6);
+}
+
+void file_end_gives_short_read_then_zero(struct scene *s)
+{
+	struct link *file;
+	char buf[1000];
+	struct op op;
+
+	scene_ring(s, 8, 0);
+	file = file_with_pattern(s, 1234);
+	op_read(&op, file->afd_in, buf, sizeof(buf));
+	op_at(&op, 1000);
+	op_start(s, &op);
+	CHECK_EQ(await(s, &op), 234);
+	pattern_check(buf, 234, 1000, 6);
+	op_read(&op, file->afd_in, buf, sizeof(buf));
+	op_at(&op, 1234);
+	op_start(s, &op);
+	CHECK_EQ(await(s, &op), 0);
+	op_read(&op, file->afd_in, buf, 0);
+	op_start(s, &op);
+	CHECK_EQ(await(s, &op), 0);
+	op_read(&op, file->afd_in, buf, 10);
+	op_at(&op, -1);
+	CHECK_EQ(op_try(s, &op) == 1 ? await(s, &op) : -EINVAL, -EINVAL);
+	stay_quiet(s);
+}
+
+void file_many_in_flight_complete_once(struct scene *s)
+{
+	static struct op ops[NBLOCKS];
+	static char bufs[NBLOCKS][BLOCK];
+	struct iocb *iocbs[NBLOCKS];
+	struct link *file;
+
+	scene_ring(s, NBLOCKS, 4);
+	file = file_with_pattern(s, NBLOCKS * BLOCK);
+	for (unsigned int turn = 0; turn < 10; turn++) {
+		memset(bufs, 0, sizeof(bufs));
+		for (unsigned int i = 0; i < NBLOCKS; i++) {
+			op_read(&ops[i], file->afd_in, bufs[i], BLOCK);
+			op_at(&ops[i], (i * 29 % NBLOCKS) * BLOCK);
+			iocbs[i] = &ops[i].iocb;
+		}
+		CHECK_EQ(taio_submit(s->ring, NBLOCKS, iocbs), NBLOCKS);
+		await_all(s, ops, NBLOCKS);
+		for (unsigned int i = 0; i < NBLOCKS; i++) {
+			CHECK_EQ(ops[i].res, BLOCK);
+			pattern_check(bufs[i], BLOCK, (uint64_t)(i * 29 % NBLOCKS) * BLOCK, 6);
+		}
+	}
+	stay_quiet(s);
+}
+
+void file_poll_is_refused(struct scene *s)
+{
+	struct link *file;
+	struct op op;
+
+	scene_ring(s, 8, 0);
+	file = scene_link(s);
+	op_poll(&op, file->afd_in, POLLIN);
+	CHECK_EQ(op_try(s, &op), -EINVAL);
+}
+
+/* A read that the disk has begun reports itself; one that has not may be cancelled; each does so once. */
+void file_cancel_gives_one_event(struct scene *s)
+{
+	static struct op ops[NBLOCKS];
+	static char bufs[NBLOCKS][BLOCK];
+	int rets[NBLOCKS];
+	struct link *file;
+	long done = 0;
+
+	scene_ring(s, NBLOCKS, 2);
+	file = file_with_pattern(s, NBLOCKS * BLOCK);
+	for (unsigned int turn = 0; turn < 20; turn++) {
+		for (unsigned int i = 0; i < NBLOCKS; i++) {
+			op_read(&ops[i], file->afd_in, bufs[i], BLOCK);
+			op_at(&ops[i], i * BLOCK);
+			op_start(s, &ops[i]);
+		}
+		for (unsigned int i = 0; i < NBLOCKS; i++)
+			rets[i] = op_cancel(s, &ops[i]);
+		await_all(s, ops, NBLOCKS);
+		for (unsigned int i = 0; i < NBLOCKS; i++) {
+			if (ops[i].res == -ECANCELED) {
+				CHECK_EQ(rets[i], 0);
+				continue;
+			}
+			CHECK_EQ(ops[i].res, BLOCK);
+			pattern_check(bufs[i], BLOCK, (uint64_t)i * BLOCK, 6);
+			done++;
+		}
+	}
+	note("%ld read, %ld cancelled", done, 20L * NBLOCKS - done);
+	stay_quiet(s);
+}
+
+void file_close_with_ops_in_flight(struct scene *s)
+{
+	struct op *ops = calloc(NBLOCKS, sizeof(*ops));
+	char *bufs = malloc(NBLOCKS * BLOCK);
+	struct link *file;
+
+	scene_ring(s, NBLOCKS, 2);
+	file = file_with_pattern(s, NBLOCKS * BLOCK);
+	for (unsigned int i = 0; i < NBLOCKS; i++) {
+		op_read(&ops[i], file->afd_in, bufs + i * BLOCK, BLOCK);
+		op_at(&ops[i], i * BLOCK);
+		op_start(s, &ops[i]);
+	}
+	scene_close_ring(s);
+	free(bufs);
+	free(ops);
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rings, descriptors and processes that end, and helpers that run short.
+ */
+#include "suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POISON	   0x5a
+#define PENDING	   6
+#define EXIT_MS	   8000
+#define SUBMIT_US  1000000 /* one submit: far above any delay of the scheduler, far below for ever */
+#define SUBMITS_US 2000000 /* all of them */
+#define SUBMITS	   1000
+
+static void check_poison(const char *buf, size_t nbytes)
+{
+	for (size_t i = 0; i < nbytes; i++)
+		CHECK_EQ(buf[i], POISON);
+}
+
+static void file_checks_data_is_left(struct link *link)
+{
+	char buf[6];
+
+	peer_write(link, "later", 5);
+	CHECK(is_readable(link->in, 5000));
+	CHECK_EQ(read(link->in, buf, sizeof(buf)), 5);
+	CHECK_EQ(memcmp(buf, "later", 5), 0);
+}
+
+/* The buffers are freed once checked, which lets the address sanitizer watch them as well. */
+void close_lets_go_of_buffers_and_data(struct scene *s)
+{
+	struct op *ops[PENDING], *write_op = malloc(sizeof(*write_op));
+	char *bufs[PENDING], *out = calloc(1, 65536);
+
+	scene_ring(s, 64, 0);
+	for (unsigned int i = 0; i < PENDING; i++) {
+		struct link *link = scene_link(s);
+
+		ops[i] = malloc(sizeof(*ops[i]));
+		bufs[i] = malloc(16);
+		memset(bufs[i], POISON, 16);
+		op_read(ops[i], link->afd_in, bufs[i], 16);
+		op_start(s, ops[i]);
+	}
+	fill(s, s->links[0], 0, 0);
+	op_write(write_op, s->links[0]->afd_out, out, 65536);
+	op_start(s, write_op);
+	stay_quiet(s);
+	scene_close_ring(s);
+	free(write_op);
+	free(out);
+	for (unsigned int i = 0; i < PENDING; i++) {
+		CHECK_EQ(ops[i]->events, 0);
+		file_checks_data_is_left(s->links[i]);
+		check_poison(bufs[i], 16);
+		free(bufs[i]);
+		free(ops[i]);
+	}
+}
+
+void close_with_unreaped_events(struct scene *s)
+{
+	struct op *ops[PENDING];
+	char *buf = malloc(PENDING);
+
+	scene_ring(s, 64, 0);
+	for (unsigned int i = 0; i < PENDING; i++) {
+		struct link *link = scene_link(s);
+
+		ops[i] = malloc(sizeof(*ops[i]));
+		op_read(ops[i], link->afd_in, &buf[i], 1);
+		op_start(s, ops[i]);
+	}
+	CHECK_EQ(collect(s, 0), 0); /* from here the fd speaks */
+	for (unsigned int i = 0; i < PENDING; i++) {
+		if (i % 2)
+			op_cancel(s, ops[i]);
+		else
+			peer_write(s->links[i], "x", 1);
+	}
+	CHECK(is_readable(taio_fd(s->ring), 5000));
+	CHECK_EQ(taio_inflight(s->ring), PENDING);
+	scene_close_ring(s);
+	for (unsigned int i = 0; i < PENDING; i++)
+		free(ops[i]);
+	free(buf);
+}
+
+static struct scene *leaver_scene; /* keeps what is in flight at exit reachable */
+
+static void leaver_submit(struct scene *s)
+{
+	static struct op ops[PENDING + 1];
+	static char bufs[PENDING][16], out[65536];
+
+	leaver_scene = s;
+	scene_ring(s, 64, 0);
+	for (unsigned int i = 0; i < PENDING; i++) {
+		link_attach(s, s->links[i]);
+		op_read(&ops[i], s->links[i]->afd_in, bufs[i], sizeof(bufs[i]));
+		op_start(s, &ops[i]);
+	}
+	fill(s, s->links[0], 0, 0);
+	op_write(&ops[PENDING], s->links[0]->afd_out, out, sizeof(out));
+	op_start(s, &ops[PENDING]);
+	stay_quiet(s);
+}
+
+static void leave(struct scene *s, int ready, void (*how)(int))
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	leaver_submit(s);
+	CHECK_EQ(write(ready, "r", 1), 1);
+	if (how)
+		how(0);
+	for (;;)
+		pause();
+}
+
+static int reap_child(pid_t pid)
+{
+	int pidfd = pidfd_open(pid, 0), status;
+
+	CHECK(pidfd >= 0);
+	CHECK(is_readable(pidfd, EXIT_MS)); /* the process ends in bounded time */
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	close(pidfd);
+	return status;
+}
+
+/* A child submits and leaves by @how, or is killed; the files must be as good as before. */
+static void leave_in_flight(struct scene *s, void (*how)(int))
+{
+	int ready[2], status;
+	pid_t pid;
+
+	for (unsigned int i = 0; i < PENDING; i++)
+		scene_link(s);
+	CHECK_EQ(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid)
+		leave(s, ready[1], how);
+	CHECK(is_readable(ready[0], EXIT_MS));
+	if (!how)
+		kill(pid, SIGKILL);
+	status = reap_child(pid);
+	if (how)
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	for (unsigned int i = 0; i < PENDING; i++)
+		file_checks_data_is_left(s->links[i]);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+void exit_with_ops_in_flight(struct scene *s)
+{
+	leave_in_flight(s, exit);
+}
+
+void quick_exit_with_ops_in_flight(struct scene *s)
+{
+	leave_in_flight(s, _exit);
+}
+
+void kill_with_ops_in_flight(struct scene *s)
+{
+	leave_in_flight(s, NULL);
+}
+
+static int64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000LL + ts.tv_nsec / 1000;
+}
+
+/* Descriptors that block, nothing to read and no room to write. */
+void submit_never_blocks(struct scene *s)
+{
+	static struct op ops[SUBMITS];
+	static char in[SUBMITS], out[65536];
+	int64_t begin, longest = 0, total = 0;
+	struct link *link;
+
+	scene_ring(s, SUBMITS, 0);
+	link = scene_link(s);
+	fill(s, link, 0, 0);
+	for (unsigned int i = 0; i < SUBMITS; i++) {
+		if (i % 2)
+			op_write(&ops[i], link->afd_out, out, sizeof(out));
+		else
+			op_read(&ops[i], link->afd_in, &in[i], 1);
+		begin = now_us();
+		op_start(s, &ops[i]);
+		begin = now_us() - begin;
+		total += begin;
+		longest = begin > longest ? begin : longest;
+	}
+	note("%d submits in %jd us, longest %jd us", SUBMITS, (intmax_t)total, (intmax_t)longest);
+	CHECK(longest < SUBMIT_US);
+	CHECK(total < SUBMITS_US);
+	CHECK_EQ(taio_inflight(s->ring), SUBMITS);
+	stay_quiet(s);
+	for (unsigned int i = 0; i < SUBMITS; i++)
+		CHECK_EQ(op_cancel(s, &ops[i]), 0);
+	await_all(s, ops, SUBMITS);
+	for (unsigned int i = 0; i < SUBMITS; i++)
+		CHECK_EQ(ops[i].res, -ECANCELED);
+}
+
+#define STARVERS 32
+#define HELPERS	 4
+
+/* Both ends of each link are in the ring: what ends the waiting reads goes through the same helpers. */
+void waiting_reads_do_not_starve_their_writes(struct scene *s)
+{
+	static struct op reads[2 * STARVERS], writes[2 * STARVERS];
+	static char in[2 * STARVERS];
+	int afds[STARVERS];
+
+	scene_ring(s, 4 * STARVERS, HELPERS);
+	for (unsigned int i = 0; i < STARVERS; i++) {
+		struct link *link = scene_link(s);
+
+		afds[i] = taio_attach(s->ring, link->peer_out, TAIO_CLASS_STREAM);
+		CHECK(afds[i] >= 0);
+	}
+	for (unsigned int i = 0; i < 2 * STARVERS; i++) {
+		op_read(&reads[i], s->links[i % STARVERS]->afd_in, &in[i], 1);
+		op_start(s, &reads[i]);
+	}
+	stay_quiet(s); /* every helper that there may be has a read to wait for */
+	for (unsigned int i = 0; i < 2 * STARVERS; i++) {
+		op_write(&writes[i], afds[(i * 5 + 3) % STARVERS], "x", 1);
+		op_start(s, &writes[i]);
+	}
+	await_all(s, writes, 2 * STARVERS);
+	await_all(s, reads, 2 * STARVERS);
+	for (unsigned int i = 0; i < 2 * STARVERS; i++) {
+		CHECK_EQ(writes[i].res, 1);
+		CHECK_EQ(reads[i].res, 1);
+	}
+	stay_quiet(s);
+	for (unsigned int i = 0; i < STARVERS; i++)
+		taio_detach(s->ring, afds[i]);
+}
+
+void waiting_reads_do_not_starve_file_reads(struct scene *s)
+{
+	static struct op reads[STARVERS], ops[8];
+	static char in[STARVERS], data[8][512];
+	struct link file;
+
+	scene_ring(s, 2 * STARVERS, HELPERS);
+	link_make(&file, LINK_FILE);
+	link_attach(s, &file);
+	pattern_fill(data[0], 512, 0, 5);
+	CHECK_EQ(pwrite(file.in, data[0], 512, 0), 512);
+	for (unsigned int i = 0; i < STARVERS; i++) {
+		op_read(&reads[i], scene_link(s)->afd_in, &in[i], 1);
+		op_start(s, &reads[i]);
+	}
+	stay_quiet(s);
+	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++) {
+		op_read(&ops[i], file.afd_in, data[i], 512);
+		op_start(s, &ops[i]);
+	}
+	await_all(s, ops, ARRAY_LEN(ops));
+	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++) {
+		CHECK_EQ(ops[i].res, 512);
+		pattern_check(data[i], 512, 0, 5);
+	}
+	for (unsigned int i = 0; i < STARVERS; i++)
+		op_cancel(s, &reads[i]);
+	await_all(s, reads, STARVERS);
+	link_detach(s, &file);
+	link_destroy(&file);
+}
+
+/* A ring, its links and a few thousand round trips of its own, beside another such thread. */
+static void *ring_thread(void *arg)
+{
+	struct scene own = *(struct scene *)arg;
+	struct op reads[4], writes[4];
+	char in[4];
+
+	scene_ring(&own, 16, 0);
+	for (unsigned int i = 0; i < 4; i++)
+		scene_link(&own);
+	for (int turn = 0; turn < 500; turn++) {
+		for (unsigned int i = 0; i < 4; i++) {
+			char byte = (char)(turn + (int)i);
+
+			op_read(&reads[i], own.links[i]->afd_in, &in[i], 1);
+			op_start(&own, &reads[i]);
+			op_write(&writes[i], own.links[i]->afd_out, &byte, 1);
+			op_start(&own, &writes[i]);
+			CHECK_EQ(await(&own, &writes[i]), 1);
+			peer_read(own.links[i], &byte, 1);
+			CHECK_EQ(byte, (char)(turn + (int)i));
+			if (turn % 3 == 2)
+				op_cancel(&own, &reads[i]);
+			else
+				peer_write(own.links[i], &byte, 1);
+		}
+		await_all(&own, reads, 4);
+		for (unsigned int i = 0; i < 4; i++)
+			CHECK_EQ(reads[i].res, turn % 3 == 2 ? -ECANCELED : 1);
+	}
+	scene_finish(&own);
+	return NULL;
+}
+
+void rings_in_two_threads(struct scene *s)
+{
+	pthread_t threads[2];
+
+	for (unsigned int i = 0; i < 2; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, ring_thread, s), 0);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+}
+
+/* The number of a closed descriptor comes back for another file. */
+void descriptor_can_be_attached_again(struct scene *s)
+{
+	struct link *link;
+	struct op op;
+	char byte = 0;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	for (int i = 0; i < 20; i++) {
+		op_read(&op, link->afd_in, &byte, 1);
+		op_start(s, &op);
+		if (i % 2)
+			op_cancel(s, &op);
+		else
+			peer_write(link, "x", 1);
+		CHECK_EQ(await(s, &op), i % 2 ? -ECANCELED : 1);
+		link_detach(s, link);
+		if (i % 3) {
+			link_destroy(link);
+			link_make(link, s->kind);
+		}
+		link_attach(s, link);
+	}
+	stay_quiet(s);
+}
+
+void attach_refuses_what_it_cannot_take(struct scene *s)
+{
+	struct link *link;
+	struct op op;
+	char byte;
+	int afd;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	CHECK_EQ(taio_attach(s->ring, link->in, TAIO_CLASS_STREAM), -EEXIST);
+	CHECK_EQ(taio_attach(s->ring, -1, TAIO_CLASS_ASK), -EBADF);
+	CHECK_EQ(taio_attach(s->ring, 100000, TAIO_CLASS_ASK), -EBADF);
+	afd = link->afd_in;
+	link_detach(s, link);
+	op_read(&op, afd, &byte, 1);
+	CHECK_EQ(op_try(s, &op), -EBADF);
+	link_attach(s, link);
+	peer_write(link, "x", 1);
+	op_read(&op, link->afd_in, &byte, 1);
+	op_start(s, &op);
+	CHECK_EQ(await(s, &op), 1);
+}

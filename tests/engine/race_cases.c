@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cancel and the peer at the same moment, and sleep against wake-up.
+ *
+ * A race is forced, not hoped for: a gate lets both sides go together, and a head start for one of them is
+ * steered after each round towards the point where the outcome tips over. Each case counts the outcomes
+ * and fails if one of them hardly occurred, for then it was no race.
+ */
+#include "suite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OUTCOMES_MIN   10
+#define SPIN_YIELD     4096
+#define STEP_LOG_MAX   15
+#define HEAD_START_MAX 1000000
+#define SETTLE_TURNS   20000 /* some microseconds */
+
+/* The peer's thread runs one step a round. head_start and the step's data are published by @go. */
+struct gate {
+	_Atomic long go;   /* round that may run */
+	_Atomic long done; /* round that has run */
+	long head_start;   /* of the peer, in turns of spin(); negative: of the cancel */
+	long rounds;
+	void (*step)(struct gate *gate, long round);
+	struct link **links;
+	uint64_t nbytes; /* step's own count */
+	pthread_t thread;
+};
+
+/* The rounds of a case whose round costs @times as much; enough of them to see both outcomes. */
+static long rounds_part(const struct scene *s, long times)
+{
+	long rounds = s->rounds / times;
+
+	return rounds < 500 ? 500 : rounds;
+}
+
+/* Yields now and then: on a small machine the engine's helpers need the processor too. */
+static void spin(long turns)
+{
+	for (long i = 1; i <= turns; i++) {
+		__asm__ volatile("" ::: "memory");
+		if (i % SPIN_YIELD == 0)
+			sched_yield();
+	}
+}
+
+static void spin_until(_Atomic long *word, long value)
+{
+	for (unsigned int i = 1; atomic_load_explicit(word, memory_order_acquire) < value; i++)
+		if (i % 64 == 0)
+			sched_yield();
+}
+
+static void *gate_run(void *arg)
+{
+	struct gate *gate = arg;
+
+	for (long round = 1; round <= gate->rounds; round++) {
+		spin_until(&gate->go, round);
+		spin(-gate->head_start);
+		gate->step(gate, round);
+		atomic_store_explicit(&gate->done, round, memory_order_release);
+	}
+	return NULL;
+}
+
+static void gate_start(struct gate *gate)
+{
+	CHECK_EQ(pthread_create(&gate->thread, NULL, gate_run, gate), 0);
+}
+
+/* Lets the peer go; returns when its head start is over. */
+static void gate_open(struct gate *gate, long round, long head_start)
+{
+	gate->head_start = head_start;
+	atomic_store_explicit(&gate->go, round, memory_order_release);
+	spin(head_start);
+}
+
+/* Moves the head start towards the tipping point: faster the longer the outcome has stayed the same. */
+struct steer {
+	long head_start;
+	int run;
+	bool last;
+};
+
+static void steer_to(struct steer *steer, bool peer_won)
+{
+	long step;
+
+	steer->run = peer_won == steer->last ? steer->run + 1 : 0;
+	steer->last = peer_won;
+	step = 1L << (steer->run < STEP_LOG_MAX ? steer->run : STEP_LOG_MAX);
+	steer->head_start += peer_won ? -step : step;
+	if (labs(steer->head_start) > HEAD_START_MAX)
+		steer->head_start /= 2;
+}
+
+struct outcomes {
+	long delivered, cancelled;
+	long late; /* of the delivered: cancel had said that it would try */
+};
+
+struct race {
+	struct gate gate;
+	struct steer steers[2];
+	struct outcomes outcomes;
+};
+
+static void outcomes_check(const struct outcomes *outcomes, long rounds)
+{
+	note("%ld rounds: %ld delivered (%ld after cancel), %ld cancelled", rounds, outcomes->delivered,
+	     outcomes->late, outcomes->cancelled);
+	CHECK_EQ(outcomes->delivered + outcomes->cancelled, rounds);
+	CHECK(outcomes->delivered >= OUTCOMES_MIN);
+	CHECK(outcomes->cancelled >= OUTCOMES_MIN);
+}
+
+/*
+ * Counts the outcome of an operation for which cancel returned @ret; true if the peer was first. -ENOENT says
+ * that the event was there already, with its own result.
+ */
+static bool outcome_take(struct scene *s, struct op *op, int ret, struct outcomes *outcomes)
+{
+	bool delivered = await(s, op) != -ECANCELED;
+
+	if (!delivered)
+		CHECK_EQ(ret, 0);
+	outcomes->late += delivered && ret == 0;
+	outcomes->delivered += delivered;
+	outcomes->cancelled += !delivered;
+	return delivered;
+}
+
+/* An event that was handed out leaves nothing to cancel. */
+static int cancel_checked(struct scene *s, struct op *op)
+{
+	bool handed_out = op->events;
+	int ret = op_cancel(s, op);
+
+	if (handed_out)
+		CHECK_EQ(ret, -ENOENT);
+	return ret;
+}
+
+/*
+ * One operation, already submitted, against the peer's step. An engine that moves data on the ring's thread
+ * alone (poll, epoll) can deliver only in a reap, so every other round has one just before the cancel, and
+ * steers; the rounds without run at the same point, where the wake-up meets the cancel inside the engine.
+ * Half of the rounds give the operation time to fall asleep first.
+ */
+static bool race_run(struct scene *s, struct race *race, long round, struct op *op)
+{
+	bool reaps = round & 1, settles = round & 2, delivered;
+	struct steer *steer = &race->steers[settles];
+
+	if (settles)
+		spin(SETTLE_TURNS);
+	gate_open(&race->gate, round, steer->head_start);
+	if (reaps)
+		collect(s, 0);
+	delivered = outcome_take(s, op, cancel_checked(s, op), &race->outcomes);
+	if (reaps)
+		steer_to(steer, delivered);
+	return delivered;
+}
+
+static void write_byte(struct gate *gate, long round)
+{
+	uint8_t byte = (uint8_t)round;
+
+	peer_write(gate->links[0], &byte, 1);
+}
+
+/*
+ * One byte a round. A cancelled round's byte must be what the next read gets, so that a byte lost or
+ * doubled in any round shows at once.
+ */
+void cancel_raced_with_data(struct scene *s)
+{
+	struct race race = {.gate = {.rounds = s->rounds, .step = write_byte, .links = s->links}};
+	struct link *link;
+	struct op op;
+	uint8_t byte;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	gate_start(&race.gate);
+	for (long round = 1; round <= s->rounds; round++) {
+		op_read(&op, link->afd_in, &byte, 1);
+		op_start(s, &op);
+		if (!race_run(s, &race, round, &op)) {
+			op_read(&op, link->afd_in, &byte, 1);
+			op_start(s, &op);
+			await(s, &op);
+		}
+		CHECK_EQ(op.res, 1);
+		CHECK_EQ(byte, (uint8_t)round);
+	}
+	pthread_join(race.gate.thread, NULL);
+	outcomes_check(&race.outcomes, s->rounds);
+	stay_quiet(s);
+}
+
+static void read_all_there_is(struct gate *gate, long round)
+{
+	static char buf[1 << 18];
+	size_t n;
+
+	while ((n = peer_read_some(gate->links[0], buf, sizeof(buf)))) {
+		pattern_check(buf, n, gate->nbytes, 4);
+		gate->nbytes += n;
+	}
+}
+
+/* A write waits for room, the peer makes room: what the events report as written is what the peer has got. */
+void cancel_raced_with_room(struct scene *s)
+{
+	struct race race = {
+		.gate = {.rounds = rounds_part(s, 50), .step = read_all_there_is, .links = s->links}};
+	struct gate *gate = &race.gate;
+	uint64_t written = 0;
+	struct link *link;
+	struct op op;
+	char buf[4096], rest;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	gate_start(gate);
+	for (long round = 1; round <= gate->rounds; round++) {
+		written += fill_(s, link, written, 4, 0);
+		pattern_fill(buf, sizeof(buf), written, 4);
+		op_write(&op, link->afd_out, buf, sizeof(buf));
+		op_start(s, &op);
+		if (race_run(s, &race, round, &op)) {
+			CHECK(op.res > 0);
+			written += (uint64_t)op.res;
+		}
+		spin_until(&gate->done, round);
+	}
+	pthread_join(gate->thread, NULL);
+	for (; gate->nbytes < written; gate->nbytes++) {
+		peer_read(link, &rest, 1);
+		pattern_check(&rest, 1, gate->nbytes, 4);
+	}
+	CHECK_EQ(gate->nbytes, written);
+	CHECK(!is_readable(link->peer_in, 20));
+	outcomes_check(&race.outcomes, gate->rounds);
+}
+
+static void close_peer(struct gate *gate, long round)
+{
+	link_peer_close(gate->links[0]);
+}
+
+/* A new link a round: the end of the stream is reported or the cancel is. */
+void cancel_raced_with_peer_close(struct scene *s)
+{
+	struct race race = {.gate = {.rounds = rounds_part(s, 100), .step = close_peer, .links = s->links}};
+	struct link *link;
+	struct op op;
+	char byte;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	gate_start(&race.gate);
+	for (long round = 1; round <= race.gate.rounds; round++) {
+		op_read(&op, link->afd_in, &byte, 1);
+		op_start(s, &op);
+		if (race_run(s, &race, round, &op))
+			CHECK_EQ(op.res, 0);
+		spin_until(&race.gate.done, round);
+		link_detach(s, link);
+		link_destroy(link);
+		link_make(link, s->kind);
+		link_attach(s, link);
+	}
+	pthread_join(race.gate.thread, NULL);
+	outcomes_check(&race.outcomes, race.gate.rounds);
+}
+
+#define HERD 32
+
+static void write_to_each(struct gate *gate, long round)
+{
+	for (unsigned int i = 0; i < HERD; i++)
+		peer_write(gate->links[i], "x", 1);
+}
+
+static void herd_start(struct scene *s, struct op *ops, char *bytes)
+{
+	for (unsigned int i = 0; i < HERD; i++) {
+		op_read(&ops[i], s->links[i]->afd_in, &bytes[i], 1);
+		op_start(s, &ops[i]);
+	}
+}
+
+/* Many reads wait; the peer writes from the first link to the last while they are cancelled from the last. */
+void herd_cancel_raced_with_data(struct scene *s)
+{
+	struct race race = {
+		.gate = {.rounds = rounds_part(s, 500), .step = write_to_each, .links = s->links}};
+	static struct op ops[HERD];
+	static char bytes[HERD];
+	int rets[HERD];
+
+	scene_ring(s, HERD, 0);
+	for (unsigned int i = 0; i < HERD; i++)
+		scene_link(s);
+	gate_start(&race.gate);
+	for (long round = 1; round <= race.gate.rounds; round++) {
+		long before = race.outcomes.delivered;
+
+		herd_start(s, ops, bytes);
+		gate_open(&race.gate, round, race.steers[0].head_start);
+		if (round & 1)
+			collect(s, 0);
+		for (unsigned int i = HERD; i-- > 0;)
+			rets[i] = cancel_checked(s, &ops[i]);
+		for (unsigned int i = 0; i < HERD; i++) {
+			if (!outcome_take(s, &ops[i], rets[i], &race.outcomes)) {
+				op_read(&ops[i], s->links[i]->afd_in, &bytes[i], 1);
+				op_start(s, &ops[i]);
+				await(s, &ops[i]);
+			}
+			CHECK_EQ(ops[i].res, 1);
+		}
+		if (round & 1)
+			steer_to(&race.steers[0], race.outcomes.delivered - before > HERD / 2);
+		spin_until(&race.gate.done, round);
+	}
+	pthread_join(race.gate.thread, NULL);
+	outcomes_check(&race.outcomes, race.gate.rounds * HERD);
+}
+
+/* The peer writes around the moment at which the ring's thread goes to sleep on taio_fd(). */
+void sleep_on_fd_never_misses_an_event(struct scene *s)
+{
+	struct gate gate = {.rounds = rounds_part(s, 10), .step = write_byte, .links = s->links};
+	struct link *link;
+	struct op op;
+	uint8_t byte;
+
+	s->by_fd = true;
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	gate_start(&gate);
+	for (long round = 1; round <= gate.rounds; round++) {
+		op_read(&op, link->afd_in, &byte, 1);
+		op_start(s, &op);
+		gate_open(&gate, round, -(round * 7 % 4000));
+		CHECK_EQ(await(s, &op), 1);
+		CHECK_EQ(byte, (uint8_t)round);
+	}
+	pthread_join(gate.thread, NULL);
+	note("%ld rounds", gate.rounds);
+	stay_quiet(s);
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring itself: its room, what it refuses, how it wakes and how it is opened.
+ */
+#include "suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#define ENTRIES 8
+
+#define EXHAUST_ENTRIES 65536
+#define EXHAUST_RINGS	33
+
+static void reads_start(struct scene *s, struct link *link, struct op *ops, char *bytes, unsigned int nops)
+{
+	for (unsigned int i = 0; i < nops; i++) {
+		op_read(&ops[i], link->afd_in, &bytes[i], 1);
+		op_start(s, &ops[i]);
+	}
+}
+
+static void cancel_all(struct scene *s, struct op *ops, unsigned int nops)
+{
+	for (unsigned int i = 0; i < nops; i++)
+		op_cancel(s, &ops[i]);
+	await_all(s, ops, nops);
+}
+
+void full_ring_says_eagain_and_keeps_what_it_has(struct scene *s)
+{
+	struct op ops[ENTRIES], over;
+	char bytes[ENTRIES], byte;
+	struct link *link;
+
+	scene_ring(s, ENTRIES, 0);
+	link = scene_link(s);
+	for (int turn = 0; turn < 3; turn++) {
+		reads_start(s, link, ops, bytes, ENTRIES);
+		op_read(&over, link->afd_in, &byte, 1);
+		CHECK_EQ(op_try(s, &over), -EAGAIN);
+		CHECK_EQ(taio_inflight(s->ring), ENTRIES);
+		stay_quiet(s);
+
+		op_cancel(s, &ops[1]);
+		CHECK_EQ(await(s, &ops[1]), -ECANCELED);
+		op_start(s, &over); /* room for one */
+		op_read(&ops[1], link->afd_in, &bytes[1], 1);
+		CHECK_EQ(op_try(s, &ops[1]), -EAGAIN);
+		peer_write(link, "12345678", ENTRIES);
+		for (unsigned int i = 0; i < ENTRIES; i++)
+			if (i != 1)
+				CHECK_EQ(await(s, &ops[i]), 1);
+		CHECK_EQ(await(s, &over), 1);
+		CHECK_EQ(taio_inflight(s->ring), 0);
+	}
+}
+
+void batch_is_taken_up_to_the_room(struct scene *s)
+{
+	struct op ops[ENTRIES + 4];
+	struct iocb *iocbs[ENTRIES + 4];
+	char bytes[ENTRIES + 4];
+	struct link *link;
+
+	scene_ring(s, ENTRIES, 0);
+	link = scene_link(s);
+	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++) {
+		op_read(&ops[i], link->afd_in, &bytes[i], 1);
+		iocbs[i] = &ops[i].iocb;
+	}
+	CHECK_EQ(taio_submit(s->ring, 0, iocbs), 0);
+	CHECK_EQ(taio_submit(s->ring, 3, iocbs), 3);
+	CHECK_EQ(taio_submit(s->ring, ENTRIES + 1, iocbs + 3), ENTRIES - 3);
+	CHECK_EQ(taio_submit(s->ring, 4, iocbs + ENTRIES), -EAGAIN);
+	stay_quiet(s);
+	cancel_all(s, ops, ENTRIES);
+	CHECK_EQ(taio_submit(s->ring, 4, iocbs + ENTRIES), 4);
+	cancel_all(s, ops + ENTRIES, 4);
+	stay_quiet(s);
+}
+
+void batch_is_taken_up_to_a_bad_op(struct scene *s)
+{
+	struct op ops[3];
+	struct iocb *iocbs[] = {&ops[0].iocb, &ops[1].iocb, &ops[2].iocb};
+	struct link *link;
+	char bytes[3];
+
+	scene_ring(s, ENTRIES, 0);
+	link = scene_link(s);
+	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++)
+		op_read(&ops[i], link->afd_in, &bytes[i], 1);
+	ops[1].iocb.aio_lio_opcode = 77;
+	CHECK_EQ(taio_submit(s->ring, 3, iocbs), 1);
+	CHECK_EQ(taio_submit(s->ring, 2, iocbs + 1), -EINVAL);
+	CHECK_EQ(taio_inflight(s->ring), 1);
+	peer_write(link, "xyz", 3);
+	CHECK_EQ(await(s, &ops[0]), 1);
+	stay_quiet(s);
+	CHECK_EQ(ops[1].events + ops[2].events, 0);
+}
+
+enum spoil {
+	OPCODE_FSYNC,
+	OPCODE_NOOP,
+	OPCODE_NEGATIVE,
+	COMPLETION_FD,
+	RW_FLAG,
+	NOT_ATTACHED,
+	FD_NEGATIVE,
+	FD_HUGE
+};
+
+static const struct {
+	enum spoil spoil;
+	int want;
+} bad_ops[] = {
+	{OPCODE_FSYNC, -EINVAL}, {OPCODE_NOOP, -EINVAL}, {OPCODE_NEGATIVE, -EINVAL}, {COMPLETION_FD, -EINVAL},
+	{RW_FLAG, -EINVAL},	 {NOT_ATTACHED, -EBADF}, {FD_NEGATIVE, -EBADF},	     {FD_HUGE, -EBADF},
+};
+
+static void op_spoil(struct op *op, enum spoil spoil, int other_fd)
+{
+	switch (spoil) {
+	case OPCODE_FSYNC:
+		op->iocb.aio_lio_opcode = IO_CMD_FSYNC;
+		break;
+	case OPCODE_NOOP:
+		op->iocb.aio_lio_opcode = IO_CMD_NOOP;
+		break;
+	case OPCODE_NEGATIVE:
+		op->iocb.aio_lio_opcode = -1;
+		break;
+	case COMPLETION_FD:
+		io_set_eventfd(&op->iocb, other_fd);
+		break;
+	case RW_FLAG:
+		op->iocb.aio_rw_flags = RWF_APPEND;
+		break;
+	case NOT_ATTACHED:
+		op->iocb.aio_fildes = other_fd;
+		break;
+	case FD_NEGATIVE:
+		op->iocb.aio_fildes = -1;
+		break;
+	case FD_HUGE:
+		op->iocb.aio_fildes = 1 << 30;
+		break;
+	}
+}
+
+/* Every opcode with every fault: none is taken, and none leaves anything behind. */
+void bad_arguments_are_refused(struct scene *s)
+{
+	struct iovec iov;
+	struct link *link;
+	struct op op;
+	char byte;
+
+	scene_ring(s, ENTRIES, 0);
+	link = scene_link(s);
+	iov = (struct iovec){&byte, 1};
+	for (unsigned int i = 0; i < 5 * ARRAY_LEN(bad_ops); i++) {
+		const struct iovec *vec = &iov;
+
+		switch (i / ARRAY_LEN(bad_ops)) {
+		case 0:
+			op_read(&op, link->afd_in, &byte, 1);
+			break;
+		case 1:
+			op_write(&op, link->afd_out, &byte, 1);
+			break;
+		case 2:
+			op_readv(&op, link->afd_in, vec, 1);
+			break;
+		case 3:
+			op_writev(&op, link->afd_out, vec, 1);
+			break;
+		default:
+			op_poll(&op, link->afd_in, POLLIN);
+		}
+		op_spoil(&op, bad_ops[i % ARRAY_LEN(bad_ops)].spoil, link->peer_in);
+		note("opcode %u, fault %u", i / (unsigned int)ARRAY_LEN(bad_ops),
+		     bad_ops[i % ARRAY_LEN(bad_ops)].spoil);
+		CHECK_EQ(op_try(s, &op), bad_ops[i % ARRAY_LEN(bad_ops)].want);
+	}
+	note("%s", "");
+	CHECK_EQ(taio_submit(s->ring, -1, NULL), -EINVAL);
+	CHECK_EQ(taio_inflight(s->ring), 0);
+	stay_quiet(s);
+}
+
+static void *write_soon(void *arg)
+{
+	peer_write(arg, "x", 1);
+	return NULL;
+}
+
+void fd_wakes_a_sleeper(struct scene *s)
+{
+	struct io_event event;
+	struct link *link;
+	pthread_t thread;
+	struct op op;
+	char byte;
+
+	s->by_fd = true;
+	scene_ring(s, ENTRIES, 0);
+	link = scene_link(s);
+	for (int i = 0; i < 50; i++) {
+		op_read(&op, link->afd_in, &byte, 1);
+		op_start(s, &op);
+		CHECK_EQ(taio_reap(s->ring, 1, &event), 0);
+		CHECK_EQ(pthread_create(&thread, NULL, write_soon, link), 0);
+		CHECK(is_readable(taio_fd(s->ring), 10000));
+		pthread_join(thread, NULL);
+		CHECK_EQ(await(s, &op), 1);
+
+		op_read(&op, link->afd_in, &byte, 1); /* the event of a cancel wakes too */
+		op_start(s, &op);
+		CHECK_EQ(taio_reap(s->ring, 1, &event), 0);
+		op_cancel(s, &op);
+		CHECK(is_readable(taio_fd(s->ring), 10000));
+		CHECK_EQ(await(s, &op), -ECANCELED);
+	}
+}
+
+/* Reaps until there is nothing; then the fd may wake once more for nothing, not for ever. */
+static void check_quiet_fd(struct scene *s)
+{
+	struct io_event event;
+	int wakes = 0;
+
+	CHECK_EQ(taio_reap(s->ring, 1, &event), 0);
+	for (int i = 0; i < 10; i++) {
+		wakes += is_readable(taio_fd(s->ring), 2);
+		CHECK_EQ(taio_reap(s->ring, 1, &event), 0);
+	}
+	CHECK(wakes <= 1);
+}
+
+void fd_is_quiet_after_empty_reap(struct scene *s)
+{
+	struct link *link;
+	struct op reads[4], op;
+	char bytes[4];
+
+	scene_ring(s, ENTRIES, 0);
+	link = scene_link(s);
+	check_quiet_fd(s);
+	reads_start(s, link, reads, bytes, 4);
+	check_quiet_fd(s);
+	peer_write(link, "ab", 2);
+	while (taio_inflight(s->ring) > 2)
+		collect(s, -1);
+	check_quiet_fd(s);
+	for (unsigned int i = 0; i < 4; i++)
+		if (!reads[i].events)
+			CHECK_EQ(op_cancel(s, &reads[i]), 0);
+	await_all(s, reads, 4);
+	check_quiet_fd(s);
+	fill(s, link, 0, 0);
+	op_write(&op, link->afd_out, "x", 1);
+	op_start(s, &op);
+	check_quiet_fd(s);
+	op_cancel(s, &op);
+	await(s, &op);
+	check_quiet_fd(s);
+}
+
+/* Data that no operation waits for is nobody's event, also where an operation of the other kind waits. */
+void unasked_data_does_not_spin(struct scene *s)
+{
+	struct link *link;
+	struct op op;
+	char buf[8];
+
+	scene_ring(s, ENTRIES, 0);
+	link = scene_link(s);
+	op_read(&op, link->afd_in, buf, 1);
+	op_start(s, &op);
+	peer_write(link, "abc", 3);
+	CHECK_EQ(await(s, &op), 1);
+	check_quiet_fd(s);
+	fill(s, link, 0, 0);
+	op_write(&op, link->afd_out, "x", 1);
+	op_start(s, &op);
+	peer_write(link, "def", 3);
+	check_quiet_fd(s);
+	op_cancel(s, &op);
+	await(s, &op);
+	op_read(&op, link->afd_in, buf, 8);
+	op_start(s, &op);
+	CHECK_EQ(await(s, &op), 5);
+	CHECK_EQ(memcmp(buf, "bcdef", 5), 0);
+}
+
+void wait_times_out(struct scene *s)
+{
+	struct timespec begin, end;
+	struct io_event event;
+	struct link *link;
+	struct op op;
+	char byte;
+
+	scene_ring(s, ENTRIES, 0);
+	link = scene_link(s);
+	op_read(&op, link->afd_in, &byte, 1);
+	op_start(s, &op);
+	CHECK_EQ(taio_wait(s->ring, 1, &event, 0), 0);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	CHECK_EQ(taio_wait(s->ring, 1, &event, 50), 0);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	CHECK((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 >= 49);
+	op_cancel(s, &op);
+	await(s, &op);
+}
+
+static void on_alarm(int signal) {}
+
+void wait_is_interrupted(struct scene *s)
+{
+	struct sigaction action = {.sa_handler = on_alarm};
+	struct itimerval soon = {.it_interval.tv_usec = 20000, .it_value.tv_usec = 20000}, never = {0};
+	struct io_event event;
+	struct link *link;
+	struct op op;
+	char byte;
+
+	scene_ring(s, ENTRIES, 0);
+	link = scene_link(s);
+	op_read(&op, link->afd_in, &byte, 1);
+	op_start(s, &op);
+	CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
+	CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	CHECK_EQ(taio_wait(s->ring, 1, &event, 10000), -EINTR);
+	CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
+	op_cancel(s, &op);
+	CHECK_EQ(await(s, &op), -ECANCELED);
+}
+
+static unsigned int aio_max_nr(void)
+{
+	FILE *file = fopen("/proc/sys/fs/aio-max-nr", "r");
+	unsigned int value = 0;
+
+	CHECK(file);
+	CHECK_EQ(fscanf(file, "%u", &value), 1);
+	fclose(file);
+	return value;
+}
+
+/* Opens rings until that fails; returns how many are open. The failed open must leave its pointer alone. */
+static unsigned int rings_open(const char *engine, struct taio **rings, unsigned int max, int *ret, char *why)
+{
+	struct taio_params params = {.engine = engine, .entries = EXHAUST_ENTRIES};
+	struct taio *const untouched = (struct taio *)rings;
+	unsigned int n;
+
+	for (n = 0; n < max; n++) {
+		rings[n] = untouched;
+		*ret = taio_open(&rings[n], &params, why);
+		if (*ret) {
+			CHECK(rings[n] == untouched);
+			break;
+		}
+	}
+	return n;
+}
+
+/* Takes the whole of fs.aio-max-nr for a moment. An engine that needs none of it opens all rings. */
+void open_names_an_exhausted_sysctl(struct scene *s)
+{
+	static struct taio *rings[EXHAUST_RINGS];
+	unsigned int limit = aio_max_nr(), n;
+	char why[TAIO_WHY_LEN] = "", value[16];
+	int ret = 0;
+
+	if (limit > EXHAUST_ENTRIES * (EXHAUST_RINGS - 1))
+		skip("fs.aio-max-nr = %u is too much to exhaust", limit);
+	n = rings_open(s->engine, rings, EXHAUST_RINGS, &ret, why);
+	while (n)
+		taio_close(rings[--n]);
+	if (ret || !strcmp(s->engine, "poll")) {
+		note("%s", why);
+		snprintf(value, sizeof(value), "%u", limit);
+		CHECK_EQ(ret, -EAGAIN);
+		CHECK(strstr(why, "fs.aio-max-nr"));
+		CHECK(strstr(why, value));
+		CHECK(!strchr(why, '\n'));
+	}
+	scene_ring(s, ENTRIES, 0); /* and all is well afterwards */
+}
+
+void unknown_engine_is_einval(struct scene *s)
+{
+	static const char *const names[] = {"no-such-engine", "poll:no-such-policy", "threads:", ":", ""};
+
+	for (unsigned int i = 0; i < ARRAY_LEN(names); i++) {
+		struct taio_params params = {.engine = names[i]};
+		char why[TAIO_WHY_LEN] = "";
+		struct taio *ring = NULL;
+
+		CHECK_EQ(taio_open(&ring, &params, why), -EINVAL);
+		CHECK(!ring);
+		CHECK(strstr(why, names[i]) && *why);
+		CHECK_EQ(taio_open(&ring, &params, NULL), -EINVAL);
+	}
+	taio_close(NULL);
+}
+
+/* The first row of the table that works is the choice, and the line says its name and more than that. */
+void auto_picks_what_works_and_says_why(struct scene *s)
+{
+	static const char *const names[] = {NULL, "auto"};
+	struct taio_probe probe = {0};
+
+	for (unsigned int i = 0; taio_probe(i, &probe) && !probe.works; i++)
+		CHECK(*probe.why);
+	CHECK(probe.works);
+	for (unsigned int i = 0; i < ARRAY_LEN(names); i++) {
+		struct taio_params params = {.engine = names[i]};
+		char why[TAIO_WHY_LEN] = "";
+
+		CHECK_EQ(taio_open(&s->ring, &params, why), 0);
+		CHECK_EQ(strcmp(taio_name(s->ring), probe.name), 0);
+		CHECK(strstr(why, probe.name) && strlen(why) > strlen(probe.name));
+		note("%s", why);
+		scene_close_ring(s);
+	}
+}
+
+void name_is_what_was_asked_for(struct scene *s)
+{
+	scene_ring(s, 0, 0);
+	CHECK_EQ(strcmp(taio_name(s->ring), s->engine), 0);
+	CHECK(taio_fd(s->ring) >= 0);
+	CHECK(fcntl(taio_fd(s->ring), F_GETFD) & FD_CLOEXEC);
+}

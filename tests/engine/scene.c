@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring of a case, its links and its operations. Whatever the ring hands out goes through event_take(),
+ * which holds every event to the contract: it belongs to an operation of ours and is its only one.
+ */
+#include "suite.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define AWAIT_MS 10000
+#define QUIET_MS 10
+#define BATCH	 32
+
+void scene_ring(struct scene *s, unsigned int entries, unsigned int helpers_max)
+{
+	struct taio_params params = {
+		.engine = s->engine, .entries = entries, .helpers_max = helpers_max, .flags = s->flags};
+	char why[TAIO_WHY_LEN] = "";
+	int ret = taio_open(&s->ring, &params, why);
+
+	if (ret)
+		fail_at(HERE(), "taio_open: %s: %s", strerror(-ret), why);
+	CHECK_EQ(taio_inflight(s->ring), 0);
+}
+
+void scene_close_ring(struct scene *s)
+{
+	taio_close(s->ring);
+	s->ring = NULL;
+}
+
+struct link *scene_link(struct scene *s)
+{
+	struct link *link = malloc(sizeof(*link));
+
+	CHECK(link && s->nlinks < SCENE_LINKS);
+	link_make(link, s->kind);
+	link->afd_in = link->afd_out = -1;
+	s->links[s->nlinks++] = link;
+	if (s->ring)
+		link_attach(s, link);
+	return link;
+}
+
+void link_attach(struct scene *s, struct link *link)
+{
+	link->afd_in = taio_attach(s->ring, link->in, TAIO_CLASS_ASK);
+	CHECK(link->afd_in >= 0);
+	link->afd_out = link->afd_in;
+	if (link->out == link->in)
+		return;
+	link->afd_out = taio_attach(s->ring, link->out, TAIO_CLASS_ASK);
+	CHECK(link->afd_out >= 0);
+}
+
+void link_detach(struct scene *s, struct link *link)
+{
+	if (link->afd_in >= 0)
+		taio_detach(s->ring, link->afd_in);
+	if (link->afd_out >= 0 && link->afd_out != link->afd_in)
+		taio_detach(s->ring, link->afd_out);
+	link->afd_in = link->afd_out = -1;
+}
+
+void scene_finish(struct scene *s)
+{
+	struct io_event event;
+
+	if (s->ring) {
+		CHECK_EQ(taio_inflight(s->ring), 0);
+		CHECK_EQ(taio_reap(s->ring, 1, &event), 0);
+	}
+	for (unsigned int i = 0; i < s->nlinks; i++) {
+		if (s->ring)
+			link_detach(s, s->links[i]);
+		link_destroy(s->links[i]);
+		free(s->links[i]);
+	}
+	s->nlinks = 0;
+	scene_close_ring(s);
+}
+
+static void op_reset(struct op *op)
+{
+	op->res = 0;
+	op->events = 0;
+	op->iocb.data = op;
+}
+
+void op_read(struct op *op, int afd, void *buf, size_t nbytes)
+{
+	io_prep_pread(&op->iocb, afd, buf, nbytes, 0);
+	op_reset(op);
+}
+
+void op_write(struct op *op, int afd, const void *buf, size_t nbytes)
+{
+	io_prep_pwrite(&op->iocb, afd, (void *)buf, nbytes, 0);
+	op_reset(op);
+}
+
+void op_readv(struct op *op, int afd, const struct iovec *iov, int niov)
+{
+	io_prep_preadv(&op->iocb, afd, iov, niov, 0);
+	op_reset(op);
+}
+
+void op_writev(struct op *op, int afd, const struct iovec *iov, int niov)
+{
+	io_prep_pwritev(&op->iocb, afd, iov, niov, 0);
+	op_reset(op);
+}
+
+void op_poll(struct op *op, int afd, int events)
+{
+	io_prep_poll(&op->iocb, afd, events);
+	op_reset(op);
+}
+
+int op_try(struct scene *s, struct op *op)
+{
+	struct iocb *iocb = &op->iocb;
+
+	return taio_submit(s->ring, 1, &iocb);
+}
+
+void op_start_(struct scene *s, struct op *op)
+{
+	int ret = op_try(s, op);
+
+	if (ret != 1)
+		fail_at(atomic_load(&report->at), "submit of one operation: %d, %u in flight", ret,
+			taio_inflight(s->ring));
+}
+
+int op_cancel_(struct scene *s, struct op *op)
+{
+	int ret = taio_cancel(s->ring, &op->iocb);
+
+	if (ret != 0 && ret != -ENOENT)
+		fail_at(atomic_load(&report->at), "cancel: %d, neither 0 nor -ENOENT", ret);
+	return ret;
+}
+
+static void event_take(const struct io_event *event)
+{
+	struct op *op = event->data;
+
+	if (!op || event->obj != &op->iocb)
+		fail_at(HERE(), "event of obj %p with data %p is none of ours", (void *)event->obj,
+			event->data);
+	if (op->events++)
+		fail_at(HERE(), "second event of an operation: %ld after %ld", (long)event->res, op->res);
+	op->res = (long)event->res;
+}
+
+static int reap_by_fd(struct scene *s, struct io_event *events, int timeout_ms)
+{
+	int n = taio_reap(s->ring, BATCH, events);
+
+	if (n == 0 && timeout_ms && is_readable(taio_fd(s->ring), timeout_ms))
+		n = taio_reap(s->ring, BATCH, events);
+	return n;
+}
+
+int collect(struct scene *s, int timeout_ms)
+{
+	struct io_event events[BATCH];
+	int n = s->by_fd ? reap_by_fd(s, events, timeout_ms) : taio_wait(s->ring, BATCH, events, timeout_ms);
+
+	if (n < 0 || n > BATCH)
+		fail_at(atomic_load(&report->at), "events: %d", n);
+	for (int i = 0; i < n; i++)
+		event_take(&events[i]);
+	return n;
+}
+
+long await_(struct scene *s, struct op *op)
+{
+	/* An fd may wake without an event; only a wake that comes out of time counts as none. */
+	for (int spurious = 0; !op->events; spurious++)
+		if (collect(s, AWAIT_MS))
+			spurious = 0;
+		else if (!s->by_fd || spurious == 100)
+			fail_at(atomic_load(&report->at), "no event, %u in flight", taio_inflight(s->ring));
+	return op->res;
+}
+
+void await_all_(struct scene *s, struct op *ops, unsigned int nops)
+{
+	for (unsigned int i = 0; i < nops; i++)
+		await_(s, &ops[i]);
+}
+
+void stay_quiet_(struct scene *s)
+{
+	int n = collect(s, QUIET_MS);
+
+	if (n)
+		fail_at(atomic_load(&report->at), "%d events where there should be none", n);
+}
+
+static long write_nowait(struct scene *s, struct link *link, const void *buf, size_t nbytes)
+{
+	struct op op;
+
+	op_write(&op, link->afd_out, buf, nbytes);
+	op.iocb.aio_rw_flags = RWF_NOWAIT;
+	op_start_(s, &op);
+	return await_(s, &op);
+}
+
+size_t fill_(struct scene *s, struct link *link, uint64_t offset, uint64_t seed, int settle_ms)
+{
+	struct pollfd pfd = {.fd = link->out, .events = POLLOUT};
+	static _Thread_local char buf[16384];
+	size_t total = 0;
+
+	for (;;) {
+		long n;
+
+		pattern_fill(buf, sizeof(buf), offset + total, seed);
+		n = write_nowait(s, link, buf, sizeof(buf));
+		if (n == -EAGAIN && poll(&pfd, 1, settle_ms) == 0)
+			return total;
+		if (n <= 0 && n != -EAGAIN)
+			fail_at(atomic_load(&report->at), "write with RWF_NOWAIT: %ld", n);
+		total += n > 0 ? (size_t)n : 0;
+	}
+}
