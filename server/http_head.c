@@ -12,6 +12,7 @@
  */
 #include "http.h"
 
+#include <endian.h>
 #include <string.h>
 #include <strings.h>
 
@@ -42,8 +43,11 @@ static const struct http_refusal expectation = {417, REFUSE_BAD, "only 100-conti
 
 #define ONES (~0ull / 255)
 
-/* Bytes below 0x20 and DEL, eight at a time; a false hit is impossible, the place is found byte by byte. */
-static bool word_has_control(uint64_t word)
+/*
+ * Bit 7 of the first byte (the lowest) below 0x20 or DEL among eight; bits above it may be set by borrows.
+ * 0 if there is none.
+ */
+static uint64_t word_controls(uint64_t word)
 {
 	uint64_t low = (word - ONES * 0x20) & ~word;
 	uint64_t del = word ^ ONES * 0x7f;
@@ -58,17 +62,22 @@ static bool is_control(char c)
 
 size_t http_find_control(const char *data, size_t at, size_t len)
 {
-	uint64_t word;
+	uint64_t word, found;
 
-	while (at + sizeof(word) <= len) {
+	for (; at + sizeof(word) <= len; at += sizeof(word)) {
 		memcpy(&word, data + at, sizeof(word));
-		if (word_has_control(word))
-			break;
-		at += sizeof(word);
+		found = word_controls(le64toh(word));
+		if (found)
+			return at + (size_t)__builtin_ctzll(found) / 8;
 	}
 	while (at < len && !is_control(data[at]))
 		at++;
 	return at;
+}
+
+static bool is_alnum(unsigned char u)
+{
+	return (unsigned char)((u | 0x20) - 'a') < 26 || (unsigned char)(u - '0') < 10;
 }
 
 static bool is_token(char c)
@@ -79,8 +88,7 @@ static bool is_token(char c)
 	};
 	unsigned char u = (unsigned char)c;
 
-	return (unsigned char)((u | 0x20) - 'a') < 26 || (unsigned char)(u - '0') < 10 ||
-	       (u < 128 && marks[u]);
+	return is_alnum(u) || (u < 128 && marks[u]);
 }
 
 static enum http_method method_of(const char *text, size_t len)
@@ -229,6 +237,9 @@ static const struct span names[FIELD_COUNT] = {
 #undef NAME
 };
 
+/* A bit for each length above: most fields are passed over by it alone. */
+#define NAME_LENGTHS (1U << 4 | 1U << 5 | 1U << 6 | 1U << 8 | 1U << 13 | 1U << 14 | 1U << 17 | 1U << 19)
+
 static struct span trim(const char *at, size_t len)
 {
 	while (len && (*at == ' ' || *at == '\t')) {
@@ -253,6 +264,8 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t len)
 {
 	struct http_request *req = parser->data;
 
+	if (req->name.len > 19 || !(NAME_LENGTHS >> req->name.len & 1))
+		return 0;
 	for (unsigned int i = 0; i < FIELD_COUNT; i++) {
 		if (names[i].len != req->name.len ||
 		    strncasecmp(names[i].at, req->name.at, req->name.len) != 0)
@@ -291,6 +304,19 @@ static const struct http_refusal *refusal_of(llhttp_errno_t err, const struct ht
 	}
 }
 
+/* A registered name, an address, brackets and a port: the characters of RFC 3986, section 3.2.2. */
+static bool is_host(char c)
+{
+	static const char marks[128] = {
+		['!'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['('] = 1,
+		[')'] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,	[':'] = 1,
+		[';'] = 1, ['='] = 1, ['['] = 1, [']'] = 1, ['_'] = 1,	['~'] = 1,
+	};
+	unsigned char u = (unsigned char)c;
+
+	return is_alnum(u) || (u < 128 && marks[u]);
+}
+
 /* RFC 9110, section 7.2, and a character set without delimiters that a proxy might read otherwise. */
 static const struct http_refusal *check_host(const struct http_request *req)
 {
@@ -301,7 +327,7 @@ static const struct http_refusal *check_host(const struct http_request *req)
 	if (req->repeated & 1U << FIELD_HOST)
 		return &host_repeated;
 	for (size_t i = 0; i < host.len; i++)
-		if ((unsigned char)host.at[i] > 0x7e || strchr(" \t/\\?#@,\"<>", host.at[i]))
+		if (!is_host(host.at[i]))
 			return &host_form;
 	return NULL;
 }

@@ -2,7 +2,7 @@
 /*
  * The table of media types (the IANA registry's names). Read-only; file.c looks a name up once for each open.
  *
- * Invariant: the table is sorted by extension, all in lower case (held by a test).
+ * Invariant: the table is sorted by extension, all in lower case.
  */
 #include "mime.h"
 

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* The cache of open files, attached to a ring: trust, change, eviction, and what is never opened. */
+#include "aio/taio.h"
+#include "http_run.h"
+#include "server/mime.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+static struct http_tree tree;
+static struct taio *ring;
+
+static struct file_cache *cache_of(unsigned int max, unsigned int valid_ms)
+{
+	struct file_cache *cache;
+	char why[256];
+
+	assert_int_equal(file_cache_create(&cache, ring, tree.root, max, valid_ms, why), 0);
+	return cache;
+}
+
+static int try_open(struct file_cache *cache, const char *path, uint64_t now_ms, struct file **file)
+{
+	return file_open(cache, path, strlen(path), now_ms, file);
+}
+
+static struct file *must_open(struct file_cache *cache, const char *path, uint64_t now_ms)
+{
+	struct file *file;
+
+	assert_int_equal(try_open(cache, path, now_ms, &file), 0);
+	return file;
+}
+
+static unsigned int count_fds(void)
+{
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void open_results_are_told_apart(void **state)
+{
+	static const struct {
+		const char *path;
+		int want;
+	} rows[] = {
+		{"ten.txt", 0},	     {"", 0},
+		{"sub", 0},	     {"inside", 0},
+		{"none", -ENOENT},   {"ten.txt/x", -ENOTDIR},
+		{"outside", -EXDEV}, {"above/x", -EXDEV},
+		{"../x", -EXDEV},    {"/etc/passwd", -EXDEV},
+		{"loop", -ELOOP},    {"fifo", -EACCES},
+	};
+	struct file_cache *cache = cache_of(4, 1000);
+	struct file *file;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int err = try_open(cache, rows[i].path, 0, &file);
+
+		if (err != rows[i].want)
+			fail_msg("%s: %d", rows[i].path, err);
+		if (!err)
+			file_put(file);
+	}
+	file_cache_destroy(cache);
+}
+
+static void a_file_is_described_by_its_lines(void **state)
+{
+	struct file_cache *cache = cache_of(4, 1000);
+	struct file *file = must_open(cache, "ten.txt", 0);
+
+	assert_false(file->is_dir);
+	assert_int_equal(file->size, 10);
+	assert_int_equal(file->mtime, TREE_MTIME);
+	assert_string_equal(file->mime, "text/plain; charset=utf-8");
+	assert_int_equal(file->etag[0], '"');
+	assert_non_null(strstr(file->lines, "Content-Length: 10\r\n"));
+	assert_memory_equal(file->lines + file->validators, "Last-Modified: Sun, 06 Nov 1994", 31);
+	assert_int_equal(strlen(file->lines), file->lines_len);
+	file_put(file);
+	file_cache_destroy(cache);
+}
+
+static void a_file_can_be_read_through_the_ring(void **state)
+{
+	struct file_cache *cache = cache_of(4, 1000);
+	struct file *file = must_open(cache, "ten.txt", 0);
+	struct io_event event;
+	struct iocb iocb, *list = &iocb;
+	char data[16];
+
+	io_prep_pread(&iocb, file->afd, data, sizeof(data), 3);
+	assert_int_equal(taio_submit(ring, 1, &list), 1);
+	assert_int_equal(taio_wait(ring, 1, &event, 10000), 1);
+	assert_int_equal(event.res, 7);
+	assert_memory_equal(data, "3456789", 7);
+	file_put(file);
+	file_cache_destroy(cache);
+}
+
+static void a_trusted_file_is_the_same_one_without_a_look(void **state)
+{
+	struct file_cache *cache = cache_of(4, 1000);
+	struct file *file = must_open(cache, "gone", 0), *again;
+
+	assert_int_equal(unlinkat(AT_FDCWD, *state, 0), 0);
+	again = must_open(cache, "gone", 999);
+	assert_ptr_equal(file, again);
+	file_put(again);
+	assert_int_equal(try_open(cache, "gone", 1000, &again), -ENOENT);
+	assert_int_equal(file->refs, 1);
+	file_put(file);
+	file_cache_destroy(cache);
+}
+
+static void an_unchanged_file_is_trusted_again_after_a_look(void **state)
+{
+	struct file_cache *cache = cache_of(4, 1000);
+	struct file *file = must_open(cache, "ten.txt", 0), *again;
+
+	again = must_open(cache, "ten.txt", 5000);
+	assert_ptr_equal(file, again);
+	assert_int_equal(file->checked_ms, 5000);
+	file_put(again);
+	file_put(file);
+	file_cache_destroy(cache);
+}
+
+static void a_changed_file_is_opened_anew_and_the_old_one_lives_on(void **state)
+{
+	struct file_cache *cache = cache_of(4, 1000);
+	struct file *file = must_open(cache, "gone", 0), *again;
+	char data[4];
+
+	assert_int_equal(unlinkat(AT_FDCWD, *state, 0), 0);
+	tree_file(tree.root, "gone", "new data", 8);
+	again = must_open(cache, "gone", 1000);
+	assert_ptr_not_equal(file, again);
+	assert_string_not_equal(file->etag, again->etag);
+	assert_int_equal(again->size, 8);
+	assert_int_equal(pread(file->fd, data, 3, 0), 3);
+	assert_memory_equal(data, "old", 3);
+	file_put(file);
+	file_put(again);
+	file_cache_destroy(cache);
+}
+
+static void the_least_recently_used_file_is_closed(void **state)
+{
+	struct file_cache *cache = cache_of(2, 1000);
+	unsigned int before = count_fds();
+	struct file *ten = must_open(cache, "ten.txt", 0);
+
+	file_put(ten);
+	file_put(must_open(cache, "1k.bin", 0));
+	file_put(must_open(cache, "ten.txt", 0));
+	file_put(must_open(cache, "a b.txt", 0));
+	assert_int_equal(count_fds(), before + 2);
+	assert_ptr_equal(ten, must_open(cache, "ten.txt", 0));
+	file_put(ten);
+	file_cache_destroy(cache);
+}
+
+static void without_a_cache_files_are_closed_when_put(void **state)
+{
+	struct file_cache *cache = cache_of(0, 1000);
+	unsigned int before = count_fds();
+	struct file *file = must_open(cache, "ten.txt", 0);
+
+	assert_int_equal(file->refs, 1);
+	file_put(file);
+	assert_int_equal(count_fds(), before);
+	file_cache_destroy(cache);
+}
+
+static void many_files_share_the_table(void **state)
+{
+	struct file_cache *cache = cache_of(64, 1000);
+	char name[32];
+
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "many%d", i);
+		tree_file(tree.root, name, name, strlen(name));
+	}
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 100; i++) {
+			struct file *file;
+
+			snprintf(name, sizeof(name), "many%d", i);
+			file = must_open(cache, name, 0);
+			assert_string_equal(file->path, name);
+			file_put(file);
+		}
+	}
+	file_cache_destroy(cache);
+}
+
+static void without_descriptors_it_says_so_and_serves_what_is_open(void **state)
+{
+	struct file_cache *cache = cache_of(4, 1000);
+	struct rlimit limit, none;
+	struct file *file, *again;
+	int err;
+
+	file_put(must_open(cache, "ten.txt", 0));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	err = try_open(cache, "1k.bin", 0, &file);
+	again = must_open(cache, "ten.txt", 5000);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(err, -EMFILE);
+	file_put(again);
+	file_cache_destroy(cache);
+}
+
+static void types_follow_the_extension(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} rows[] = {
+		{"a.html", "text/html; charset=utf-8"},
+		{"A.HTML", "text/html; charset=utf-8"},
+		{"b/c.tar.gz", "application/gzip"},
+		{"x.7z", "application/x-7z-compressed"},
+		{"x.zst", "application/zstd"},
+		{"x.webmanifest", "application/manifest+json"},
+		{"none", "application/octet-stream"},
+		{"dot.", "application/octet-stream"},
+		{".html", "application/octet-stream"},
+		{"d.html/none", "application/octet-stream"},
+		{"x.averyverylongextension", "application/octet-stream"},
+		{"", "application/octet-stream"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_string_equal(mime_type(rows[i].in, strlen(rows[i].in)), rows[i].want);
+}
+
+/* A file "gone" that the test may change; its path is the state. */
+static int make_gone(void **state)
+{
+	static char path[512];
+
+	tree_file(tree.root, "gone", "old", 3);
+	snprintf(path, sizeof(path), "%s/gone", tree.root);
+	*state = path;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	const struct taio_params params = {.engine = "epoll"};
+	char why[TAIO_WHY_LEN];
+
+	tree_create(&tree);
+	return taio_open(&ring, &params, why);
+}
+
+static int teardown(void **state)
+{
+	taio_close(ring);
+	tree_destroy(&tree);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(open_results_are_told_apart),
+		cmocka_unit_test(a_file_is_described_by_its_lines),
+		cmocka_unit_test(a_file_can_be_read_through_the_ring),
+		cmocka_unit_test_setup(a_trusted_file_is_the_same_one_without_a_look, make_gone),
+		cmocka_unit_test(an_unchanged_file_is_trusted_again_after_a_look),
+		cmocka_unit_test_setup(a_changed_file_is_opened_anew_and_the_old_one_lives_on, make_gone),
+		cmocka_unit_test(the_least_recently_used_file_is_closed),
+		cmocka_unit_test(without_a_cache_files_are_closed_when_put),
+		cmocka_unit_test(many_files_share_the_table),
+		cmocka_unit_test(without_descriptors_it_says_so_and_serves_what_is_open),
+		cmocka_unit_test(types_follow_the_extension),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
