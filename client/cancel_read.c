@@ -78,7 +78,7 @@ static int came_first(const struct stream *s, ssize_t n, uint64_t waited_ns)
 static int cancel_read(struct stream *s, uint64_t after_us)
 {
 	uint64_t submit_ns = now_ns(), deadline_ns = submit_ns + after_us * 1000;
-	struct cancelled result;
+	struct cancelled result = {0};
 	char text[128];
 	ssize_t n;
 
