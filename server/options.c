@@ -155,17 +155,17 @@ const struct opt_program taiod_program = {
 		    "wrong, all stays "
 		    "as it was.\n"
 		    "SIGUSR1\tWrite the stats file.\n\n"
+		    "FILES:\n"
+		    "/etc/taiod/taiod.conf\tThe configuration that the systemd service reads.\n"
+		    "/var/lib/taiod/\tThe self-signed certificate, if one was made.\n\n"
 		    "EXIT STATUS:\n"
 		    "0\tStopped by a signal, or the configuration is valid.\n"
 		    "1\tFailure at run time: a port in use, no ring to be had.\n"
 		    "2\tUsage or configuration.\n\n"
-		    "FILES:\n"
-		    "/etc/taiod/taiod.conf\tThe configuration that the systemd service reads.\n"
-		    "/var/lib/taiod/\tThe self-signed certificate, if one was made.\n\n"
 		    "EXAMPLES:\n"
 		    "    taiod --listen 127.0.0.1:8080,service=http,root=/srv/www\n"
 		    "    taiod --listen :7,service=echo --listen :443,service=http,root=/srv/www,tls "
 		    "--idle-timeout 30s\n\n"
 		    "SEE ALSO:\n"
-		    "taio(1), taio-load(1), io_submit(2), io_cancel(2), systemd.socket(5)",
+		    "taio(1), taio-load(1), io_cancel(2), io_submit(2), systemd.socket(5)",
 };
