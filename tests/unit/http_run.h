@@ -25,6 +25,11 @@
 		}                                                                                            \
 	} while (0)
 
+#define GET(path)	 "GET " path " HTTP/1.1\r\nHost: h\r\n"
+#define REQ(path)	 GET(path) "\r\n"
+#define POST(path, more) "POST " path " HTTP/1.1\r\nHost: h\r\n" more "\r\n"
+#define CHUNKED		 "Transfer-Encoding: chunked\r\n"
+
 /* Sun, 06 Nov 1994 08:49:37 GMT: the modification time of every file in the tree. */
 #define TREE_MTIME 784111777
 
@@ -200,6 +205,19 @@ static inline struct http_output run_bytes(struct http_run *run, const char *dat
 	free(session);
 	blank_dates(result.text);
 	return result;
+}
+
+/* "200 404." of a sequence of responses. */
+static inline void statuses_of(const struct http_output *output, char *to, size_t size)
+{
+	size_t len = 0;
+
+	to[0] = 0;
+	for (const char *p = output->text;
+	     (p = memmem(p, (size_t)(output->text + output->len - p), "HTTP/1.1 ", 9)); p += 9)
+		len += (size_t)snprintf(to + len, size - len, "%s%.3s", len ? " " : "", p + 9);
+	if (output->verdict != VERDICT_GO)
+		snprintf(to + len, size - len, output->verdict == VERDICT_FINISH ? "." : "!");
 }
 
 #endif
