@@ -135,7 +135,7 @@ void conn_open(struct conn *conn)
 
 	assert(conn->state == CONN_NONE);
 	conn->state = CONN_CONNECT;
-	conn->busy = conn->orderly = conn->reopen = false;
+	conn->busy = conn->answered = conn->orderly = conn->reopen = false;
 	conn->in_len = 0;
 	run->live++;
 	run->opening++;
@@ -208,17 +208,22 @@ void conn_write(struct conn *conn, const char *data, size_t len)
 	submit_write(conn);
 }
 
-static void take_answer(struct conn *conn, enum answer answer)
+static void answer_done(struct conn *conn)
 {
-	if (answer == ANSWER_MORE)
-		return;
-	if (answer == ANSWER_BAD) {
-		conn_fail(conn, conn->bad, 0, NULL);
-		return;
-	}
-	conn->busy = false;
+	conn->busy = conn->answered = false;
 	timer_disarm(&conn->run->timeouts, &conn->timer);
 	conn->run->mode->on_answer(conn);
+}
+
+/* Engines with threads may hand out the answer's read before the request's write; that must be back first. */
+static void take_answer(struct conn *conn, enum answer answer)
+{
+	if (answer == ANSWER_BAD)
+		conn_fail(conn, conn->bad, 0, NULL);
+	else if (answer == ANSWER_DONE && conn->writing)
+		conn->answered = true;
+	else if (answer == ANSWER_DONE)
+		answer_done(conn);
 }
 
 void conn_input(struct conn *conn, const char *data, size_t len)
@@ -242,10 +247,10 @@ void conn_eof(struct conn *conn)
 		conn_drop(conn);
 	} else if (conn->state == CONN_SHAKE) {
 		conn_fail(conn, ERROR_CLOSED, 0, "closed by the server in the handshake");
-	} else if (conn->state == CONN_OPEN && conn->busy) {
+	} else if (conn->state == CONN_OPEN && conn->busy && !conn->answered) {
 		conn->bad = ERROR_CLOSED;
 		take_answer(conn, run->proto->eof ? run->proto->eof(conn) : ANSWER_BAD);
-	} else if (conn->state == CONN_OPEN) {
+	} else if (conn->state == CONN_OPEN && !conn->busy) {
 		run->mode->on_hangup(conn, 0);
 	}
 }
@@ -286,6 +291,8 @@ static void write_done(struct conn *conn, long res)
 		return;
 	}
 	conn->run->sock->written(conn);
+	if (conn->answered && !conn->writing)
+		answer_done(conn);
 	submit_read(conn);
 }
 
@@ -345,7 +352,7 @@ void conn_drop(struct conn *conn)
 		return;
 	leave_opening(conn);
 	conn->state = CONN_DROP;
-	conn->busy = false;
+	conn->busy = conn->answered = false;
 	timer_disarm(&run->timeouts, &conn->timer);
 	run_unready(conn);
 	if (conn->reading && op_withdraw(run, &conn->rd))

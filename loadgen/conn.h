@@ -36,11 +36,12 @@ struct conn {
 	uint8_t bad;	       /* enum error_kind, of an ANSWER_BAD */
 	bool reading, writing; /* rd, wr are in the batch or the ring */
 	bool busy;	       /* a request is outstanding: input is its answer */
-	bool begun;	       /* run_begin() without run_end() or run_abort() yet */
-	bool reopen;	       /* the server has announced to close */
-	bool again;	       /* opened again after `reopen`: counted already */
-	bool is_ready;	       /* on run->ready */
-	bool orderly;	       /* both ends were closed in order */
+	bool answered; /* the answer is complete, but the event of the request's write is still to come */
+	bool begun;    /* run_begin() without run_end() or run_abort() yet */
+	bool reopen;   /* the server has announced to close */
+	bool again;    /* opened again after `reopen`: counted already */
+	bool is_ready; /* on run->ready */
+	bool orderly;  /* both ends were closed in order */
 	int fd, afd;
 	uint32_t id;
 	uint32_t in_len; /* bytes of in[] that the transport has not consumed */
@@ -51,6 +52,7 @@ struct conn {
 	struct timer timer;
 	TAILQ_ENTRY(conn) link;	      /* on run->ready or run->gone */
 	uint64_t ready_ns;	      /* since when it could have begun the next thing */
+	uint64_t carry_ns;	      /* run.c: what the last request was late by our own fault */
 	uint64_t planned_ns, sent_ns; /* of the request or cycle that is begun */
 	uint64_t mark_ns;	      /* when the connect, then the handshake began */
 	uint64_t ref_ns;	      /* idle: connect or last write, whichever is later */

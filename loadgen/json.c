@@ -82,7 +82,7 @@ static json_t *options_json(const struct run *run)
 			 "duration_s", rounded((double)set->duration_us / 1e6), "warmup_s",
 			 rounded((double)set->warmup_us / 1e6), "deadline_s",
 			 seconds_or_null(set->deadline_us), "rate",
-			 set->rate ? count(set->rate) : json_null(), "connect_rate", (int)set->connect_rate,
+			 run->rate ? count(run->rate) : json_null(), "connect_rate", (int)set->connect_rate,
 			 "size", count(set->size), "request", run->proto ? run->proto->name : NULL);
 }
 
@@ -100,7 +100,7 @@ static void put_head(const struct run *run, json_t *root)
 	json_object_set_new(root, "mode", json_string(run->mode->name));
 	json_object_set_new(root, "target", json_string(run->target.text));
 	json_object_set_new(root, "engine", json_string(taio_name(run->ring)));
-	json_object_set_new(root, "loop", json_string(run->set->rate ? "open" : "closed"));
+	json_object_set_new(root, "loop", json_string(run->rate ? "open" : "closed"));
 	json_object_set_new(root, "tls", tls_json(run));
 	json_object_set_new(root, "options", options_json(run));
 }
@@ -108,7 +108,7 @@ static void put_head(const struct run *run, json_t *root)
 static void put_load(const struct run *run, json_t *root)
 {
 	const struct stats *stats = &run->stats;
-	bool is_open = run->set->rate;
+	bool is_open = run->rate;
 
 	json_object_set_new(root, "measured_s", rounded(report_seconds(run)));
 	json_object_set_new(root, "requests", count(stats->requests));

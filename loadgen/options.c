@@ -45,7 +45,7 @@ static const struct opt table[] = {
 	  .help = "Bytes of an echo request; the same bytes must come back." },
 	{ .name = "path", .type = OPT_STRING, .offset = AT(path), .arg = "PATH", .deflt = "/",
 	  .help = "Path of an HTTP request where TARGET is no URL." },
-	{ .name = "header", .key = 'H', .type = OPT_LIST, .offset = AT(headers), .arg = "\"NAME: VALUE\"",
+	{ .name = "header", .key = 'H', .type = OPT_LIST, .offset = AT(headers), .arg = "NAME:VALUE",
 	  .help = "A further HTTP header; may be repeated." },
 	{ .name = "request", .type = OPT_ENUM, .offset = AT(request), .arg = "KIND", .deflt = "auto",
 	  .choices = request_kinds,

@@ -39,7 +39,7 @@ static bool ramp_is_over(const struct run *run)
 static void warmup_enter(struct run *run)
 {
 	run->limit_ns = run->now_ns + run->set->warmup_us * NS_PER_US;
-	pace_start(&run->pace, run->set->rate, run->now_ns);
+	pace_start(&run->pace, run->rate, run->now_ns);
 	for (uint32_t i = 0; !run->mode->ramps && i < run->nconns; i++)
 		run_ready(&run->conns[i]);
 }

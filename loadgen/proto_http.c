@@ -36,7 +36,8 @@ static int check_texts(const struct run *run, const char *path, char *why)
 	for (size_t i = 0; i < headers->len; i++) {
 		text = headers->items[i];
 		if (strpbrk(text, "\r\n") || !strchr(text, ':') || !is_token(text, strcspn(text, ":"))) {
-			snprintf(why, RUN_WHY_LEN, "--header '%.100s' is not NAME: VALUE", text);
+			snprintf(why, RUN_WHY_LEN, "--header '%.*s' is not NAME: VALUE on one line",
+				 (int)strcspn(text, "\r\n"), text);
 			return -EINVAL;
 		}
 	}

@@ -5,19 +5,41 @@
 #include "run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+static int try_file(const char *option, const char *file, char *why)
+{
+	int fd;
+
+	if (!file || !strcmp(file, "-"))
+		return 0;
+	fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	if (fd < 0) {
+		snprintf(why, RUN_WHY_LEN, "%s %.200s: %s", option, file, strerror(errno));
+		return -errno;
+	}
+	close(fd);
+	return 0;
+}
+
 int report_open(struct run *run, char *why)
 {
-	const char *file = run->set->csv;
+	const struct settings *set = run->set;
+	int err;
 
 	run->progress = isatty(STDERR_FILENO);
-	if (!file)
-		return 0;
-	run->csv = fopen(file, "we");
+	err = try_file("--json", set->json, why);
+	if (!err)
+		err = try_file("--hgrm", set->hgrm, why);
+	if (!err)
+		err = try_file("--csv", set->csv, why);
+	if (err || !set->csv)
+		return err;
+	run->csv = fopen(set->csv, "we");
 	if (!run->csv) {
-		snprintf(why, RUN_WHY_LEN, "--csv %.200s: %s", file, strerror(errno));
+		snprintf(why, RUN_WHY_LEN, "--csv %.200s: %s", set->csv, strerror(errno));
 		return -errno;
 	}
 	fprintf(run->csv, "elapsed_s,requests_per_second,errors,p50_us,p99_us,max_us,connections\n");
@@ -192,7 +214,7 @@ void report_print(const struct run *run, FILE *to)
 	fprintf(to, "%s %s, %u connections, %s%s%s, engine %s, %s loop\n", run->mode->name, run->target.text,
 		run->nconns, run->sock->name, run->tls_info.version ? " " : "",
 		run->tls_info.version ? run->tls_info.version : "", taio_name(run->ring),
-		run->set->rate ? "open" : "closed");
+		run->rate ? "open" : "closed");
 	print_requests(run, to);
 	fprintf(to, "  %-14s asked %llu, established %llu, completed %llu\n", "connections",
 		(unsigned long long)stats->asked, (unsigned long long)stats->established,
@@ -224,8 +246,8 @@ bool report_failure(const struct run *run, char *why)
 		snprintf(why, RUN_WHY_LEN, "%llu of %llu connections were not established (%s)",
 			 (unsigned long long)missing, (unsigned long long)stats->asked, stats->first_error);
 	} else if (errors) {
-		snprintf(why, RUN_WHY_LEN, "%llu errors; the first: %s", (unsigned long long)errors,
-			 stats->first_error);
+		snprintf(why, RUN_WHY_LEN, "%llu error%s: %s", (unsigned long long)errors,
+			 errors > 1 ? "s; the first" : "", stats->first_error);
 	} else if (!report_is_valid(run)) {
 		snprintf(why, RUN_WHY_LEN,
 			 "invalid: 1%% of the requests were sent %s or more behind plan (--max-lag)",

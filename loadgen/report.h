@@ -8,7 +8,7 @@
 
 struct run;
 
-/* Opens --csv. 0, or -errno with why. */
+/* Opens --csv and tries the other files, so that no run ends in vain. 0, or -errno with why. */
 int report_open(struct run *run, char *why);
 void report_close(struct run *run);
 

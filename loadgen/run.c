@@ -55,17 +55,36 @@ static bool is_measured(const struct run *run, uint64_t planned_ns)
 	return planned_ns >= run->start_ns && planned_ns < run->plan_end_ns;
 }
 
+/*
+ * How far the sending is behind where it would be had we kept our own plan. A request that finds its
+ * connection free and is late is late by our fault, and so are those that queue behind it: without the delay
+ * the connection would have been ready that much sooner. What a busy connection (the server's doing) makes
+ * wait is not counted.
+ */
+static uint64_t own_lag_ns(struct conn *conn, uint64_t planned_ns, uint64_t now_ns)
+{
+	uint64_t ready_ns = conn->ready_ns - conn->carry_ns;
+
+	if (planned_ns < ready_ns)
+		return now_ns - ready_ns;
+	conn->carry_ns = now_ns - planned_ns;
+	return conn->carry_ns;
+}
+
 void run_begin(struct conn *conn, uint64_t planned_ns)
 {
 	struct run *run = conn->run;
-	uint64_t due_ns = planned_ns > conn->ready_ns ? planned_ns : conn->ready_ns;
+	uint64_t lag_ns;
 
 	conn->begun = true;
 	run->begun++;
 	conn->planned_ns = planned_ns;
 	conn->sent_ns = run->now_ns;
-	if (run->pace.rate && is_measured(run, planned_ns))
-		hist_add(&run->stats.lag, run->now_ns > due_ns ? run->now_ns - due_ns : 0);
+	if (!run->pace.rate)
+		return;
+	lag_ns = own_lag_ns(conn, planned_ns, run->now_ns);
+	if (is_measured(run, planned_ns))
+		hist_add(&run->stats.lag, lag_ns);
 }
 
 void run_end(struct conn *conn)

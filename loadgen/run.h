@@ -78,6 +78,7 @@ struct run {
 	uint64_t start_ns, end_ns; /* measured interval; end_ns is cut short by an interruption */
 	uint64_t limit_ns;	   /* when the phase ends at the latest */
 	uint64_t last_ref_ns;	   /* idle: the latest reference instant */
+	unsigned int rate;	   /* open loop: planned requests or cycles a second; 0: closed loop */
 	struct pace pace, connect_pace;
 	struct stats stats;
 	struct cpu cpu;

@@ -142,7 +142,9 @@ static int open_conns(struct run *run, char *why)
 
 static void init_fields(struct run *run, const struct settings *set, const struct mode *mode)
 {
-	*run = (struct run){.set = set, .mode = mode, .nconns = set->connections};
+	*run = (struct run){.set = set, .mode = mode, .nconns = set->connections, .rate = set->rate};
+	if (mode == &mode_churn && !run->rate)
+		run->rate = set->connect_rate; /* of the one thing that it does */
 	TAILQ_INIT(&run->ready);
 	TAILQ_INIT(&run->gone);
 	timers_init(&run->timeouts, set->timeout_us * NS_PER_US);
@@ -177,7 +179,7 @@ static int check_usage(struct run *run, const char *target, char *why)
 	err = cpu_open(&run->cpu, &run->set->server_pids, reason);
 	if (err)
 		snprintf(why, RUN_WHY_LEN, "%s", reason);
-	return err;
+	return err ? err : target_resolve(&run->target, why);
 }
 
 int run_open(struct run *run, const struct settings *set, const struct mode *mode, const char *target,

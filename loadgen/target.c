@@ -5,6 +5,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+/* Addresses of a name that are tried. */
+#define ADDRS_MAX 8
 
 struct scheme {
 	const char *prefix;
@@ -43,8 +48,9 @@ static bool is_clean(const char *text)
 	return true;
 }
 
-static int url_parse(struct target *target, const struct scheme *scheme, char *hostport, size_t len)
+static int url_parse(struct target *target, const struct scheme *scheme)
 {
+	size_t len = sizeof(target->hostport);
 	const char *from = target->text + strlen(scheme->prefix);
 	size_t authority = strcspn(from, "/?#");
 
@@ -54,9 +60,9 @@ static int url_parse(struct target *target, const struct scheme *scheme, char *h
 		return -EINVAL;
 	snprintf(target->authority, sizeof(target->authority), "%.*s", (int)authority, from);
 	if (has_port(target->authority))
-		snprintf(hostport, len, "%s", target->authority);
+		snprintf(target->hostport, len, "%s", target->authority);
 	else
-		snprintf(hostport, len, "%s:%s", target->authority, scheme->port);
+		snprintf(target->hostport, len, "%s:%s", target->authority, scheme->port);
 	target->is_url = true;
 	target->is_tls = scheme->is_tls;
 	target->path = from[authority] ? from + authority : "/";
@@ -66,27 +72,56 @@ static int url_parse(struct target *target, const struct scheme *scheme, char *h
 int target_parse(struct target *target, const char *text, char *why)
 {
 	const struct scheme *scheme = scheme_of(text);
-	char reason[ADDR_WHY_LEN] = "", hostport[300];
 	unsigned int port = 0;
 	int err;
 
 	*target = (struct target){.text = text};
 	if (scheme) {
-		err = url_parse(target, scheme, hostport, sizeof(hostport));
+		err = url_parse(target, scheme);
 	} else {
 		err = strlen(text) < sizeof(target->authority) && is_clean(text) ? 0 : -EINVAL;
-		snprintf(hostport, sizeof(hostport), "%s", text);
+		snprintf(target->hostport, sizeof(target->hostport), "%s", text);
 		snprintf(target->authority, sizeof(target->authority), "%s", text);
 	}
 	if (!err)
-		err = addr_split(hostport, target->host, sizeof(target->host), &port);
-	if (err || !port || !target->host[0]) {
-		snprintf(why, TARGET_WHY_LEN,
-			 "target '%.200s' is neither HOST:PORT nor http[s]://HOST[:PORT][/PATH]", text);
-		return -EINVAL;
-	}
-	err = addr_resolve(hostport, false, &target->addr, reason);
-	if (err)
+		err = addr_split(target->hostport, target->host, sizeof(target->host), &port);
+	if (!err && port && target->host[0])
+		return 0;
+	snprintf(why, TARGET_WHY_LEN, "target '%.200s' is neither HOST:PORT nor http[s]://HOST[:PORT][/PATH]",
+		 text);
+	return -EINVAL;
+}
+
+static bool answers(const union addr *addr)
+{
+	struct timeval patience = {.tv_sec = 1}; /* also of connect(2), see socket(7) */
+	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool connected;
+
+	if (fd < 0)
+		return false;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	connected = !connect(fd, &addr->sa, addr_len(addr));
+	close(fd);
+	return connected;
+}
+
+int target_resolve(struct target *target, char *why)
+{
+	union addr addrs[ADDRS_MAX];
+	char reason[ADDR_WHY_LEN] = "";
+	int n = addr_resolve_all(target->hostport, false, addrs, ADDRS_MAX, reason);
+
+	if (n < 0) {
 		snprintf(why, TARGET_WHY_LEN, "%s", reason);
-	return err == -EINVAL ? -EADDRNOTAVAIL : err;
+		return n == -EINVAL ? -EADDRNOTAVAIL : n;
+	}
+	target->addr = addrs[0];
+	for (int i = 0; n > 1 && i < n; i++) {
+		if (!answers(&addrs[i]))
+			continue;
+		target->addr = addrs[i];
+		break;
+	}
+	return 0;
 }

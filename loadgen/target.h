@@ -13,11 +13,17 @@ struct target {
 	char host[256];	     /* without brackets: SNI and verification */
 	char authority[272]; /* the Host header */
 	const char *path;    /* of the URL, or NULL; points into text */
+	char hostport[300];  /* for addr_resolve() */
 	union addr addr;
 };
 
-/* Parses and resolves; @text must stay. -EINVAL: malformed; another -errno: does not resolve. Both with why.
- */
+/* Takes @text apart, which must stay. -EINVAL with why[TARGET_WHY_LEN]: malformed. */
 int target_parse(struct target *target, const char *text, char *why);
+
+/*
+ * Fills addr. Of several addresses ("localhost" is often two) the first that accepts a connection is taken,
+ * else the first. May block on DNS and, of several addresses, on connect(2). -errno with why.
+ */
+int target_resolve(struct target *target, char *why);
 
 #endif
