@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "accept.h"
 
+#include "clock.h"
 #include "conn_fsm.h"
 #include "idle.h"
 #include "io.h"
@@ -109,6 +110,8 @@ static bool accept_one(struct acceptor *a)
 			back_off(a, errno);
 		return errno == ECONNABORTED || errno == EINTR;
 	}
+	/* The turn's clock is from before the loop slept: deadlines counted from it would be early. */
+	a->shard->now_us = clock_us();
 	if (refuse) {
 		count(&a->shard->counters, refused_full);
 		close(fd);

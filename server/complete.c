@@ -2,19 +2,12 @@
 /* Worker's thread only. The reference that the operation held is given back after its event was handled. */
 #include "complete.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <stddef.h>
-#include <time.h>
 
 #define REAP_BATCH 64
-
-static uint64_t clock_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 static enum conn_event event_of(const struct op *op, long res)
 {

@@ -62,7 +62,7 @@ struct shard {
 	struct conn_queue deadlines[DEADLINE_NCLASSES];
 	struct conn_list conns;
 	unsigned int nconns;
-	uint64_t now_us; /* CLOCK_MONOTONIC at the start of the turn */
+	uint64_t now_us; /* clock_us() at the start of the turn, or at an accept since */
 	bool draining;
 	struct counters counters;
 	struct hist cancel_us;	/* taio_cancel() to completion */

@@ -6,6 +6,7 @@
  */
 #include "worker.h"
 
+#include "clock.h"
 #include "complete.h"
 #include "conn_fsm.h"
 #include "idle.h"
@@ -16,17 +17,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TURN_ROUNDS 16
 #define BEAT_S	    1.
 
 static void clock_update(struct shard *shard)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	shard->now_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+	shard->now_us = clock_us();
 }
 
 /* --- deadlines --- */
