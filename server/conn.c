@@ -344,6 +344,7 @@ static enum fed feed_decrypted(struct conn *c, const char *data, size_t len)
 	enum fed fed;
 	size_t used;
 
+	c->progress = true;
 	if (c->plain.len) {
 		if (!span_append(c, &c->plain, data, len))
 			return FED_MEMORY;
@@ -404,5 +405,6 @@ static enum fed feed_tls(struct conn *c)
 
 enum fed conn_feed(struct conn *c)
 {
+	c->progress = !c->tls;
 	return c->tls ? feed_tls(c) : feed_span(c, &c->in);
 }

@@ -106,7 +106,8 @@ struct conn {
 	bool closing_tls;	/* close_notify is made */
 	bool read_full;		/* the last read filled its buffer: more is waiting */
 	uint16_t inline_cap;
-	bool stuck; /* input waits until output is sent; no read is in flight */
+	bool stuck;    /* input waits until output is sent; no read is in flight */
+	bool progress; /* the last feeding had new bytes for the service */
 	uint32_t refs;
 	int fd, afd;
 	struct shard *shard;

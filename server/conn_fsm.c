@@ -170,8 +170,10 @@ static void pump_deadline(struct conn *c)
 			idle_keep(c, DEADLINE_WRITE);
 		else if (c->endpoint->service->phase(c->session) == PHASE_HEAD)
 			idle_keep(c, DEADLINE_HEADER);
-		else
+		else if (c->progress)
 			idle_arm(c, DEADLINE_IDLE);
+		else /* a piece of a TLS record, or a record without data */
+			idle_keep(c, DEADLINE_IDLE);
 		return;
 	case CONN_FLUSH:
 		idle_keep(c, DEADLINE_WRITE);
@@ -251,6 +253,12 @@ static void gone(struct conn *c, long res)
 	close_now(c, c->expired);
 }
 
+/* Whether the bytes that moved make a new deadline of the kind that had passed. */
+static bool is_postponed(const struct conn *c, enum close_why why)
+{
+	return why == WHY_WRITE || (why == WHY_IDLE && c->progress);
+}
+
 /* An operation won against the cancel of @c's deadline. True: the deadline holds all the same. */
 static bool lost_race(struct conn *c)
 {
@@ -258,8 +266,7 @@ static bool lost_race(struct conn *c)
 
 	if (why == WHY_NONE)
 		return false;
-	if (why == WHY_EVICTED || why == WHY_DRAIN ||
-	    (why == why_of(c) && why != WHY_IDLE && why != WHY_WRITE)) {
+	if (why == WHY_EVICTED || why == WHY_DRAIN || (why == why_of(c) && !is_postponed(c, why))) {
 		gone(c, 0);
 		return true;
 	}
