@@ -187,13 +187,18 @@ uint64_t deadline_in(uint64_t us)
 
 int fail(const char *fmt, ...)
 {
+	char line[4096];
 	va_list args;
 
-	fflush(stdout);
-	fputs("taio: ", stderr);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
-	fputc('\n', stderr);
+	/* One line, whatever was typed. */
+	for (char *p = line; *p; p++) {
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	}
+	fflush(stdout);
+	fprintf(stderr, "taio: %s\n", line);
 	return 1;
 }

@@ -127,6 +127,8 @@ static int on_value_complete(llhttp_t *parser)
 {
 	struct get *get = parser->data;
 
+	while (get->head_len > get->value_at && strchr(" \t", get->head[get->head_len - 1]))
+		get->head[--get->head_len] = '\0';
 	if (!strncasecmp(get->head + get->field_at, "location:", 9))
 		snprintf(get->location, sizeof(get->location), "%s", get->head + get->value_at);
 	if (head_append(get, "\n", 1))
@@ -183,18 +185,29 @@ static void output_close(struct get *get)
 	}
 }
 
-/* The status line alone, without its end. */
+/* The server's words on a terminal: no escape sequence, not even one of the upper half. */
+static char *harmless(char *text)
+{
+	for (char *p = text; *p; p++) {
+		if ((unsigned char)*p < ' ' || (unsigned char)*p > '~')
+			*p = '?';
+	}
+	return text;
+}
+
+/* "404 Not Found" */
 static void report_status(struct get *get)
 {
 	const char *line = strchr(get->head, ' ') + 1;
-	int len = (int)strcspn(line, "\n");
+	char text[128];
 
-	while (len && line[len - 1] == ' ')
-		len--;
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(line, "\n"), line);
+	for (size_t len = strlen(text); len && text[len - 1] == ' '; len--)
+		text[len - 1] = '\0';
 	if (get->parser.status_code < 400 && *get->location)
-		fail("%s: %.*s, not followed: %s", get->text, len, line, get->location);
+		fail("%s: %s, not followed: %s", get->text, harmless(text), harmless(get->location));
 	else
-		fail("%s: %.*s", get->text, len, line);
+		fail("%s: %s", get->text, harmless(text));
 }
 
 /* 1: no body follows; llhttp cannot know that the request was HEAD. */
@@ -330,7 +343,7 @@ int get_run(const struct settings *settings, const char *text)
 	const char *why;
 
 	if (url_parse(text, &get.url, &why)) {
-		fail("'%s' is no URL for get: %s", text, why);
+		fail("'%.100s' is no URL for get: %s", text, why);
 		return 2;
 	}
 	if (client_open(&client, settings))

@@ -3,7 +3,7 @@
 #include "local.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,6 +38,7 @@ int local_open(struct local *local, struct client *client, int fd)
 			return -errno;
 		local->has_offset = true;
 	}
+	local->flags = fcntl(fd, F_GETFL);
 	local->afd = taio_attach(client->ring, fd, class);
 	return local->afd < 0 ? local->afd : 0;
 }
@@ -46,6 +47,7 @@ void local_close(struct local *local)
 {
 	op_end(local->client, &local->op);
 	taio_detach(local->client->ring, local->afd);
+	fcntl(local->fd, F_SETFL, local->flags);
 	if (local->has_offset)
 		lseek(local->fd, local->offset, SEEK_SET);
 }

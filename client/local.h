@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A local end, standard input or output or a file, over the ring. What it is decides how it is attached; the
- * file offset is the user's before and after, so that a shell's redirection can be shared.
+ * file offset and O_NONBLOCK are the user's before and after, so that a shell's redirection and terminal can
+ * be shared. Where two ends are one terminal, close them in the reverse order of opening.
  */
 #ifndef CLIENT_LOCAL_H
 #define CLIENT_LOCAL_H
@@ -13,6 +14,7 @@
 struct local {
 	struct client *client;
 	int fd, afd;
+	int flags; /* of the open file description, before the engine had it */
 	bool has_offset;
 	off_t offset;
 	struct op op;

@@ -1,0 +1,611 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""taio as its users see it: bytes, messages, exit codes; every engine that works here."""
+
+import fcntl
+import functools
+import hashlib
+import http.server
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+import unittest
+
+import peers
+from peers import WAIT, answer, echo, serve, silent
+
+TAIO = None
+SANITIZED = False  # a sanitizer's shadow memory is no memory of ours
+BIG = os.urandom(20_000_000)
+
+
+def run(*args, stdin=None, data=None, stdout=subprocess.PIPE):
+    return subprocess.run([TAIO, *map(str, args)], stdin=stdin if data is None else None, input=data,
+                          stdout=stdout, stderr=subprocess.PIPE, timeout=2 * WAIT)
+
+
+def engines():
+    wanted = os.environ.get("TAIO_ENGINES")
+    table = run("engines").stdout.decode()
+    works = re.findall(r"^(\S+) +yes ", table, re.M)
+    return [name for name in works if not wanted or name in wanted.split(",")]
+
+
+def each_engine(test):
+    @functools.wraps(test)
+    def wrapper(self):
+        for engine in engines():
+            with self.subTest(engine=engine):
+                test(self, engine)
+
+    return wrapper
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + WAIT
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("in vain: " + what)
+        time.sleep(0.01)
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def is_nonblocking(fd):
+    return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="taio-client.")
+        self.addCleanup(shutil.rmtree, self.dir)
+
+    @functools.cached_property
+    def certificate(self):
+        return peers.Certificate(self.dir)
+
+    def path(self, name, content=None):
+        path = os.path.join(self.dir, name)
+        if content is not None:
+            with open(path, "wb") as file:
+                file.write(content)
+        return path
+
+    def assert_ok(self, result):
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+
+    def assert_fails(self, result, code, *needles):
+        """One line on standard error, that begins with the program's name and has the needles."""
+        text = result.stderr.decode()
+        self.assertEqual(result.returncode, code, text)
+        self.assertRegex(text, r"\Ataio: [^\n]+\n\Z")
+        for needle in needles:
+            self.assertIn(needle, text)
+
+
+class Engines(Case):
+    def test_table_has_every_engine_and_auto_takes_one_that_works(self):
+        result = run("engines")
+        self.assert_ok(result)
+        text = result.stdout.decode()
+        for name in ("poll", "threads:park", "threads:block", "epoll"):
+            self.assertRegex(text, r"(?m)^%s +(yes|no) " % name)
+        chosen = re.search(r"(?m)^auto takes (\S+): ", text).group(1)
+        self.assertRegex(text, r"(?m)^%s +yes " % chosen)
+
+    def test_columns_are_aligned(self):
+        lines = run("engines").stdout.decode().splitlines()
+        column = lines[0].index("WORKS")
+        for line in lines[1:lines.index("")]:
+            self.assertEqual(line[column - 1], " ")
+            self.assertIn(line[column:column + 3].strip(), ("yes", "no", ""))
+
+    def test_unknown_engine_is_an_error_that_lists_the_names(self):
+        self.assert_fails(run("-e", "warp", "ping", "127.0.0.1:1"), 1, "'warp'", "epoll", "poll")
+
+
+class Usage(Case):
+    CASES = (
+        ([], "no command", "--help"),
+        (["fly"], "no command fly", "--help"),
+        (["cat"], "HOST:PORT"),
+        (["get"], "URL"),
+        (["engines", "now"], "now"),
+        (["cat", "a:1", "b:2"], "b:2"),
+        (["--frobnicate", "cat", "a:1"], "--frobnicate"),
+        (["ping", "--cuont=3", "a:1"], "did you mean --count?"),
+        (["ping", "--count=many", "a:1"], "--count", "whole number"),
+        (["ping", "--size=0", "a:1"], "--size", "from 1 to 16m"),
+        (["cancel-read", "--after=soon", "a:1"], "--after", "250ms"),
+        (["cat", "--count=3", "a:1"], "--count", "taio ping"),
+        (["ping", "-I", "a:1"], "--head", "taio get"),
+        (["get", "localhost/"], "localhost/", "http://"),
+        (["get", "ftp://localhost/"], "http://"),
+        (["get", "http://"], "host"),
+        (["get", "http://:80/"], "host"),
+        (["get", "http://localhost:http/"], "host or port"),
+        (["get", "http://user:secret@localhost/"], "user names"),
+        (["get", "http://localhost/a b"], "blanks"),
+        (["get", "http://localhost/\r\nX: y"], "control"),
+        (["get", "http://localhost/" + 5000 * "x"], "too long"),
+    )
+
+    def test_wrong_command_lines_exit_2_with_one_line(self):
+        for args, *needles in self.CASES:
+            with self.subTest(args=args):
+                self.assert_fails(run(*args), 2, *needles)
+
+    def test_help_version_and_manual_need_no_command(self):
+        for option, needle in (("--help", b"cancel-read HOST:PORT"), ("--version", b"taio "), ("--man", b".Sh NAME")):
+            result = run(option)
+            self.assert_ok(result)
+            self.assertIn(needle, result.stdout)
+
+    @unittest.skipUnless(shutil.which("mandoc"), "no mandoc")
+    def test_manual_passes_lint(self):
+        lint = subprocess.run(["mandoc", "-Tlint", "-Wwarning"], input=run("--man").stdout, capture_output=True)
+        self.assertEqual((lint.returncode, lint.stdout), (0, b""))
+
+
+class Connect(Case):
+    def test_refused_connection_exits_1_and_says_whom(self):
+        with socket.socket() as bound:  # bound and not listening: refused, and nobody else's
+            bound.bind(("127.0.0.1", 0))
+            target = "127.0.0.1:%d" % bound.getsockname()[1]
+            for engine in engines():
+                for args in (["cat", target], ["ping", target], ["cancel-read", target], ["get", f"http://{target}/"]):
+                    with self.subTest(engine=engine, args=args):
+                        self.assert_fails(run("-e", engine, *args), 1,
+                                          f"cannot connect to {target}: Connection refused")
+
+    def test_malformed_and_unknown_addresses_exit_1(self):
+        self.assert_fails(run("cat", "nonsense"), 1, "nonsense", "HOST:PORT")
+        self.assert_fails(run("cat", "no-such-host.invalid:1"), 1, "no-such-host.invalid")
+
+    @each_engine
+    def test_connect_gives_up_at_the_timeout(self, engine):
+        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for filler in (first, second):  # the backlog is full: a further SYN stays without answer
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+            target = "127.0.0.1:%d" % full.getsockname()[1]
+            self.assert_fails(run("-e", engine, "-t", "200ms", "ping", target), 1, target, "--timeout")
+
+
+class Cat(Case):
+    @each_engine
+    def test_large_file_both_ways_is_byte_exact(self, engine):
+        source = self.path("in", BIG)
+        with serve(echo) as target, open(source) as stdin, open(self.path("out"), "wb") as stdout:
+            self.assert_ok(run("-e", engine, "cat", target, stdin=stdin, stdout=stdout))
+        with open(self.path("out"), "rb") as file:
+            self.assertEqual(digest(file.read()), digest(BIG))
+
+    @each_engine
+    def test_large_pipes_both_ways_are_byte_exact(self, engine):
+        with serve(echo) as target:
+            result = run("-e", engine, "cat", target, data=BIG)
+        self.assert_ok(result)
+        self.assertEqual(digest(result.stdout), digest(BIG))
+
+    @each_engine
+    def test_nc_talks_both_ways_and_sees_the_half_close(self, engine):
+        """nc -l ends at the end of what it is sent, and so ends taio."""
+        got = self.path("got", b"")
+        script = f"exec nc -v -l -N 127.0.0.1 0 >{got}"
+        with peers.program(["sh", "-c", script], r"(\d+)$", stream="stderr", stdin=subprocess.PIPE) as (nc, target), \
+                subprocess.Popen([TAIO, "-e", engine, "cat", target], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE) as taio:
+            taio.stdin.write(BIG[:500000])
+            nc.stdin.write(BIG[-300000:])
+            nc.stdin.flush()
+            self.assertEqual(digest(taio.stdout.read(300000)), digest(BIG[-300000:]))
+            taio.stdin.close()
+            self.assertEqual((nc.wait(WAIT), taio.wait(WAIT)), (0, 0))
+        with open(got, "rb") as file:
+            self.assertEqual(digest(file.read()), digest(BIG[:500000]))
+
+    @each_engine
+    def test_ends_when_the_peer_closes_though_input_is_open(self, engine):
+        keep_r, keep_w = os.pipe()
+        try:
+            with serve(lambda conn: conn.sendall(b"bye\n")) as target:
+                result = run("-e", engine, "cat", target, stdin=keep_r)
+        finally:
+            os.close(keep_r)
+            os.close(keep_w)
+        self.assert_ok(result)
+        self.assertEqual(result.stdout, b"bye\n")
+
+    @each_engine
+    def test_devices_that_cannot_be_polled_serve_as_ends(self, engine):
+        with serve(echo) as target, open("/dev/null", "r+b") as null:
+            self.assert_ok(run("-e", engine, "cat", target, stdin=null, stdout=null))
+            self.assert_ok(run("-e", engine, "cat", target, data=b"x", stdout=null))
+            with open("/dev/full", "wb") as full:
+                self.assert_fails(run("-e", engine, "cat", target, data=b"x", stdout=full), 1,
+                                  "standard output", "No space left")
+
+    @each_engine
+    def test_redirections_shared_with_other_commands_keep_their_place(self, engine):
+        self.path("in", b"skipped\ntaken\n")
+        with serve(echo) as target:
+            for redirect, head in ((">", b""), (">>", b"old\n")):
+                self.path("out", b"old\n")
+                script = (f"cd {self.dir}; {{ read x; echo one; {TAIO} -e {engine} cat {target}; read y || echo end; "
+                          f"echo two; }} < in {redirect} out")
+                subprocess.run(["bash", "-c", script], check=True, timeout=WAIT)
+                with open(self.path("out"), "rb") as file:
+                    self.assertEqual(file.read(), head + b"one\ntaken\nend\ntwo\n")
+
+    @each_engine
+    def test_a_peer_that_does_not_read_stops_the_input(self, engine):
+        """Back-pressure: what has no room in the sockets stays with whoever writes to us."""
+        release = threading.Event()
+        with serve(lambda conn: release.wait(WAIT)) as target, \
+                subprocess.Popen([TAIO, "-e", engine, "cat", target], stdin=subprocess.PIPE,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as taio:
+            fd = taio.stdin.fileno()
+            os.set_blocking(fd, False)
+            taken = refused = 0
+            end = time.monotonic() + WAIT
+            while refused < 25 and time.monotonic() < end:
+                try:
+                    taken += os.write(fd, bytes(65536))
+                    refused = 0
+                except BlockingIOError:
+                    refused += 1
+                    time.sleep(0.02)
+            with open(f"/proc/{taio.pid}/status") as file:
+                rss_kib = int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1))
+            release.set()
+            taio.kill()
+        self.assertEqual(refused, 25)
+        self.assertLess(taken, 32 << 20)
+        if not SANITIZED:
+            self.assertLess(rss_kib, 24 << 10)
+
+    @each_engine
+    def test_reset_by_the_peer_is_a_failure(self, engine):
+        def reset(conn):
+            conn.recv(1)
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+        with serve(reset) as target:
+            self.assert_fails(run("-e", engine, "cat", target, data=b"x"), 1, "reset by peer")
+
+    def talk_on_terminal(self, engine, target, act):
+        ours, theirs = pty.openpty()
+        settings = termios.tcgetattr(theirs)
+        settings[3] &= ~termios.ECHO
+        termios.tcsetattr(theirs, termios.TCSANOW, settings)
+        with subprocess.Popen([TAIO, "-e", engine, "cat", target], stdin=theirs, stdout=theirs,
+                              stderr=subprocess.PIPE, start_new_session=True) as taio:
+            try:
+                os.write(ours, b"hello\n")
+                self.assertTrue(select.select([ours], [], [], WAIT)[0], "no echo")
+                self.assertEqual(os.read(ours, 100), b"hello\r\n")
+                act(taio, ours)
+                taio.wait(WAIT)
+                self.assertFalse(is_nonblocking(theirs))
+            finally:
+                taio.kill()
+                os.close(ours)
+                os.close(theirs)
+        return taio.returncode
+
+    @each_engine
+    def test_terminal_serves_both_ends_until_its_end_of_file(self, engine):
+        with serve(echo) as target:
+            code = self.talk_on_terminal(engine, target, lambda taio, tty: os.write(tty, b"\4"))
+        self.assertEqual(code, 0)
+
+    @each_engine
+    def test_signal_leaves_the_terminal_blocking_and_kills(self, engine):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with serve(echo) as target:
+                code = self.talk_on_terminal(engine, target, lambda taio, tty: taio.send_signal(number))
+            self.assertEqual(code, -number)
+
+
+class Tls(Case):
+    @each_engine
+    def test_cat_with_s_server_is_byte_exact_both_ways(self, engine):
+        def echo_tls(conn):
+            echo(conn)
+            conn.unwrap()
+
+        with serve(echo_tls, self.certificate.context()) as target:
+            result = run("-e", engine, "cat", "--tls", "--ca", self.certificate.cert, target, data=BIG)
+        self.assertEqual(result.stderr, b"")
+        self.assertEqual(digest(result.stdout), digest(BIG))
+
+    @each_engine
+    def test_s_server_gets_what_cat_sends(self, engine):
+        text = b"".join(b"line %d\n" % i for i in range(2000))
+        with peers.s_server(self.certificate, "-rev") as (_, target):
+            keep = text + b"CLOSE\n"  # what ends a session of -rev
+            result = run("-e", engine, "cat", "--tls", "--insecure", target, data=keep)
+        want = b"".join(line[::-1] + b"\n" for line in text.splitlines())
+        self.assertEqual(digest(result.stdout), digest(want))
+
+    def test_unknown_certificate_is_refused_with_its_reason(self):
+        with serve(echo, self.certificate.context()) as target:
+            self.assert_fails(run("ping", "--tls", target), 1, target, "certificate")
+            self.assert_ok(run("ping", "--tls", "-k", "-c1", target))
+            self.assert_ok(run("ping", "--tls", "--ca", self.certificate.cert, "-c1", target))
+
+    def test_certificate_of_another_name_is_refused(self):
+        with serve(echo, self.certificate.context()) as target:
+            port = target.split(":")[1]
+            self.assert_fails(run("ping", "--tls", "--ca", self.certificate.cert, "127.0.0.2:" + port), 1)
+
+    def test_missing_ca_file_is_named(self):
+        with serve(echo) as target:
+            self.assert_fails(run("ping", "--tls", "--ca", "/no/such.pem", target), 1, "/no/such.pem")
+
+    def test_plain_server_and_closing_server_are_told_apart_from_tls(self):
+        with serve(echo) as target:
+            self.assert_fails(run("ping", "--tls", target), 1, "TLS handshake", target)
+        with serve(lambda conn: conn.recv(1000)) as target:
+            self.assert_fails(run("ping", "--tls", target), 1, "TLS handshake", target)
+
+    @each_engine
+    def test_silent_server_ends_the_handshake_at_the_timeout(self, engine):
+        with serve(silent) as target:
+            self.assert_fails(run("-e", engine, "-t", "100ms", "ping", "--tls", target), 1, "--timeout")
+
+    @each_engine
+    def test_end_without_close_notify_is_a_failure(self, engine):
+        def cut(conn):
+            conn.sendall(b"half")
+            conn.shutdown(socket.SHUT_WR)  # of TCP: TLS has no part in it
+            silent(conn)
+
+        with serve(cut, self.certificate.context()) as target:
+            result = run("-e", engine, "-k", "--tls", "cat", target, data=b"")
+        self.assert_fails(result, 1, "close_notify")
+        self.assertEqual(result.stdout, b"half")
+
+
+class FileHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class Get(Case):
+    def get(self, engine, handler, *args, context=None, scheme="http"):
+        with serve(handler, context) as target:
+            return run("-e", engine, "get", *args, f"{scheme}://{target}/path?query")
+
+    @each_engine
+    def test_http_server_gives_its_file(self, engine):
+        self.path("big.bin", BIG)
+        with serve(lambda conn: FileHandler(conn, conn.getpeername(), None, directory=self.dir)) as target:
+            result = run("-e", engine, "get", f"http://{target}/big.bin")
+            self.assert_ok(result)
+            self.assertEqual(digest(result.stdout), digest(BIG))
+            out = self.path("out")
+            self.assert_ok(run("-e", engine, "get", f"http://{target}/big.bin", "-o", out))
+            with open(out, "rb") as file:
+                self.assertEqual(digest(file.read()), digest(BIG))
+            missing = run("-e", engine, "get", f"http://{target}/none", "-o", self.path("none"))
+            self.assert_fails(missing, 1, f"http://{target}/none: 404 ")
+            self.assertFalse(os.path.exists(self.path("none")))
+
+    @each_engine
+    def test_https_from_s_server(self, engine):
+        self.path("big.bin", BIG)
+        with peers.s_server(self.certificate, "-WWW", cwd=self.dir) as (_, target):
+            url = f"https://{target}/big.bin"
+            result = run("-e", engine, "get", "--ca", self.certificate.cert, url)
+            self.assertEqual((result.returncode, digest(result.stdout)), (0, digest(BIG)), result.stderr)
+            self.assert_fails(run("-e", engine, "get", url), 1, "certificate")
+
+    def test_request_names_host_and_path_and_no_fragment(self):
+        handler = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        with serve(handler) as target:
+            self.assert_ok(run("get", f"HTTP://{target}?a=b#fragment"))
+        line, *fields = handler.request.split("\r\n")
+        self.assertEqual(line, "GET /?a=b HTTP/1.1")
+        self.assertIn(f"Host: {target}", fields)
+        self.assertIn("Connection: close", fields)
+
+    BODIES = {
+        "content-length": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"hel", b"lo"),
+        "chunked": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r", b"\nhe\r\n3;x=y\r\nllo\r\n0\r\n",
+                    b"Trailer: t\r\n\r\n"),
+        "close-delimited": (b"HTTP/1.0 200 OK\r\n\r\n", b"hel", b"lo"),
+        "interim": (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n",
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+        "no reason phrase": (b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello",),
+        "more behind the end": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloXX",),
+    }
+
+    @each_engine
+    def test_every_kind_of_body(self, engine):
+        for name, parts in self.BODIES.items():
+            with self.subTest(body=name):
+                result = self.get(engine, answer(*parts))
+                self.assert_ok(result)
+                self.assertEqual(result.stdout, b"hello")
+                result = self.get(engine, answer(*parts), "-k", context=self.certificate.context(), scheme="https")
+                self.assert_ok(result)
+                self.assertEqual(result.stdout, b"hello")
+
+    BROKEN = {
+        "cut content-length": ((b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",), "after 5 bytes"),
+        "cut chunked": ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",), "after 5 bytes"),
+        "cut head": ((b"HTTP/1.1 200 OK\r\nContent-Le",), "before the end"),
+        "nothing": ((), "without an answer"),
+        "garbage": ((b"SSH-2.0-OpenSSH_9.2\r\n",), "not a valid HTTP answer"),
+        "bad chunk": ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",), "not a valid HTTP answer"),
+        "endless head": ((b"HTTP/1.1 200 OK\r\nX: " + 300_000 * b"x",), "headers are too long"),
+        "500": ((b"HTTP/1.1 500 Oh No\r\nContent-Length: 4\r\n\r\nbody",), ": 500 Oh No\n"),
+    }
+
+    def test_broken_answers_and_bad_statuses_exit_1(self):
+        for name, (parts, needle) in self.BROKEN.items():
+            with self.subTest(answer=name):
+                self.assert_fails(self.get("auto", answer(*parts)), 1, needle)
+
+    def test_body_of_an_error_is_not_written(self):
+        result = self.get("auto", answer(*self.BROKEN["500"][0]))
+        self.assertEqual(result.stdout, b"")
+
+    def test_redirection_is_reported_and_not_followed(self):
+        result = self.get("auto", answer(b"HTTP/1.1 302 Found\r\nLocation: http://else/\r\nContent-Length: 1\r\n\r\nx"))
+        self.assert_fails(result, 0, "302 Found", "http://else/")
+        self.assertEqual(result.stdout, b"x")
+
+    def test_head_prints_status_and_headers_alone(self):
+        handler = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Two:  2 \r\nEmpty:\r\n\r\n")
+        result = self.get("auto", handler, "--head")
+        self.assert_ok(result)
+        self.assertTrue(handler.request.startswith("HEAD /path?query HTTP/1.1\r\n"))
+        self.assertEqual(result.stdout, b"HTTP/1.1 200 OK\nContent-Length: 5\nX-Two: 2\nEmpty: \n")
+
+    def test_escape_sequences_of_the_server_do_not_reach_the_terminal(self):
+        result = self.get("auto", answer(b"HTTP/1.1 302 F\r\nLocation: \x9b\t1m\r\nContent-Length: 0\r\n\r\n"))
+        self.assert_fails(result, 0, "302 F")
+        self.assertRegex(result.stderr, rb"\A[ -~]+\n\Z")
+
+    def test_head_of_an_error_prints_it_and_exits_1(self):
+        result = self.get("auto", answer(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\n"), "-I")
+        self.assert_fails(result, 1, "404 Not Found")
+        self.assertTrue(result.stdout.startswith(b"HTTP/1.1 404 Not Found\n"))
+
+    @each_engine
+    def test_silence_ends_at_the_timeout(self, engine):
+        with serve(silent) as target:
+            self.assert_fails(run("-e", engine, "-t", "100ms", "get", f"http://{target}/"), 1, "--timeout")
+
+    def test_unwritable_output_is_named(self):
+        ok = answer(*self.BODIES["content-length"])
+        self.assert_fails(self.get("auto", ok, "-o", "/no/such/file"), 1, "/no/such/file")
+        self.assert_fails(self.get("auto", ok, "-o", "/dev/full"), 1, "/dev/full", "No space left")
+
+
+class Ping(Case):
+    @each_engine
+    def test_percentiles_are_ordered_and_the_count_is_kept(self, engine):
+        with serve(echo) as target:
+            result = run("-e", engine, "ping", "-c", 25, "-i", "1ms", "-s", 1000, target)
+        self.assert_ok(result)
+        text = result.stdout.decode()
+        self.assertIn(f"25 round trips of 1000 bytes with {target}, engine {engine}\n", text)
+        values = [float(v) for v in re.search(r"min (\S+)  p50 (\S+)  p90 (\S+)  p99 (\S+)  max (\S+) ms", text).groups()]
+        self.assertEqual(values, sorted(values))
+        self.assertGreater(values[0], 0)
+
+    @each_engine
+    def test_message_larger_than_the_sockets_hold(self, engine):
+        with serve(echo) as target:
+            self.assert_ok(run("-e", engine, "ping", "-c2", "-i0s", "-s16m", target))
+
+    @each_engine
+    def test_over_tls(self, engine):
+        with serve(echo, self.certificate.context()) as target:
+            result = run("-e", engine, "ping", "--tls", "--ca", self.certificate.cert, "-c3", "-i0s", "-s100k", target)
+        self.assert_ok(result)
+        self.assertIn(b"over TLS", result.stdout)
+
+    def test_each_round_trip_is_printed_on_demand(self):
+        with serve(echo) as target:
+            quiet = run("ping", "-c3", "-i0s", target).stdout.decode()
+            verbose = run("ping", "-c3", "-i0s", "-v", target).stdout.decode()
+        self.assertEqual(len(re.findall("trip=", quiet)), 0)
+        self.assertEqual(re.findall(r"trip=(\d)", verbose), ["1", "2", "3"])
+
+    def test_wrong_byte_is_found_and_named(self):
+        def corrupt(conn):
+            data = b""
+            while len(data) < 64:
+                data += conn.recv(64 - len(data))
+            conn.sendall(data[:10] + bytes([data[10] ^ 1]) + data[11:])
+            silent(conn)
+
+        with serve(corrupt) as target:
+            self.assert_fails(run("ping", target), 1, "round trip 1: byte 11 of 64")
+
+    def test_peer_that_closes_and_peer_that_is_silent_are_failures(self):
+        with serve(lambda conn: conn.recv(64)) as target:
+            self.assert_fails(run("ping", target), 1, "round trip 1")
+        with serve(silent) as target:
+            self.assert_fails(run("-t", "100ms", "ping", target), 1, "round trip 1", "--timeout")
+
+    def test_unasked_byte_is_found(self):
+        def chatty(conn):
+            conn.sendall(conn.recv(65536) + b"!")
+            silent(conn)
+
+        with serve(chatty) as target:
+            self.assert_fails(run("ping", target), 1)
+
+    @each_engine
+    def test_interrupt_prints_what_was_measured(self, engine):
+        with serve(echo) as target:
+            with subprocess.Popen([TAIO, "-e", engine, "ping", "-v", "-c0", "-i10ms", target],
+                                  stdout=subprocess.PIPE) as taio:
+                while b"trip=3 " not in taio.stdout.readline():
+                    pass
+                taio.send_signal(signal.SIGINT)
+                rest = taio.stdout.read().decode()
+                self.assertEqual(taio.wait(WAIT), 0)
+        self.assertRegex(rest, r"(?m)^\d+ round trips")
+        self.assertIn("p99", rest)
+
+
+class CancelRead(Case):
+    RESULT = (r"read: -ECANCELED \(Operation canceled\) after (\d+\.\d{3}) ms\n"
+              r"cancel: event (\d+\.\d) us after taio_cancel\(\), engine (\S+)\n")
+
+    def check(self, result, engine, after_ms):
+        self.assert_ok(result)
+        read_ms, cancel_us, name = re.fullmatch(self.RESULT, result.stdout.decode()).groups()
+        self.assertGreaterEqual(float(read_ms), after_ms)
+        self.assertGreater(float(cancel_us), 0)
+        self.assertEqual(name, engine)
+
+    @each_engine
+    def test_read_that_nothing_answers_is_cancelled(self, engine):
+        with serve(silent) as target:
+            self.check(run("-e", engine, "cancel-read", target, "--after", "50ms"), engine, 50)
+            self.check(run("-e", engine, "cancel-read", target, "--after", "0s"), engine, 0)
+
+    @each_engine
+    def test_tickets_of_tls_are_no_answer(self, engine):
+        with serve(silent, self.certificate.context()) as target:
+            self.check(run("-e", engine, "--tls", "-k", "cancel-read", target, "--after", "50ms"), engine, 0)
+
+    @each_engine
+    def test_data_or_end_that_come_first_are_reported(self, engine):
+        def greet(conn):
+            conn.sendall(b"220 hello\r\n")
+            silent(conn)
+
+        with serve(greet) as target:
+            self.assert_fails(run("-e", engine, "cancel-read", target, "--after", "20s"), 1, "data came after")
+        with serve(lambda conn: None) as target:
+            self.assert_fails(run("-e", engine, "cancel-read", target, "--after", "20s"), 1, "the peer closed")
+
+
+if __name__ == "__main__":
+    TAIO = os.path.abspath(sys.argv.pop(1))
+    with open(TAIO, "rb") as binary:
+        SANITIZED = b"__asan_init" in binary.read()
+    unittest.main(verbosity=2)
