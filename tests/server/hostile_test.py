@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: MIT
+"""Bad input: each shape gets its status or alert and moves its counter, and others go on being served."""
+import os
+import socket
+import ssl
+import unittest
+
+from harness import (Http, ServerCase, client_context, connect, pattern, read_exactly, read_to_end,
+                     reset, until)
+
+GET = b"GET /a.txt HTTP/1.1\r\nHost: t\r\n"
+HEADER_MAX = 4096
+
+# shape: request, status, counters
+REQUESTS = {
+    "length and coding": (b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          b"0\r\n\r\n", 400, ("smuggling", "bad_requests")),
+    "coding and length": (b"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n"
+                          b"0\r\n\r\n", 400, ("smuggling", "bad_requests")),
+    "two lengths": (b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde", 400,
+                    ("smuggling", "bad_requests")),
+    "the same length twice": (b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nabcd",
+                              400, ("smuggling", "bad_requests")),
+    "a list of lengths": (b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4, 4\r\n\r\nabcd", 400,
+                          ("smuggling", "bad_requests")),
+    "a signed length": (b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: +4\r\n\r\nabcd", 400,
+                        ("smuggling", "bad_requests")),
+    "chunked twice": (b"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400,
+                      ("smuggling", "bad_requests")),
+    "another coding": (b"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip\r\n\r\n", 501, ("smuggling",)),
+    "coding in 1.0": (b"POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, ("smuggling",)),
+    "lone CR in a header": (GET + b"X: a\rContent-Length: 5\r\n\r\n", 400, ("smuggling", "bad_requests")),
+    "lone LF": (b"GET /a.txt HTTP/1.1\nHost: t\n\n", 400, ("smuggling", "bad_requests")),
+    "folded line": (GET + b"X: a\r\n Content-Length: 5\r\n\r\n", 400, ("smuggling", "bad_requests")),
+    "folded by a tab": (GET + b"X: a\r\n\tb\r\n\r\n", 400, ("smuggling", "bad_requests")),
+    "HTTP/0.9": (b"GET /a.txt\n", 400, ("smuggling", "bad_requests")),
+    "HTTP/0.9 with CRLF": (b"GET /a.txt\r\n\r\n", 400, ("smuggling", "bad_requests")),
+    "blank before the colon": (GET + b"Content-Length : 5\r\n\r\nabcde", 400, ("bad_requests",)),
+    "no name": (GET + b": x\r\n\r\n", 400, ("bad_requests",)),
+    "NUL in a header": (GET + b"X: a\0b\r\n\r\n", 400, ("bad_requests",)),
+    "no host": (b"GET /a.txt HTTP/1.1\r\n\r\n", 400, ("bad_requests",)),
+    "two hosts": (GET + b"Host: u\r\n\r\n", 400, ("bad_requests",)),
+    "unknown method": (b"BREW /a.txt HTTP/1.1\r\nHost: t\r\n\r\n", 501, ("bad_requests",)),
+    "unknown version": (b"GET /a.txt HTTP/2.0\r\nHost: t\r\n\r\n", 505, ("bad_requests",)),
+    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, ("bad_requests",)),
+    "no words": (b"\r\n\r\n\r\n", 400, ("bad_requests",)),
+    "garbage": (bytes(range(128, 256)) + b"\r\n\r\n", 400, ("bad_requests",)),
+    "header block too big": (GET + b"X: " + b"a" * HEADER_MAX + b"\r\n\r\n", 431, ("header_too_big",)),
+    "many small headers": (GET + b"X: a\r\n" * HEADER_MAX + b"\r\n", 431, ("header_too_big",)),
+    "request line too long": (b"GET /" + b"a" * HEADER_MAX + b" HTTP/1.1\r\nHost: t\r\n\r\n", 414,
+                              ("header_too_big",)),
+    "body too big": (b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 2000000\r\n\r\n", 413, ()),
+    "chunk too big": (b"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1e8480\r\n", 413, ()),
+    "chunk size overflows": (b"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+                             b"10000000000000005\r\n", 400, ("smuggling",)),
+    "chunk size signed": (b"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", 400,
+                          ("smuggling",)),
+    "dot dot": (b"GET /../a.txt HTTP/1.1\r\nHost: t\r\n\r\n", 400, ("path_escapes",)),
+    "dot dot to a file": (b"GET /../../../etc/passwd HTTP/1.1\r\nHost: t\r\n\r\n", 400, ("path_escapes",)),
+    "%2e%2e": (b"GET /%2e%2e/%2E%2e/etc/passwd HTTP/1.1\r\nHost: t\r\n\r\n", 400, ("path_escapes",)),
+    "%00": (b"GET /a.txt%00.html HTTP/1.1\r\nHost: t\r\n\r\n", 400, ()),
+    "%2f": (b"GET /..%2fetc%2fpasswd HTTP/1.1\r\nHost: t\r\n\r\n", 400, ()),
+    "half an escape": (b"GET /a%2 HTTP/1.1\r\nHost: t\r\n\r\n", 400, ()),
+    "link out of the root": (b"GET /out HTTP/1.1\r\nHost: t\r\n\r\n", 403, ("path_escapes",)),
+    "link to a directory out of the root": (b"GET /outdir/passwd HTTP/1.1\r\nHost: t\r\n\r\n", 403, ("path_escapes",)),
+    "link up": (b"GET /up/x HTTP/1.1\r\nHost: t\r\n\r\n", 403, ("path_escapes",)),
+    "link to itself": (b"GET /loop HTTP/1.1\r\nHost: t\r\n\r\n", 403, ("path_escapes",)),
+    "fifo": (b"GET /fifo HTTP/1.1\r\nHost: t\r\n\r\n", 403, ()),
+    "unknown expectation": (GET + b"Expect: 200-maybe\r\n\r\n", 417, ("bad_requests",)),
+}
+
+GARBAGE = {
+    "words": b"hello, is anybody there?\r\n\r\n",
+    "zeros": bytes(1000),
+    "plain HTTP": GET + b"\r\n",
+    "a record that claims 65535 bytes": b"\x16\x03\x01\xff\xff" + bytes(70000),
+    "an alert": b"\x15\x03\x01\x00\x02\x02\x28",
+    "SSL 2": b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10" + bytes(40),
+    "application data first": b"\x17\x03\x03\x00\x10" + bytes(16),
+    "a broken ClientHello": b"\x16\x03\x01\x00\x30\x01\x00\x00\x2c\x03\x03" + b"\xff" * 42,
+}
+
+
+def client_hello(alpn=None):
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client_context(alpn=alpn).wrap_bio(incoming, outgoing)
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+class Hostile(ServerCase):
+    listeners = ("service=http,root={root}", "service=http,root={root},tls", "service=echo", "service=echo,tls")
+    options = ("--header-max", HEADER_MAX, "--body-max", "1m", "--linger-timeout", "300ms", "--file-cache", "0")
+
+    @classmethod
+    def make_root(cls, root):
+        with open(os.path.join(root, "a.txt"), "wb") as file:
+            file.write(b"0123456789")
+        with open(os.path.join(root, "big.bin"), "wb") as file:
+            file.write(pattern(8 << 20))
+        os.symlink("/etc/passwd", os.path.join(root, "out"))
+        os.symlink("/etc", os.path.join(root, "outdir"))
+        os.symlink("..", os.path.join(root, "up"))
+        os.symlink("loop", os.path.join(root, "loop"))
+        os.mkfifo(os.path.join(root, "fifo"))
+
+    def setUp(self):
+        """A neighbour in the middle of things: it must be served before, meanwhile and after."""
+        self.neighbours = [self.http(0), self.http(1, tls=True)]
+        self.check_neighbours()
+        self.before = self.server.stats()
+
+    def check_neighbours(self):
+        for http in self.neighbours:
+            self.assertEqual(http.get("/a.txt").body, b"0123456789")
+
+    def tearDown(self):
+        self.check_neighbours()
+
+    def test_bad_requests(self):
+        for index, tls in ((0, False), (1, True)):
+            for shape, (request, status, counters) in REQUESTS.items():
+                with self.subTest(shape=shape, tls=tls):
+                    before = self.server.stats()
+                    http = Http(connect(self.ports[index], tls=tls))
+                    http.send(request)
+                    self.check_neighbours()
+                    answer = http.answer()
+                    self.assertEqual(answer.status, status, answer.body)
+                    if status not in (403, 404):
+                        self.assertEqual(answer.headers["connection"], "close")
+                        http.sock.settimeout(5)
+                        self.assertEqual(read_to_end(http.sock)[0], b"")
+                    http.close()
+                    after = self.server.stats()
+                    for name in counters:
+                        self.assertEqual(after[name], before[name] + 1, name)
+                    self.assertEqual(after["responses_4xx"] + after["responses_5xx"],
+                                     before["responses_4xx"] + before["responses_5xx"] + 1)
+
+    def test_nothing_behind_a_refused_request_is_answered(self):
+        http = self.http()
+        http.send(REQUESTS["length and coding"][0] + GET + b"\r\n")
+        self.assertEqual(http.answer().status, 400)
+        self.assertEqual((http.kept, read_to_end(http.sock)[0]), (b"", b""))
+
+    def test_garbage_instead_of_tls_gets_an_alert(self):
+        for what, data in GARBAGE.items():
+            with self.subTest(what=what):
+                before = self.server.stats()
+                sock = connect(self.ports[1])
+                sock.sendall(data)
+                self.check_neighbours()
+                if len(data) > 5 and not what.startswith("a record"):
+                    sock.shutdown(socket.SHUT_WR)
+                got, _ = read_to_end(sock)
+                sock.close()
+                if got:
+                    self.assertEqual(got[0], 0x15, "an alert")
+                after = self.server.until_counter("closed_tls", before["closed_tls"] + 1)
+                self.assertEqual(after["tls_failed"], before["tls_failed"] + 1)
+
+    def test_garbage_after_the_handshake_gets_an_alert(self):
+        sock = self.connect(3, tls=True)
+        sock.sendall(b"hello")
+        self.assertEqual(read_exactly(sock, 5), b"hello")
+        raw = socket.socket(fileno=os.dup(sock.fileno()))
+        raw.settimeout(10)
+        raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+        self.assertEqual(read_to_end(raw)[0][:1], b"\x17", "an encrypted alert")
+        raw.close()
+        self.assert_counts(self.before, closed_tls=1, tls_failed=1)
+
+    def test_a_client_hello_on_the_plain_port_is_a_bad_request(self):
+        http = self.http()
+        http.send(client_hello())
+        self.assertEqual(http.answer().status, 400)
+        self.assert_counts(self.before, bad_requests=1)
+
+    def test_alpn_that_nobody_speaks_is_refused(self):
+        with self.assertRaises(ssl.SSLError):
+            self.connect(1, context=client_context(alpn=["spdy/9"]))
+        self.assert_counts(self.before, tls_failed=1)
+
+    def test_a_truncated_tls_stream_is_the_end(self):
+        sock = self.connect(3, tls=True)
+        sock.sendall(b"hello")
+        self.assertEqual(read_exactly(sock, 5), b"hello")
+        sock.shutdown(socket.SHUT_WR)
+        self.server.until_counter("closed_peer", self.before["closed_peer"] + 1)
+
+    def test_requests_cut_off_anywhere(self):
+        request = b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nabcd"
+        for cut in range(len(request)):
+            http = Http(connect(self.ports[0]))
+            http.send(request[:cut])
+            http.sock.shutdown(socket.SHUT_WR)
+            got, _ = read_to_end(http.sock)
+            http.close()
+            if cut:
+                self.assertRegex(got, rb"\AHTTP/1\.1 (400|200) ", f"cut at {cut}")
+
+    def test_a_handshake_cut_off_anywhere(self):
+        hello = client_hello()
+        for cut in range(0, len(hello), 7):
+            sock = connect(self.ports[1])
+            sock.sendall(hello[:cut])
+            if cut % 2:
+                reset(sock)
+            else:
+                sock.close()
+        self.server.until_counter("accepted", self.before["accepted"] + len(range(0, len(hello), 7)))
+
+    def states(self):
+        """Connections, each in another state, to be reset there."""
+        sock = connect(self.ports[0])
+        yield "nothing sent", sock
+        sock = connect(self.ports[1])
+        sock.sendall(client_hello()[:50])
+        yield "mid handshake", sock
+        sock = connect(self.ports[1])
+        sock.sendall(client_hello())
+        yield "handshake answered", sock
+        for index, tls in ((0, False), (1, True)):
+            sock = connect(self.ports[index], tls=tls)
+            sock.sendall(b"GET /a.txt HTTP/1.1\r\nHo")
+            yield "mid header", sock
+            sock = connect(self.ports[index], tls=tls)
+            sock.sendall(b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\nabc")
+            yield "mid body", sock
+            sock = connect(self.ports[index], tls=tls, rcvbuf=4096)
+            sock.sendall(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+            read_exactly(sock, 1000)
+            yield "mid response", sock
+            sock = connect(self.ports[index], tls=tls)
+            sock.sendall(GET + b"\r\n")
+            Http(sock).answer()
+            yield "idle", sock
+            sock = connect(self.ports[index], tls=tls)
+            sock.sendall(GET + b"Connection: close\r\n\r\n")
+            Http(sock).answer()
+            yield "lingering", sock
+        sock = connect(self.ports[2], rcvbuf=4096)
+        sock.settimeout(0.2)
+        try:
+            while True:
+                sock.sendall(bytes(65536))
+        except TimeoutError:
+            pass
+        yield "back-pressure", sock
+
+    def test_a_reset_in_every_state(self):
+        accepted = self.before["accepted"]
+        for state, sock in self.states():
+            with self.subTest(state=state):
+                accepted += 1
+                self.server.until_counter("accepted", accepted)
+                reset(sock)
+                until(lambda: self.server.stats()["active"] == len(self.neighbours), "the connection is gone")
+                self.check_neighbours()
+        self.assert_counts(self.before, closed_reset=8)
+
+    def test_urgent_data_does_no_harm(self):
+        sock = self.connect(2)
+        sock.send(b"!", socket.MSG_OOB)
+        sock.sendall(b"hello")
+        self.assertEqual(read_exactly(sock, 5), b"hello")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: MIT
+"""The service http with curl and with raw sockets, plain and TLS: what is served is what lies on the disk."""
+import hashlib
+import os
+import re
+import socket
+import unittest
+
+from harness import ServerCase, curl, has_tool, pattern, read_to_end, run, until
+
+BIG = 24 << 20
+LISTENERS = ("service=http,root={root}", "service=http,root={root},tls")
+
+
+def write(*path, data=b""):
+    with open(os.path.join(*path), "wb") as file:
+        file.write(data)
+
+
+def make_tree(root):
+    os.makedirs(os.path.join(root, "sub dir"))
+    os.mkdir(os.path.join(root, "bare"))
+    write(root, "index.html", data=b"<p>home</p>\n")
+    write(root, "sub dir", "index.html", data=b"<p>sub</p>\n")
+    write(root, "empty")
+    write(root, "a.txt", data=b"0123456789")
+    write(root, "big.bin", data=pattern(BIG))
+    for i in range(300):
+        write(root, f"many-{i}.txt", data=f"file {i}\n".encode())
+
+
+class HttpCase(ServerCase):
+    listeners = LISTENERS
+    options = ("--file-cache", "64", "--metrics")
+    cached_files = 2 * 64  # each listener has its cache
+
+    @classmethod
+    def make_root(cls, root):
+        make_tree(root)
+
+    def urls(self, path):
+        return f"http://127.0.0.1:{self.ports[0]}{path}", f"https://127.0.0.1:{self.ports[1]}{path}"
+
+
+@unittest.skipUnless(has_tool("curl"), "curl")
+class Curl(HttpCase):
+    def test_get_index_and_file(self):
+        for path, body in (("/", b"<p>home</p>\n"), ("/sub%20dir/", b"<p>sub</p>\n"), ("/a.txt", b"0123456789"),
+                           ("/empty", b""), ("/healthz", b"ok\n"), ("/./sub%20dir/../a.txt", b"0123456789")):
+            for url in self.urls(path):
+                with self.subTest(url=url):
+                    self.assertEqual(curl("--path-as-is", url), body)
+
+    def test_head_has_the_length_and_no_body(self):
+        for url in self.urls("/big.bin"):
+            head = curl("-I", url).decode()
+            self.assertIn(f"Content-Length: {BIG}\r\n", head)
+
+    def test_directory_without_slash_is_redirected(self):
+        for url in self.urls("/sub%20dir?q=1"):
+            head = curl("-i", url).decode()
+            self.assertRegex(head, r"\AHTTP/1.1 301 ")
+            self.assertIn("Location: /sub%20dir/?q=1\r\n", head)
+            self.assertEqual(curl("-L", url), b"<p>sub</p>\n")
+
+    def test_directory_without_index_is_not_listed(self):
+        for url in self.urls("/bare/"):
+            self.assertEqual(curl("-o", "/dev/null", "-w", "%{http_code}", url), b"403")
+
+    def test_ranges(self):
+        for spec, body in (("0-0", b"0"), ("2-5", b"2345"), ("7-", b"789"), ("-3", b"789"), ("5-99", b"56789")):
+            for url in self.urls("/a.txt"):
+                with self.subTest(spec=spec, url=url):
+                    self.assertEqual(curl("-r", spec, "-w", " %{http_code}", url), body + b" 206")
+        for url in self.urls("/a.txt"):
+            self.assertEqual(curl("-r", "10-", "-o", "/dev/null", "-w", "%{http_code}", url), b"416")
+
+    def test_a_range_deep_in_a_big_file(self):
+        for url in self.urls("/big.bin"):
+            self.assertEqual(curl("-r", "20000003-20100002", url), pattern(BIG)[20000003:20100003])
+
+    def test_conditions(self):
+        for url in self.urls("/a.txt"):
+            head = curl("-I", url).decode()
+            etag = re.search(r"ETag: (\"[^\r]+\")\r", head)[1]
+            date = re.search(r"Last-Modified: ([^\r]+)\r", head)[1]
+            for header, status in ((f"If-None-Match: {etag}", b"304"), ('If-None-Match: "other"', b"200"),
+                                   (f"If-Modified-Since: {date}", b"304"),
+                                   ("If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT", b"200"),
+                                   (f"If-Match: {etag}", b"200"), ('If-Match: "other"', b"412")):
+                with self.subTest(header=header, url=url):
+                    self.assertEqual(curl("-H", header, "-o", "/dev/null", "-w", "%{http_code}", url), status)
+
+    def test_keep_alive_is_used(self):
+        for url in self.urls("/a.txt"):
+            out = curl("-w", "%{num_connects} ", "-o", "/dev/null", "-o", "/dev/null", "-o", "/dev/null", url, url,
+                       url)
+            self.assertEqual(out, b"1 0 0 ")
+
+    def test_echo_with_a_length(self):
+        data = pattern(3 << 20)
+        for url in self.urls("/echo"):
+            self.assertEqual(curl("--data-binary", "@-", url, stdin=data), data)
+
+    def test_echo_chunked(self):
+        data = pattern(1 << 20, 5)
+        for url in self.urls("/echo"):
+            out = curl("-H", "Transfer-Encoding: chunked", "--data-binary", "@-", url, stdin=data)
+            self.assertEqual(hashlib.sha256(out).digest(), hashlib.sha256(data).digest())
+
+    def test_echo_after_100_continue(self):
+        data = pattern(100000)
+        for url in self.urls("/echo"):
+            done = run("curl", "-sSkv", "-H", "Expect: 100-continue", "--data-binary", "@-", url, stdin=data)
+            self.assertEqual(done.stdout, data)
+            self.assertIn(b"HTTP/1.1 100 Continue", done.stderr)
+
+    def test_big_file_is_byte_exact(self):
+        want = hashlib.sha256(pattern(BIG)).digest()
+        for url in self.urls("/big.bin"):
+            self.assertEqual(hashlib.sha256(curl(url)).digest(), want)
+
+    def test_many_files_on_one_connection(self):
+        for url in self.urls("/many-[0-299].txt"):
+            self.assertEqual(curl(url), b"".join(b"file %d\n" % i for i in range(300)))
+
+    def test_metrics_are_prometheus_text(self):
+        for url in self.urls("/metrics"):
+            rows = parse_prometheus(curl(url).decode())
+            self.assertEqual(rows["taiod_active"][0], "gauge")
+            self.assertGreaterEqual(rows["taiod_accepted_total"][1], 1)
+            self.assertEqual(rows["taiod_accepted_total"][0], "counter")
+        self.assertRegex(curl("-I", self.urls("/metrics")[0]).decode(),
+                         r"Content-Type: text/plain; version=0\.0\.4; charset=utf-8\r\n")
+
+
+def parse_prometheus(text):
+    """The text format 0.0.4, strictly: HELP, TYPE and one sample for each name, in this order, none twice."""
+    assert text.endswith("\n")
+    lines, rows = text[:-1].split("\n"), {}
+    assert len(lines) % 3 == 0
+    for helping, typing, sample in zip(lines[::3], lines[1::3], lines[2::3]):
+        name = re.fullmatch(r"# HELP ([a-zA-Z_:][a-zA-Z0-9_:]*) [^\n\\]+", helping)[1]
+        kind = re.fullmatch(rf"# TYPE {name} (counter|gauge)", typing)[1]
+        value = re.fullmatch(rf"{name} (\d+)", sample)[1]
+        assert name not in rows and (kind != "counter" or name.endswith("_total")), name
+        rows[name] = kind, int(value)
+    return rows
+
+
+class Raw(HttpCase):
+    def test_pipelined_requests_are_answered_in_order(self):
+        for index, tls in ((0, False), (1, True)):
+            with self.subTest(tls=tls):
+                http = self.http(index, tls=tls)
+                http.send(b"".join(b"GET /many-%d.txt HTTP/1.1\r\nHost: t\r\n\r\n" % i for i in range(100)))
+                for i in range(100):
+                    answer = http.answer()
+                    self.assertEqual((answer.status, answer.body), (200, b"file %d\n" % i))
+
+    def test_pipelined_big_files_and_errors_are_answered_in_order(self):
+        http = self.http()
+        http.send(b"".join(b"GET /%s HTTP/1.1\r\nHost: t\r\n\r\n" % name
+                           for name in (b"big.bin", b"nothing", b"a.txt", b"big.bin", b"empty")))
+        bodies = [http.answer() for _ in range(5)]
+        self.assertEqual([a.status for a in bodies], [200, 404, 200, 200, 200])
+        self.assertEqual(bodies[0].body, pattern(BIG))
+        self.assertEqual(bodies[2].body, b"0123456789")
+        self.assertEqual(bodies[3].body, bodies[0].body)
+
+    def test_one_byte_at_a_time(self):
+        for index, tls in ((0, False), (1, True)):
+            http = self.http(index, tls=tls)
+            for byte in b"GET /a.txt HTTP/1.1\r\nHost: t\r\n\r\n":
+                http.send(bytes([byte]))
+            self.assertEqual(http.answer().body, b"0123456789")
+
+    def test_http_1_0_is_closed_unless_asked_otherwise(self):
+        http = self.http()
+        http.send(b"GET /a.txt HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        self.assertEqual(http.answer().body, b"0123456789")
+        http.send(b"GET /a.txt HTTP/1.0\r\n\r\n")
+        answer = http.answer()
+        self.assertEqual(answer.headers["connection"], "close")
+        self.assertEqual(read_to_end(http.sock), (b"", True))
+
+    def test_connection_close_is_obeyed_and_counted(self):
+        before = self.server.stats()
+        for index, tls in ((0, False), (1, True)):
+            http = self.http(index, tls=tls)
+            self.assertEqual(http.get("/a.txt", Connection="close").body, b"0123456789")
+            self.assertEqual(read_to_end(http.sock), (b"", True))
+            http.close()
+        self.assert_counts(before, closed_done=2, requests=2, responses_2xx=2)
+
+    def test_a_half_closed_peer_gets_its_answer(self):
+        http = self.http()
+        http.send(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+        http.sock.shutdown(socket.SHUT_WR)
+        self.assertEqual(http.answer().body, pattern(BIG))
+        self.assertEqual(read_to_end(http.sock), (b"", True))
+
+    def test_a_file_cut_short_while_sent_ends_the_connection(self):
+        write(self.root, "cut.bin", data=pattern(BIG))
+        before = self.server.stats()
+        other = self.http()
+        http = self.http(rcvbuf=8192)
+        http.send(b"GET /cut.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+        status, headers = http.head()
+        self.assertEqual((status, int(headers["content-length"])), (200, BIG))
+        http.take(1 << 20)
+        os.truncate(os.path.join(self.root, "cut.bin"), 2 << 20)
+        rest, _ = read_to_end(http.sock)
+        self.assertLess(len(rest), BIG - (1 << 20))
+        self.assert_counts(before, closed_error=1)
+        self.assertIn("it is shorter than before", self.server.log())
+        self.assertEqual(other.get("/a.txt").status, 200)
+
+    def test_a_file_replaced_while_sent_is_sent_as_it_was(self):
+        write(self.root, "swap.bin", data=pattern(BIG, 1))
+        http = self.http(rcvbuf=8192)
+        http.send(b"GET /swap.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+        http.head()
+        got = http.take(1 << 20)
+        write(self.root, "swap.new", data=pattern(BIG, 2))
+        os.rename(os.path.join(self.root, "swap.new"), os.path.join(self.root, "swap.bin"))
+        self.assertEqual(got + http.take(BIG - len(got)), pattern(BIG, 1))
+
+    def test_a_changed_file_is_noticed(self):
+        http = self.http()
+        write(self.root, "change.txt", data=b"old")
+        old = http.get("/change.txt")
+        self.assertEqual(old.body, b"old")
+        write(self.root, "change.txt", data=b"newer")
+        new = until(lambda: (a := http.get("/change.txt")).body == b"newer" and a, "the new contents")
+        self.assertNotEqual(old.headers["etag"], new.headers["etag"])
+        os.unlink(os.path.join(self.root, "change.txt"))
+        until(lambda: http.get("/change.txt").status == 404, "404")
+
+    def test_a_stalled_download_does_not_stop_others(self):
+        stalled = self.http(rcvbuf=4096)
+        stalled.send(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+        stalled.head()
+        http = self.http()
+        for _ in range(20):
+            self.assertEqual(http.get("/a.txt").status, 200)
+        self.assertEqual(stalled.take(BIG), pattern(BIG))
+
+
+class NoFileStaysOpen(HttpCase):
+    """Without a cache the class's own check proves that every file is closed after its last byte."""
+
+    options = ("--file-cache", "0")
+    cached_files = 0
+
+    def test_files_are_served_without_a_cache(self):
+        for index, tls in ((0, False), (1, True)):
+            http = self.http(index, tls=tls)
+            for i in range(100):
+                self.assertEqual(http.get(f"/many-{i}.txt").body, b"file %d\n" % i)
+            self.assertEqual(http.get("/big.bin").body, pattern(BIG))
+
+    def test_a_download_that_is_broken_off_closes_its_file(self):
+        for index, tls in ((0, False), (1, True)):
+            http = self.http(index, tls=tls, rcvbuf=8192)
+            http.send(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+            http.head()
+            http.close()
+        self.server.until_idle()
+
+    def test_metrics_are_off_unless_asked_for(self):
+        self.assertEqual(self.http().get("/metrics").status, 404)
+
+
+if __name__ == "__main__":
+    unittest.main()

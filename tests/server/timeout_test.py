@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""Every timeout ends its connection, never early, with its counter and a log line that says how long it took."""
+import os
+import re
+import ssl
+import time
+import unittest
+
+from harness import (Http, PATIENCE, SLACK, Server, ServerCase, client_context, connect, pattern, read_exactly,
+                     read_to_end, until)
+
+HANDSHAKE, HEADER, IDLE, WRITE, LINGER = 0.7, 0.8, 0.9, 1.0, 0.5
+LOG_LINE = r"127\.0\.0\.1:{port}: closed: {why} \(age (\d+\.\d{{3}}) s, io_cancel to completion (\d+) us\)"
+
+
+class Timeouts(ServerCase):
+    listeners = ("service=http,root={root}", "service=http,root={root},tls", "service=echo", "service=echo,tls")
+    options = ("--handshake-timeout", "700ms", "--header-timeout", "800ms", "--idle-timeout", "900ms",
+               "--write-timeout", "1s", "--linger-timeout", "500ms", "--file-cache", "0")
+
+    @classmethod
+    def make_root(cls, root):
+        with open(os.path.join(root, "a.txt"), "wb") as file:
+            file.write(b"0123456789")
+        with open(os.path.join(root, "big.bin"), "wb") as file:
+            file.write(pattern(16 << 20))
+
+    def setUp(self):
+        self.before = self.server.stats()
+
+    def assert_end(self, sock, since, timeout, why, counter):
+        """@sock is closed by the server, @timeout s after @since and not earlier. What came before the end."""
+        port = sock.getsockname()[1]
+        got, _ = read_to_end(sock)
+        took = time.monotonic() - since
+        self.assertGreaterEqual(took, timeout)
+        self.assertLess(took, timeout + SLACK)
+        self.assert_logged(port, why, timeout, counter)
+        return got
+
+    def assert_logged(self, port, why, timeout, counter):
+        self.assert_counts(self.before, **{counter: 1})
+        line = until(lambda: re.search(LOG_LINE.format(port=port, why=why), self.server.log()),
+                     f"a line about {port} and {why}")
+        self.assertGreaterEqual(float(line[1]), timeout)
+        self.assertLess(int(line[2]), SLACK * 1e6)
+        self.assertGreaterEqual(self.server.stats()["cancels"], self.before["cancels"] + 1)
+
+    def test_idle_before_the_first_byte(self):
+        since = time.monotonic()
+        got = self.assert_end(self.connect(), since, IDLE, "idle timeout", "closed_idle")
+        self.assertEqual(got, b"")
+
+    def test_idle_echo(self):
+        sock = self.connect(2)
+        since = time.monotonic()
+        sock.sendall(b"hello")
+        self.assertEqual(read_exactly(sock, 5), b"hello")
+        self.assert_end(sock, since, IDLE, "idle timeout", "closed_idle")
+
+    def test_idle_after_an_answer(self):
+        http = self.http()
+        http.get("/a.txt")
+        since = time.monotonic() - 0.01  # the answer was received, so it was sent before
+        self.assert_end(http.sock, since, IDLE, "idle timeout", "closed_idle")
+
+    def test_idle_tls_ends_with_close_notify(self):
+        sock = self.connect(3, tls=True)
+        since = time.monotonic()
+        sock.sendall(b"hello")
+        self.assertEqual(read_exactly(sock, 5), b"hello")
+        port = sock.getsockname()[1]
+        got, orderly = read_to_end(sock)
+        self.assertEqual((got, orderly), (b"", True))
+        self.assertGreaterEqual(time.monotonic() - since, IDLE)
+        self.assert_logged(port, "idle timeout", IDLE, "closed_idle")
+
+    def test_bytes_postpone_the_idle_timeout(self):
+        for index, tls in ((2, False), (3, True)):
+            sock = self.connect(index, tls=tls)
+            since = time.monotonic()
+            while time.monotonic() - since < 2.5 * IDLE:
+                sock.sendall(b"x")
+                self.assertEqual(read_exactly(sock, 1), b"x")
+                time.sleep(IDLE / 5)
+
+    def test_bytes_that_make_no_tls_record_do_not_postpone_it(self):
+        """One byte of a record at a time is no progress: the service has got nothing."""
+        sock = self.connect(3, tls=True)
+        sock.sendall(b"hello")
+        self.assertEqual(read_exactly(sock, 5), b"hello")
+        since = time.monotonic()
+        port = sock.getsockname()[1]
+        raw = os.dup(sock.fileno())
+        self.addCleanup(os.close, raw)
+        record = b"\x17\x03\x03\x40\x00" + bytes(16384)
+        for i in range(int((IDLE + SLACK) * 10)):
+            try:
+                os.write(raw, record[i:i + 1])
+            except ConnectionError:
+                break
+            time.sleep(0.1)
+        took = time.monotonic() - since
+        self.assertLess(took, IDLE + SLACK, "it is open all the same")
+        self.assertGreaterEqual(took, IDLE - 0.15)
+        self.assert_logged(port, "idle timeout", IDLE, "closed_idle")
+
+    def test_header_that_stops(self):
+        for index, tls in ((0, False), (1, True)):
+            self.before = self.server.stats()
+            sock = self.connect(index, tls=tls)
+            since = time.monotonic()
+            sock.sendall(b"GET /a.txt HTTP/1.1\r\nHo")
+            http = Http(sock)
+            answer = http.answer()
+            self.assertEqual(answer.status, 408)
+            self.assertGreaterEqual(time.monotonic() - since, HEADER)
+            self.assert_logged(sock.getsockname()[1], "header timeout", HEADER, "closed_header")
+            sock.close()
+
+    def test_header_one_byte_at_a_time(self):
+        for index, tls in ((0, False), (1, True)):
+            self.before = self.server.stats()
+            sock = self.connect(index, tls=tls)
+            since = time.monotonic()
+            status = None
+            request = b"GET /a.txt HTTP/1.1\r\nX: " + b"a" * 200
+            for i in range(len(request)):
+                sock.sendall(request[i:i + 1])
+                sock.settimeout(0.1)
+                try:
+                    status = sock.recv(12)
+                    break
+                except (TimeoutError, ssl.SSLWantReadError):
+                    continue
+            took = time.monotonic() - since
+            self.assertEqual(status, b"HTTP/1.1 408")
+            self.assertGreaterEqual(took, HEADER)
+            self.assertLess(took, HEADER + SLACK)
+            self.assert_counts(self.before, closed_header=1, responses_4xx=1)
+            sock.close()
+
+    def test_the_header_timeout_begins_with_the_first_byte(self):
+        http = self.http()
+        time.sleep(IDLE * 0.8)
+        http.send(b"GET /a.txt HTTP/1.1\r\n")
+        time.sleep(HEADER * 0.8)
+        http.send(b"Host: t\r\n\r\n")
+        self.assertEqual(http.answer().status, 200)
+
+    def test_handshake_that_never_begins(self):
+        since = time.monotonic()
+        sock = self.connect(1)
+        self.assert_end(sock, since, HANDSHAKE, "handshake timeout", "closed_handshake")
+
+    def test_half_a_handshake_one_byte_at_a_time(self):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client_context().wrap_bio(incoming, outgoing)
+        with self.assertRaises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        since = time.monotonic()
+        sock = self.connect(1)
+        for byte in outgoing.read()[:-1]:
+            try:
+                sock.sendall(bytes([byte]))
+            except ConnectionError:
+                break
+            time.sleep(0.02)
+            if time.monotonic() - since > HANDSHAKE + SLACK:
+                break
+        self.assertLess(time.monotonic() - since, HANDSHAKE + SLACK)
+        self.assert_counts(self.before, closed_handshake=1)
+
+    def test_a_client_that_does_not_answer_the_handshake(self):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client_context().wrap_bio(incoming, outgoing)
+        with self.assertRaises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        since = time.monotonic()
+        sock = self.connect(1)
+        sock.sendall(outgoing.read())
+        got = self.assert_end(sock, since, HANDSHAKE, "handshake timeout", "closed_handshake")
+        self.assertEqual(got[:1], b"\x16")
+
+    def test_a_peer_that_never_reads(self):
+        for index, tls in ((0, False), (1, True)):
+            self.before = self.server.stats()
+            sock = self.connect(index, tls=tls, rcvbuf=4096)
+            sock.sendall(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+            port = sock.getsockname()[1]
+            self.server.until_counter("closed_write", self.before["closed_write"] + 1)
+            self.assert_logged(port, "write timeout", WRITE, "closed_write")
+            sock.close()
+
+    def test_an_echo_client_that_never_reads(self):
+        for index, tls in ((2, False), (3, True)):
+            self.before = self.server.stats()
+            sock = self.connect(index, tls=tls, rcvbuf=4096)
+            port = sock.getsockname()[1]
+            sock.settimeout(0.3)
+            try:
+                for _ in range(1000):
+                    sock.sendall(bytes(65536))
+            except (TimeoutError, ssl.SSLWantWriteError, ConnectionError):
+                pass
+            self.server.until_counter("closed_write", self.before["closed_write"] + 1)
+            self.assert_logged(port, "write timeout", WRITE, "closed_write")
+            sock.close()
+
+    def test_a_slow_reader_is_not_cut_off(self):
+        http = self.http(rcvbuf=65536)
+        http.send(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+        http.head()
+        since = time.monotonic()
+        size = 0
+        while time.monotonic() - since < 2 * WRITE:
+            size += len(http.take(256 << 10))
+            time.sleep(WRITE / 8)
+        self.assertEqual(http.take((16 << 20) - size), pattern(16 << 20)[size:])
+
+    def test_a_peer_that_does_not_close_after_the_last_answer(self):
+        http = self.http()
+        since = time.monotonic()
+        self.assertEqual(http.get("/a.txt", Connection="close").status, 200)
+        self.assertEqual(read_to_end(http.sock), (b"", True))
+        self.server.until_counter("closed_done", self.before["closed_done"] + 1)
+        until(lambda: self.server.stats()["active"] == self.before["active"], "it is closed", LINGER + SLACK)
+        self.assertGreaterEqual(time.monotonic() - since, LINGER)
+
+    def test_a_peer_that_sends_on_after_the_last_answer(self):
+        http = self.http()
+        self.assertEqual(http.get("/a.txt", Connection="close").status, 200)
+        since = time.monotonic()
+        with self.assertRaises(ConnectionError):
+            while time.monotonic() - since < LINGER + SLACK:
+                http.send(b"more")
+                time.sleep(0.05)
+        self.assertGreaterEqual(time.monotonic() - since, LINGER - 0.1)
+
+
+class Herd(unittest.TestCase):
+    """One deadline for many: none early, every one ended by a cancel."""
+
+    HERD = 1000
+
+    def herd(self, tls):
+        listener = "service=echo,tls" if tls else "service=echo"
+        with Server(listener, options=("--idle-timeout", "2s", "--log-level", "info")) as server:
+            context = client_context()
+            opened = []
+            for _ in range(self.HERD):
+                before = time.monotonic()
+                opened.append((before, connect(server.port, context=context if tls else None)))
+            late = []
+            for before, sock in opened:
+                sock.settimeout(PATIENCE)
+                self.assertEqual(read_to_end(sock), (b"", True))
+                late.append(time.monotonic() - before - 2.0)
+                sock.close()
+            self.assertGreaterEqual(min(late), 0)
+            self.assertLess(sorted(late)[self.HERD // 2], SLACK + 2)
+            server.until_idle()
+            stats = server.stats()
+            self.assertEqual(stats["closed_idle"], self.HERD)
+            self.assertGreaterEqual(stats["cancels"], self.HERD)
+            self.assertEqual(stats["cancel_us"]["count"], stats["cancels"])
+            ages = [float(age) for age in re.findall(r"idle timeout \(age (\d+\.\d{3}) s", server.log())]
+            self.assertEqual(len(ages), self.HERD)
+            self.assertGreaterEqual(min(ages), 2.0)
+
+    def test_plain(self):
+        self.herd(tls=False)
+
+    def test_tls(self):
+        self.herd(tls=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
