@@ -68,6 +68,11 @@ struct slot {
 	uint8_t sleeps; /* POLL: ring->sleeps when it was queued */
 };
 
+/* Slots linked by next: index + 1, 0 is none. */
+struct fifo {
+	uint32_t head, tail;
+};
+
 /* By descriptor. */
 enum file_flags {
 	FILE_NO_NOWAIT = 1, /* RWF_NOWAIT was refused: straight to a helper */
@@ -84,12 +89,10 @@ struct poll_ring {
 
 	struct slot *slots;
 	uint32_t fresh, free; /* slots never used start at fresh; free list */
-	uint32_t ready_head, ready_tail;
+	struct fifo ready, later;
 
 	struct iocb **sq; /* for the next io_submit */
 	unsigned int sq_len;
-	uint32_t *later;
-	unsigned int later_len;
 
 	uint8_t *file_flags;
 	unsigned int nfile_flags;
@@ -143,34 +146,60 @@ static struct slot *slot_of(const struct poll_ring *r, const struct iocb *iocb)
 	return slot->user == iocb ? slot : NULL;
 }
 
-/* The event is known outside of the kernel's ring: it waits here for reap. */
-static void slot_ready(struct poll_ring *r, struct slot *slot, long res)
+static void fifo_put(struct poll_ring *r, struct fifo *fifo, struct slot *slot)
 {
 	uint32_t link = slot_index(r, slot) + 1;
 
+	slot->next = 0;
+	if (fifo->head)
+		r->slots[fifo->tail - 1].next = link;
+	else
+		fifo->head = link;
+	fifo->tail = link;
+}
+
+static struct slot *fifo_take(struct poll_ring *r, struct fifo *fifo)
+{
+	struct slot *slot;
+
+	if (!fifo->head)
+		return NULL;
+	slot = &r->slots[fifo->head - 1];
+	fifo->head = slot->next;
+	return slot;
+}
+
+/* @slot is in it. Linear: for a cancel that comes before the operation has begun. */
+static void fifo_remove(struct poll_ring *r, struct fifo *fifo, const struct slot *slot)
+{
+	uint32_t link = slot_index(r, slot) + 1, *at = &fifo->head, before = 0;
+
+	while (*at != link) {
+		before = *at;
+		at = &r->slots[before - 1].next;
+	}
+	*at = slot->next;
+	if (fifo->tail == link)
+		fifo->tail = before;
+}
+
+/* The event is known outside of the kernel's ring: it waits here for reap. */
+static void slot_ready(struct poll_ring *r, struct slot *slot, long res)
+{
 	slot->state = SLOT_READY;
 	slot->r.res = res;
-	slot->next = 0;
-	if (r->ready_tail)
-		r->slots[r->ready_tail - 1].next = link;
-	else
-		r->ready_head = link;
-	r->ready_tail = link;
+	fifo_put(r, &r->ready, slot);
 }
 
 static int ready_take(struct poll_ring *r, int nr, struct io_event *events)
 {
+	struct slot *slot;
 	int n = 0;
 
-	while (n < nr && r->ready_head) {
-		struct slot *slot = &r->slots[r->ready_head - 1];
-
-		r->ready_head = slot->next;
+	while (n < nr && (slot = fifo_take(r, &r->ready))) {
 		event_fill(&events[n++], slot->user, slot->r.res);
 		slot_free(r, slot);
 	}
-	if (!r->ready_head)
-		r->ready_tail = 0;
 	return n;
 }
 
@@ -272,33 +301,26 @@ static void guess_learn(struct poll_ring *r, struct slot *slot, bool hit)
 
 static void read_start(struct poll_ring *r, struct slot *slot)
 {
+	if (!transfer_may_wait(slot->user)) {
+		queue_try(r, slot);
+		return;
+	}
 	slot->guessed = true;
-	if (r->guess <= GUESS_MAX / 2 && !slot->user->aio_rw_flags) {
+	if (r->guess <= GUESS_MAX / 2) {
 		queue_poll(r, slot);
 		return;
 	}
 	slot->state = SLOT_LATER;
-	r->later[r->later_len++] = slot_index(r, slot);
+	fifo_put(r, &r->later, slot);
 }
 
-static void try_all_later(struct poll_ring *r)
+/* As many as are handed out at once, so that what is read is still in the cache when it is answered. */
+static void try_some_later(struct poll_ring *r)
 {
-	for (unsigned int i = 0; i < r->later_len; i++)
-		queue_try(r, &r->slots[r->later[i]]);
-	r->later_len = 0;
-}
+	struct slot *slot;
 
-static void unlater(struct poll_ring *r, const struct slot *slot)
-{
-	uint32_t index = slot_index(r, slot);
-
-	for (unsigned int i = 0; i < r->later_len; i++) {
-		if (r->later[i] != index)
-			continue;
-		r->later_len--;
-		memmove(&r->later[i], &r->later[i + 1], (r->later_len - i) * sizeof(r->later[0]));
-		return;
-	}
+	for (int i = 0; i < DRAIN_BATCH && (slot = fifo_take(r, &r->later)); i++)
+		queue_try(r, slot);
 }
 
 /* --- class FILE: what would block goes to a helper --- */
@@ -308,7 +330,7 @@ static void help_run(struct job *job)
 	struct slot *slot = (struct slot *)job;
 	struct poll_ring *r = slot->h.ring;
 
-	slot->h.res = transfer(slot->user, TAIO_CLASS_FILE);
+	slot->h.res = transfer_now(slot->user, TAIO_CLASS_FILE);
 	done_push(&r->done, job);
 }
 
@@ -463,13 +485,13 @@ static int poll_reap(struct taio *ring, long nr, struct io_event *events)
 			flush(r);
 			continue;
 		}
-		if (r->later_len) {
-			try_all_later(r);
+		if (r->later.head) {
+			try_some_later(r);
 			continue;
 		}
 		if (r->pool)
 			take_helped(r);
-		if (r->ready_head || signals_read(r))
+		if (r->ready.head || signals_read(r))
 			continue;
 		r->sleeps++;
 		return 0;
@@ -519,7 +541,7 @@ static int poll_cancel(struct taio *ring, struct iocb *iocb)
 		unqueue(r, slot);
 		slot_ready(r, slot, -ECANCELED);
 	} else if (slot->state == SLOT_LATER) {
-		unlater(r, slot);
+		fifo_remove(r, &r->later, slot);
 		slot_ready(r, slot, -ECANCELED);
 	} else if (slot->state == SLOT_HELPER && pool_withdraw(r->pool, &slot->h.job)) {
 		slot_ready(r, slot, -ECANCELED);
@@ -530,22 +552,13 @@ static int poll_cancel(struct taio *ring, struct iocb *iocb)
 	return 0;
 }
 
-static int set_nonblock(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0)
-		return -errno;
-	return flags & O_NONBLOCK || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : -errno;
-}
-
 static int poll_attach(struct taio *ring, int fd, enum taio_class class)
 {
 	struct poll_ring *r = to_ring(ring);
 	int flags;
 
 	if (class == TAIO_CLASS_STREAM)
-		return set_nonblock(fd) ?: fd;
+		return stream_unblock(fd) ?: fd;
 	if (r->nfile_flags < ring->nfiles) {
 		uint8_t *bigger = realloc(r->file_flags, ring->nfiles);
 
@@ -611,7 +624,6 @@ static void ring_free(struct poll_ring *r, unsigned int entries)
 {
 	unreserve(r->slots, entries, sizeof(r->slots[0]));
 	unreserve(r->sq, entries, sizeof(r->sq[0]));
-	unreserve(r->later, entries, sizeof(r->later[0]));
 	free(r->file_flags);
 	free(r);
 }
@@ -625,8 +637,7 @@ static int poll_open(struct taio **ring, const struct taio_params *params, char 
 		goto say;
 	r->slots = reserve(params->entries, sizeof(r->slots[0]));
 	r->sq = reserve(params->entries, sizeof(r->sq[0]));
-	r->later = reserve(params->entries, sizeof(r->later[0]));
-	if (!r->slots || !r->sq || !r->later)
+	if (!r->slots || !r->sq)
 		goto free_ring;
 	r->taio.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (r->taio.fd < 0) {
