@@ -18,7 +18,6 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -202,14 +201,6 @@ void skip(const char *format, ...)
 	vsnprintf(report->note, sizeof(report->note), format, args);
 	va_end(args);
 	_exit(EXIT_SKIP);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
 static unsigned int entries_of(const char *path)

@@ -20,11 +20,11 @@
 #define HEAD_START_MAX 1000000
 #define SETTLE_TURNS   20000 /* some microseconds */
 
-/* The peer's thread runs one step a round. head_start and the step's data are published by @go. */
+/* The peer's thread runs one step a round, published by @go. */
 struct gate {
-	_Atomic long go;   /* round that may run */
-	_Atomic long done; /* round that has run */
-	long head_start;   /* of the peer, in turns of spin(); negative: of the cancel */
+	_Atomic long go;	 /* round that may run */
+	_Atomic long done;	 /* round that has run */
+	_Atomic long head_start; /* of the peer, in turns of spin(); negative: of the cancel */
 	long rounds;
 	void (*step)(struct gate *gate, long round);
 	struct link **links;
@@ -63,7 +63,7 @@ static void *gate_run(void *arg)
 
 	for (long round = 1; round <= gate->rounds; round++) {
 		spin_until(&gate->go, round);
-		spin(-gate->head_start);
+		spin(-atomic_load_explicit(&gate->head_start, memory_order_relaxed));
 		gate->step(gate, round);
 		atomic_store_explicit(&gate->done, round, memory_order_release);
 	}
@@ -78,7 +78,7 @@ static void gate_start(struct gate *gate)
 /* Lets the peer go; returns when its head start is over. */
 static void gate_open(struct gate *gate, long round, long head_start)
 {
-	gate->head_start = head_start;
+	atomic_store_explicit(&gate->head_start, head_start, memory_order_relaxed);
 	atomic_store_explicit(&gate->go, round, memory_order_release);
 	spin(head_start);
 }

@@ -10,11 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
-#define AWAIT_MS 10000
-#define QUIET_MS 10
+#define AWAIT_MS 8000
+#define QUIET_MS 5
 #define BATCH	 32
+
+int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
 
 void scene_ring(struct scene *s, unsigned int entries, unsigned int helpers_max)
 {
@@ -180,14 +189,19 @@ int collect(struct scene *s, int timeout_ms)
 	return n;
 }
 
+/* The fd may wake for nothing, so only the time that has passed tells that no event comes. */
 long await_(struct scene *s, struct op *op)
 {
-	/* An fd may wake without an event; only a wake that comes out of time counts as none. */
-	for (int spurious = 0; !op->events; spurious++)
+	int64_t until = 0;
+
+	while (!op->events) {
 		if (collect(s, AWAIT_MS))
-			spurious = 0;
-		else if (!s->by_fd || spurious == 100)
+			until = 0;
+		else if (!until)
+			until = now_ms() + (s->by_fd ? AWAIT_MS / 2 : 0);
+		if (until && now_ms() >= until)
 			fail_at(atomic_load(&report->at), "no event, %u in flight", taio_inflight(s->ring));
+	}
 	return op->res;
 }
 

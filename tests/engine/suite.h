@@ -96,6 +96,8 @@ void op_start_(struct scene *s, struct op *op);
 /* 0 or -ENOENT, or the case fails. */
 int op_cancel_(struct scene *s, struct op *op);
 
+int64_t now_ms(void);
+
 /* Hands out events, waiting at most @timeout_ms for the first one; returns how many. */
 int collect(struct scene *s, int timeout_ms);
 long await_(struct scene *s, struct op *op);
@@ -155,8 +157,8 @@ _Noreturn void skip(const char *format, ...) __attribute__((format(printf, 1, 2)
 #define await(s, op)				 (HERE(), await_(s, op))
 #define await_all(s, ops, nops)			 (HERE(), await_all_(s, ops, nops))
 #define stay_quiet(s)				 (HERE(), stay_quiet_(s))
-/* Until it stays full: TCP frees room once more when an acknowledgement comes. */
-#define fill(s, link, offset, seed) (HERE(), fill_(s, link, offset, seed, 60))
+/* Until it stays full: TCP frees room once more when a delayed acknowledgement comes. */
+#define fill(s, link, offset, seed) (HERE(), fill_(s, link, offset, seed, (s)->kind == LINK_TCP ? 60 : 1))
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
