@@ -72,6 +72,7 @@ static void flush_then_close(struct conn *c, enum close_why why)
 {
 	conn_because(c, why);
 	c->state = CONN_FLUSH;
+	c->stuck = false; /* nothing is fed any more, and LINGER reads */
 	pump(c);
 }
 
@@ -218,6 +219,7 @@ static void cancel_pending(struct conn *c, enum close_why why)
 {
 	struct op *op = c->wr.in_flight ? &c->wr : &c->rd;
 
+	assert(op->in_flight); /* or nothing would ever end this connection */
 	c->expired = (uint8_t)why;
 	io_cancel_op(c, op);
 }
