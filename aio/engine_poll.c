@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -66,6 +67,7 @@ struct slot {
 	bool cancelled; /* the caller wants its event sooner */
 	bool guessed;	/* read whose first step tells whether the guess was right */
 	uint8_t sleeps; /* POLL: ring->sleeps when it was queued */
+	int epfd;	/* set that POLL waits on in place of a terminal, or -1 */
 };
 
 /* Slots linked by next: index + 1, 0 is none. */
@@ -120,6 +122,7 @@ static struct slot *slot_alloc(struct poll_ring *r)
 	}
 	slot->cancelled = false;
 	slot->guessed = false;
+	slot->epfd = -1;
 	return slot;
 }
 
@@ -130,6 +133,8 @@ static uint32_t slot_index(const struct poll_ring *r, const struct slot *slot)
 
 static void slot_free(struct poll_ring *r, struct slot *slot)
 {
+	if (slot->epfd >= 0)
+		close(slot->epfd);
 	slot->state = SLOT_FREE;
 	slot->user = NULL;
 	slot->next = r->free;
@@ -233,16 +238,64 @@ static void queue_try(struct poll_ring *r, struct slot *slot)
 	queue(r, slot, SLOT_TRY);
 }
 
+static int events_of(const struct iocb *iocb)
+{
+	if (iocb->aio_lio_opcode == IO_CMD_POLL)
+		return iocb->u.poll.events;
+	return iocb_is_read(iocb) ? POLLIN : POLLOUT;
+}
+
+static void prepare_poll(struct poll_ring *r, struct slot *slot)
+{
+	if (slot->epfd >= 0)
+		io_prep_poll(&slot->k, slot->epfd, POLLIN);
+	else
+		io_prep_poll(&slot->k, slot->user->aio_fildes, events_of(slot->user));
+	wake_by_eventfd(r, &slot->k);
+}
+
 static void queue_poll(struct poll_ring *r, struct slot *slot)
 {
-	int events = slot->user->aio_lio_opcode == IO_CMD_POLL ? slot->user->u.poll.events
-		     : iocb_is_read(slot->user)		       ? POLLIN
-							       : POLLOUT;
-
-	io_prep_poll(&slot->k, slot->user->aio_fildes, events);
-	wake_by_eventfd(r, &slot->k);
+	prepare_poll(r, slot);
 	slot->sleeps = r->sleeps;
 	queue(r, slot, SLOT_POLL);
+}
+
+/*
+ * The kernel's aio can poll a file that has one wait queue, and refuses with -EINVAL what has two, as
+ * terminals have. An epoll set has one: it is polled in the terminal's place. True: try again.
+ */
+static bool poll_by_set(struct poll_ring *r, struct slot *slot)
+{
+	struct epoll_event event = {.events = (uint32_t)events_of(slot->user)};
+
+	if (slot->epfd >= 0)
+		return false;
+	slot->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (slot->epfd < 0 || epoll_ctl(slot->epfd, EPOLL_CTL_ADD, slot->user->aio_fildes, &event) < 0)
+		return false;
+	prepare_poll(r, slot);
+	return true;
+}
+
+static void queue_helper(struct poll_ring *r, struct slot *slot);
+
+/* io_submit(2) itself says no, and no event will come. False: @slot is to be submitted again. */
+static bool refuse(struct poll_ring *r, struct slot *slot, int res)
+{
+	int fd = slot->user->aio_fildes;
+
+	if (slot->state == SLOT_POLL && res == -EINVAL && poll_by_set(r, slot))
+		return false;
+	slot->queued = false;
+	if (slot->state == SLOT_TRY && res == -EOPNOTSUPP && file_class(&r->taio, fd) == TAIO_CLASS_FILE &&
+	    !(slot->user->aio_rw_flags & RWF_NOWAIT)) { /* a device that knows no RWF_NOWAIT */
+		r->file_flags[fd] |= FILE_NO_NOWAIT;
+		queue_helper(r, slot);
+		return true;
+	}
+	slot_ready(r, slot, res);
+	return true;
 }
 
 /* True if the kernel took or refused everything; false while its ring is full. */
@@ -258,11 +311,8 @@ static bool flush(struct poll_ring *r)
 			break;
 		for (int i = 0; i < n; i++)
 			((struct slot *)r->sq[head + (unsigned int)i])->queued = false;
-		if (n <= 0) { /* the first one is refused: that is its result */
-			slot->queued = false;
-			slot_ready(r, slot, n ? n : -EIO);
-			n = 1;
-		}
+		if (n <= 0)
+			n = refuse(r, slot, n ? n : -EIO);
 		head += (unsigned int)n;
 	}
 	r->sq_len -= head;
@@ -397,11 +447,21 @@ static bool on_try(struct poll_ring *r, struct slot *slot, long *res)
 	return on_try_file(r, slot, res);
 }
 
+/* What is ready, where a set was polled in the file's place. */
+static long poll_now(const struct iocb *iocb)
+{
+	struct pollfd pfd = {.fd = iocb->aio_fildes, .events = (short)events_of(iocb)};
+
+	return poll(&pfd, 1, 0) < 0 ? -errno : pfd.revents;
+}
+
 static bool on_poll(struct poll_ring *r, struct slot *slot, long *res)
 {
 	r->signals_owed++;
 	guess_learn(r, slot, slot->sleeps == r->sleeps);
 	if (slot->user->aio_lio_opcode == IO_CMD_POLL) {
+		if (*res > 0 && slot->epfd >= 0)
+			*res = poll_now(slot->user);
 		if (*res == 0 && slot->cancelled)
 			*res = -ECANCELED;
 		return true;
@@ -670,6 +730,10 @@ static void poll_close(struct taio *ring)
 	struct poll_ring *r = to_ring(ring);
 
 	io_destroy(r->ctx);
+	for (uint32_t i = 0; i < r->fresh; i++) {
+		if (r->slots[i].state != SLOT_FREE && r->slots[i].epfd >= 0)
+			close(r->slots[i].epfd);
+	}
 	if (r->pool)
 		pool_destroy(r->pool);
 	done_fini(&r->done);
