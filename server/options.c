@@ -3,12 +3,24 @@
 #include "listener.h"
 #include "settings.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #define FIELD(name) offsetof(struct settings, name)
 
 static const char *const full_choices[] = {"refuse", "wait", "evict", NULL};
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
+
+/* Judged here and not when a context is made, so that taiod -t tells without a certificate. */
+static int tls_version_check(const char *text, char *why)
+{
+	if (!strcmp(text, "1.2") || !strcmp(text, "1.3"))
+		return 0;
+	snprintf(why, OPT_WHY_LEN, "'%.100s' is neither 1.2 nor 1.3", text);
+	return -EINVAL;
+}
 
 // clang-format off
 static const struct opt table[] = {
@@ -92,6 +104,7 @@ static const struct opt table[] = {
 	  .help = "Where the self-signed certificate is kept.",
 	  .more = "Default: $STATE_DIRECTORY, else /var/lib/taiod for root and ~/.local/state/taiod for others." },
 	{ .name = "tls-min-version", .type = OPT_STRING, .offset = FIELD(tls_min), .arg = "1.2|1.3", .deflt = "1.2",
+	  .check = tls_version_check,
 	  .help = "Oldest TLS version that is spoken." },
 	{ .name = "tls-keylog", .type = OPT_STRING, .offset = FIELD(tls_keylog), .arg = "FILE",
 	  .help = "Append session secrets to FILE, for debugging with a packet capture." },
