@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""What taiod says to a wrong configuration or environment: the exit status, and one clear line."""
+import os
+import re
+import socket
+import tempfile
+import unittest
+
+from harness import Server, connect, exchange, has_tool, make_certificate, taiod
+
+ECHO = "127.0.0.1:0,service=echo"
+USAGE, RUN = 2, 1
+
+
+class Config(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="taiod-conf-")
+        self.addCleanup(directory.cleanup)
+        self.dir = directory.name
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+    def refused(self, status, *options, words=()):
+        """taiod ends with @status and one line on stderr that has all of @words; nothing on stdout."""
+        done = taiod(*options)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertEqual(done.stdout, "")
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def test_usage_errors(self):
+        for options, words in (
+                ((), ["--listen"]),
+                (("--no-such-option",), ["no-such-option"]),
+                (("--listen", ECHO, "word"), ["'word'"]),
+                (("--listen", ECHO, "--idle-timeout", "soon"), ["idle-timeout", "soon"]),
+                (("--listen", ECHO, "--idle-timeout", "-1s"), ["idle-timeout"]),
+                (("--listen", ECHO, "--idle-timeout", "3 parsecs"), ["idle-timeout"]),
+                (("--listen", ECHO, "--workers", "many"), ["workers"]),
+                (("--listen", ECHO, "--max-connections", "0"), ["max-connections"]),
+                (("--listen", ECHO, "--engine", "steam"), ["steam", "poll"]),
+                (("--listen", ECHO, "--engine", "threads:swim"), ["threads:swim"]),
+                (("--listen", ECHO, "--when-full", "panic"), ["when-full", "refuse"]),
+                (("--listen", ECHO, "--tls-min-version", "1.1"), ["tls-min-version", "1.1"]),
+                (("--listen", "127.0.0.1:0,service=gopher"), ["gopher", "echo", "http"]),
+                (("--listen", "127.0.0.1"), ["127.0.0.1"]),
+                (("--listen", "127.0.0.1:99999"), ["127.0.0.1:99999"]),
+                (("--listen", "127.0.0.1:0,service=http,colour=red"), ["'colour'"]),
+                (("--listen", "127.0.0.1:0,service=http,root=/does/not/exist"), ["/does/not/exist"]),
+                (("--listen", "127.0.0.1:0,service=http,root=/etc/passwd"), ["/etc/passwd"]),
+                (("--listen", "127.0.0.1:0,service=echo,cert=/x"), ["tls"]),
+                (("--config", "/does/not/exist.conf"), ["/does/not/exist.conf"])):
+            with self.subTest(options=options):
+                self.refused(USAGE, *options, words=words)
+                self.refused(USAGE, "-t", *options, words=words)
+
+    def test_errors_in_the_file_name_file_and_line(self):
+        listen = f'listen += "{ECHO}"\n'
+        for text, line, words in ((listen + "no-such-key = 1\n", 2, ["no-such-key"]),
+                                  (listen + "\nidle-timeout = soon\n", 3, ["idle-timeout", "soon"]),
+                                  ('listen += "127.0.0.1:0,service=gopher"\n', 1, ["gopher"]),
+                                  (listen + "workers 3\n", 2, []),
+                                  (listen + 'when-full = "panic"\n', 2, ["refuse"])):
+            with self.subTest(text=text):
+                conf = self.write("bad.conf", text)
+                for options in (("-c", conf), ("-t", "-c", conf)):
+                    self.refused(USAGE, *options, words=[f"{conf}:{line}", *words])
+
+    def test_check_accepts_what_is_right_and_binds_nothing(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            done = taiod("-t", "--listen", f"127.0.0.1:{taken.getsockname()[1]},service=echo")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_the_command_line_overrides_the_file(self):
+        conf = self.write("taiod.conf", "idle-timeout = 5s\nworkers = 3\n")
+        done = taiod("-c", conf, "--idle-timeout", "7s", "--dump-config")
+        self.assertRegex(done.stdout, r"(?m)^idle-timeout = \"?7s\"?$")
+        self.assertRegex(done.stdout, r"(?m)^workers = \"?3\"?$")
+
+    def test_the_dump_is_read_back_as_the_same(self):
+        dump = taiod("--listen", "127.0.0.1:0,service=http,root=/tmp,tls", "--listen", ECHO, "--idle-timeout", "1500ms",
+                     "--metrics", "--conn-memory", "1m", "--when-full", "evict", "--index", 'a "b".html',
+                     "--dump-config")
+        self.assertEqual(dump.returncode, 0)
+        again = taiod("-c", self.write("dump.conf", dump.stdout), "--dump-config")
+        self.assertEqual((again.returncode, again.stdout), (0, dump.stdout), again.stderr)
+
+    def test_the_sample_is_valid_and_the_help_names_every_option(self):
+        sample = taiod("--sample-config").stdout
+        self.assertEqual(taiod("-t", "-c", self.write("s.conf", sample), "--listen", ECHO).returncode, 0)
+        text = taiod("--help").stdout
+        for name in re.findall(r"(?m)^#?([a-z-]+) \+?= ", sample):
+            self.assertRegex(text, rf"--(\[no-\])?{name}\b")
+
+    @unittest.skipUnless(has_tool("openssl"), "openssl")
+    def test_certificates(self):
+        cert, key = make_certificate(self.dir, "one")
+        _, other = make_certificate(self.dir, "two")
+        junk = self.write("junk.pem", "this is no certificate\n")
+        missing = self.path("missing.pem")
+        for words, names in ((("--cert", cert, "--key", other), [cert, other]),
+                             (("--cert", missing, "--key", key), [missing]),
+                             (("--cert", cert, "--key", missing), [missing]),
+                             (("--cert", junk, "--key", key), [junk]),
+                             (("--cert", cert, "--key", junk), [junk]),
+                             (("--cert", cert), [cert])):
+            with self.subTest(words=words):
+                self.refused(USAGE, "--listen", ECHO + ",tls", *words, words=names)
+                self.refused(USAGE, "-t", "--listen", ECHO + ",tls", *words, words=names)
+
+    def test_run_time_errors(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            self.refused(RUN, "--listen", f"127.0.0.1:{port},service=echo",
+                         words=[f"127.0.0.1:{port}", "Address already in use"])
+        self.refused(RUN, "--listen", "192.0.2.1:7,service=echo", words=["192.0.2.1:7"])
+        self.refused(RUN, "--listen", ECHO, "--index", "a/b", "--listen", "127.0.0.1:0,service=http",
+                     words=["a/b"])
+        self.refused(RUN, "--listen", ECHO + ",tls", "--state-dir", "/proc/nowhere", words=["/proc/nowhere", "--state-dir"])
+        self.refused(RUN, "--listen", "fd:web,service=http", words=["fd:web", "FileDescriptorName="])
+
+    def test_an_unwritable_port_file_is_a_run_time_error(self):
+        done = taiod("--listen", ECHO, "--port-file", "/proc/nowhere/ports", "--log-level", "error")
+        self.assertEqual(done.returncode, RUN)
+        self.assertIn("/proc/nowhere/ports", done.stderr)
+
+    def test_help_version_and_manual(self):
+        self.assertRegex(taiod("--version").stdout, r"\Ataiod \d+\.\d+")
+        self.assertTrue(taiod("--man").stdout.startswith(".\\\"") or ".Dd" in taiod("--man").stdout)
+        for option in ("--help", "-h"):
+            done = taiod(option)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_the_certificate_that_was_made_is_kept(self):
+        state = self.path("state")
+        for _ in range(2):
+            with Server("service=echo,tls", options=("--state-dir", state)) as server:
+                sock = connect(server.port, tls=True)
+                der = sock.getpeercert(True)
+                self.assertEqual(exchange(sock, b"hello"), b"hello")
+                sock.close()
+                self.assertEqual("made a self-signed certificate" in server.log(), not hasattr(self, "der"))
+                self.assertEqual(getattr(self, "der", der), der)
+                self.der = der
+
+    def test_aio_max_nr_exhausted_names_the_sysctl(self):
+        with open("/proc/sys/fs/aio-max-nr", encoding="ascii") as file:
+            limit = int(file.read())
+        workers = limit // (1 << 20) + 1
+        if workers > 16:
+            self.skipTest(f"fs.aio-max-nr is {limit}")
+        done = taiod("--engine", "poll", "--listen", ECHO, "--ring-entries", 1 << 20, "--workers", workers)
+        self.assertEqual(done.returncode, RUN)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertIn("fs.aio-max-nr", done.stderr)
+        self.assertIn(str(limit), done.stderr)
+        self.assertIn("sysctl -w", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
