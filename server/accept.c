@@ -57,33 +57,30 @@ static void admit(struct acceptor *a, int fd, const union addr *peer)
 	close(fd);
 }
 
-/* False: no place, and the new one must wait in the backlog. */
-static bool make_room(struct acceptor *a, bool *refuse)
+static bool is_full(const struct acceptor *a)
 {
-	struct shard *shard = a->shard;
-	struct conn *oldest;
+	return a->shard->nconns >= a->limit;
+}
 
-	*refuse = false;
-	if (shard->nconns < a->limit)
+/* The bound is exceeded by the one that goes until its operation is back. */
+static bool evict_oldest(struct shard *shard)
+{
+	struct conn *oldest = idle_oldest(shard);
+
+	if (!oldest)
+		return false;
+	idle_arm(oldest, DEADLINE_NONE);
+	count(&shard->counters, evicted);
+	shard->on_event(oldest, EV_EVICT, 0);
+	return true;
+}
+
+/* For a connection that is accepted: before that nobody need make room. */
+static bool make_room(struct acceptor *a)
+{
+	if (!is_full(a))
 		return true;
-	switch ((enum when_full)shard->settings->when_full) {
-	case FULL_EVICT:
-		oldest = idle_oldest(shard);
-		if (oldest) {
-			idle_arm(oldest, DEADLINE_NONE);
-			count(&shard->counters, evicted);
-			shard->on_event(oldest, EV_EVICT, 0);
-			return true;
-		}
-		*refuse = true;
-		return true;
-	case FULL_REFUSE:
-		*refuse = true;
-		return true;
-	case FULL_WAIT:
-		break;
-	}
-	return false;
+	return a->shard->settings->when_full == FULL_EVICT && evict_oldest(a->shard);
 }
 
 static bool is_fatal(int err)
@@ -96,10 +93,9 @@ static bool accept_one(struct acceptor *a)
 {
 	union addr peer = {0};
 	socklen_t len = sizeof(peer);
-	bool refuse;
 	int fd;
 
-	if (!make_room(a, &refuse)) {
+	if (a->shard->settings->when_full == FULL_WAIT && is_full(a)) {
 		a->full = true;
 		ev_io_stop(a->loop, &a->io);
 		return false;
@@ -112,11 +108,11 @@ static bool accept_one(struct acceptor *a)
 	}
 	/* The turn's clock is from before the loop slept: deadlines counted from it would be early. */
 	a->shard->now_us = clock_us();
-	if (refuse) {
+	if (make_room(a)) {
+		admit(a, fd, &peer);
+	} else {
 		count(&a->shard->counters, refused_full);
 		close(fd);
-	} else {
-		admit(a, fd, &peer);
 	}
 	return true;
 }
@@ -155,7 +151,7 @@ void acceptor_stop(struct acceptor *a)
 
 void acceptor_resume(struct acceptor *a)
 {
-	if (!a->full || a->shard->nconns >= a->limit)
+	if (!a->full || is_full(a))
 		return;
 	a->full = false;
 	ev_io_start(a->loop, &a->io);
