@@ -133,7 +133,9 @@ def exchange(sock, data, want=None):
             got += piece
             moved = True
         if not moved:
-            select.select([sock], [sock] if sent < len(data) else [], [], 0.1)
+            poll = select.poll()
+            poll.register(sock, select.POLLIN | (select.POLLOUT if sent < len(data) else 0))
+            poll.poll(100)
     sock.settimeout(PATIENCE)
     return bytes(got)
 
