@@ -9,6 +9,7 @@
 #include "opt_value.h"
 
 #include <confuse.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,79 @@ static int fetch_lists(cfg_t *cfg, const struct opt_program *program, void *sett
 	return err;
 }
 
+/* Whether a word without quotes goes on after @c, so that a slash behind it is part of that word. */
+static bool is_word(int c)
+{
+	return c != EOF && !isspace(c) && !strchr("={}(),+\"'", c);
+}
+
+static void copy_quoted(FILE *from, FILE *to, int quote)
+{
+	int c;
+
+	while ((c = getc(from)) != EOF) {
+		putc(c, to);
+		if (c == quote)
+			return;
+		if (c == '\\' && (c = getc(from)) != EOF)
+			putc(c, to);
+	}
+}
+
+static void skip_line(FILE *from)
+{
+	int c;
+
+	while ((c = getc(from)) != EOF && c != '\n')
+		;
+	if (c != EOF)
+		ungetc(c, from);
+}
+
+/* From the star on; its newlines stay, for the count of lines. */
+static void skip_block(FILE *from, FILE *to)
+{
+	int c, before = 0;
+
+	getc(from);
+	for (; (c = getc(from)) != EOF && !(before == '*' && c == '/'); before = c)
+		if (c == '\n')
+			putc(c, to);
+}
+
+static int peek(FILE *from)
+{
+	int c = getc(from);
+
+	return c == EOF ? EOF : ungetc(c, from);
+}
+
+/*
+ * libconfuse 3.3 counts too many lines for each comment and takes one within a list for an item: it gets the
+ * file without them.
+ */
+static void copy_without_comments(FILE *from, FILE *to)
+{
+	int c, before = EOF;
+
+	for (; (c = getc(from)) != EOF; before = c) {
+		int next = c == '/' && !is_word(before) ? peek(from) : EOF;
+
+		if (c == '#' || next == '/') {
+			skip_line(from);
+			c = ' ';
+		} else if (next == '*') {
+			skip_block(from, to);
+			c = ' ';
+		}
+		putc(c, to);
+		if (c == '"' || c == '\'')
+			copy_quoted(from, to, c);
+	}
+	/* fmemopen(3) wants at least one byte. */
+	putc(' ', to);
+}
+
 static int parse_stream(FILE *from, const char *file, const struct opt_program *program, void *settings)
 {
 	cfg_opt_t *keys = make_keys(program);
@@ -172,6 +246,28 @@ out:
 	cfg_free(cfg);
 no_cfg:
 	free(keys);
+	return err;
+}
+
+static int parse_file(FILE *from, const char *file, const struct opt_program *program, void *settings)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&text, &len);
+	int err = -ENOMEM;
+
+	if (!to)
+		return err;
+	copy_without_comments(from, to);
+	if (fclose(to))
+		goto free_text;
+	from = fmemopen(text, len, "r");
+	if (!from)
+		goto free_text;
+	err = parse_stream(from, file, program, settings);
+	fclose(from);
+free_text:
+	free(text);
 	return err;
 }
 
@@ -201,7 +297,7 @@ int opt_file(const struct opt_program *program, void *settings, const char *file
 	}
 	*why = '\0';
 	parse = (struct parse){.program = program, .settings = settings, .why = why};
-	err = parse_stream(from, file, program, settings);
+	err = parse_file(from, file, program, settings);
 	fclose(from);
 	if (err && !*why)
 		snprintf(why, OPT_WHY_LEN, "%.300s: %s", file,

@@ -363,6 +363,20 @@ static void list_in_the_file_can_be_appended_to_or_emptied(void **unused)
 	assert_int_equal(settings.listen.len, 0);
 }
 
+static void comments_stand_anywhere_but_within_text(void **unused)
+{
+	char name[32];
+
+	assert_int_equal(parse_file("#\nlisten = { # first\n\":80\", # 'second\n'#:81' // third\n}\n"
+				    "cert = /a//b#the path\nworkers=3#4",
+				    name),
+			 0);
+	assert_int_equal(settings.listen.len, 2);
+	assert_string_equal(settings.listen.items[1], "#:81");
+	assert_string_equal(settings.cert, "/a//b");
+	assert_int_equal(parse_file("", name), 0);
+}
+
 static void command_line_overrides_the_file(void **unused)
 {
 	char name[32];
@@ -399,6 +413,10 @@ static const struct {
 	{"cert = 'unterminated\n", 2, {"unterminated"}},
 	{"tls = /* unterminated\n", 2, {"end of file"}},
 	{"tls = yes } \n", 1, {"brace"}},
+	{"# one\n#two\n\n// three\nworkers = 3 # 'four\nworker = 1\n", 6, {"'worker'"}},
+	{"listen = {\":80\", # one\n\":81\" // \"two\n}\nworker = 1\n", 4, {"'worker'"}},
+	{"cert = \"# \\\" no // comment\"\ncert = '#\\''\n/* # ' */ worker = 1\n", 3, {"'worker'"}},
+	{"/*/ # */\nworker = 1\n", 2, {"'worker'"}},
 };
 
 static void every_bad_line_is_named_with_file_and_line(void **unused)
@@ -537,6 +555,7 @@ int main(void)
 		TEST(every_bad_argument_is_named_with_its_remedy),
 		TEST(file_takes_bare_and_quoted_values),
 		TEST(list_in_the_file_can_be_appended_to_or_emptied),
+		TEST(comments_stand_anywhere_but_within_text),
 		TEST(command_line_overrides_the_file),
 		TEST(every_bad_line_is_named_with_file_and_line),
 		TEST(unreadable_files_are_an_errno),
