@@ -259,7 +259,7 @@ static void on_hup(struct server *s)
 	if (!next || reload(s, next)) {
 		log_error("reload failed: all stays as it was");
 		generation_free(next);
-		sd_notify(0, "READY=1");
+		sd_notify(0, "READY=1\nSTATUS=the last reload failed: all is as it was");
 		return;
 	}
 	warn_restart(&s->current->settings, &next->settings);
@@ -281,7 +281,9 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
 
 	switch (watcher->signum) {
 	case SIGHUP:
-		on_hup(s);
+		/* What drains does not come back: READY=1 would say so. */
+		if (!s->stopping)
+			on_hup(s);
 		break;
 	case SIGUSR1:
 		write_stats(s);
@@ -442,6 +444,13 @@ static int publish_ports(struct server *s, const char *file)
 	return ret;
 }
 
+static void started(struct server *s)
+{
+	announce(s);
+	sd_notify(0, "READY=1");
+	notify_status(s);
+}
+
 static int serve(struct server *s)
 {
 	const struct settings *settings = &s->current->settings;
@@ -462,9 +471,8 @@ static int serve(struct server *s)
 	ret = publish_ports(s, settings->port_file);
 	if (ret)
 		stop(s);
-	announce(s);
-	sd_notify(0, "READY=1");
-	notify_status(s);
+	else
+		started(s);
 	watchdog_start(s);
 	ev_run(s->loop, 0);
 	for (unsigned int i = 0; i < s->nworkers; i++)
