@@ -14,6 +14,9 @@
 /* Events of a turn. */
 #define TURN_EVENTS 64
 
+/* Sockets closed in a turn. */
+#define TURN_BURIALS 16
+
 /* Connections of the ramp in connect or handshake at a time: well below every listen backlog. */
 #define OPENING_MAX 128
 
@@ -55,20 +58,27 @@ static bool is_measured(const struct run *run, uint64_t planned_ns)
 	return planned_ns >= run->start_ns && planned_ns < run->plan_end_ns;
 }
 
+/* What is notable of our own delays: half of what makes the run invalid. */
+static uint64_t notable_ns(const struct run *run)
+{
+	return run->set->max_lag_us * NS_PER_US / 2;
+}
+
 /*
  * How far the sending is behind where it would be had we kept our own plan. A request that finds its
  * connection free and is late is late by our fault, and so are those that queue behind it: without the delay
  * the connection would have been ready that much sooner. What a busy connection (the server's doing) makes
- * wait is not counted.
+ * wait is not counted, and the usual small delays of a turn do not add up over those that it makes wait.
  */
-static uint64_t own_lag_ns(struct conn *conn, uint64_t planned_ns, uint64_t now_ns)
+static uint64_t own_lag_ns(struct conn *conn, uint64_t planned_ns)
 {
+	const struct run *run = conn->run;
 	uint64_t ready_ns = conn->ready_ns - conn->carry_ns;
+	uint64_t lag_ns = run->now_ns - (planned_ns > ready_ns ? planned_ns : ready_ns);
 
-	if (planned_ns < ready_ns)
-		return now_ns - ready_ns;
-	conn->carry_ns = now_ns - planned_ns;
-	return conn->carry_ns;
+	if (planned_ns >= ready_ns || lag_ns > conn->carry_ns + notable_ns(run))
+		conn->carry_ns = lag_ns;
+	return lag_ns;
 }
 
 void run_begin(struct conn *conn, uint64_t planned_ns)
@@ -82,7 +92,7 @@ void run_begin(struct conn *conn, uint64_t planned_ns)
 	conn->sent_ns = run->now_ns;
 	if (!run->pace.rate)
 		return;
-	lag_ns = own_lag_ns(conn, planned_ns, run->now_ns);
+	lag_ns = own_lag_ns(conn, planned_ns);
 	if (is_measured(run, planned_ns))
 		hist_add(&run->stats.lag, lag_ns);
 }
@@ -167,18 +177,24 @@ static void expire(struct run *run)
 		run_ready(conn);
 }
 
+/*
+ * Closing sockets takes longer than seeing that the server has closed them, so it waits until there is
+ * nothing to see, and is done a few at a time: when a herd is closed at once, each is seen when it happens.
+ */
 static void bury(struct run *run)
 {
 	struct conn *conn;
 
-	while ((conn = TAILQ_FIRST(&run->gone))) {
+	for (int n = 0; n < TURN_BURIALS && (conn = TAILQ_FIRST(&run->gone)); n++) {
 		TAILQ_REMOVE(&run->gone, conn, link);
 		conn_bury(conn);
 	}
 }
 
-static uint64_t next_begin_ns(const struct run *run)
+static uint64_t next_work_ns(const struct run *run)
 {
+	if (!TAILQ_EMPTY(&run->gone))
+		return 0;
 	if (run->phase == PHASE_RAMP)
 		return run->nopened < run->nconns && run->opening < OPENING_MAX
 			       ? pace_next(&run->connect_pace)
@@ -197,7 +213,18 @@ static uint64_t next_due_ns(const struct run *run)
 
 	due_ns = earlier(due_ns, timers_next(&run->timeouts));
 	due_ns = earlier(due_ns, timers_next(&run->rests));
-	return earlier(due_ns, next_begin_ns(run));
+	return earlier(due_ns, next_work_ns(run));
+}
+
+/* In the open loop no sleep is longer than half the lag that matters, so that no stop of ours goes unnoticed.
+ */
+static uint64_t nap_end_ns(const struct run *run, uint64_t now_ns)
+{
+	uint64_t due_ns = next_due_ns(run), nap_ns = notable_ns(run);
+
+	if (!run->rate)
+		return due_ns;
+	return earlier(due_ns, now_ns + (nap_ns > NS_PER_MS ? nap_ns : NS_PER_MS));
 }
 
 /*
@@ -207,7 +234,7 @@ static uint64_t next_due_ns(const struct run *run)
 static void nap(struct run *run)
 {
 	struct pollfd fd = {.fd = taio_fd(run->ring), .events = POLLIN};
-	uint64_t due_ns = next_due_ns(run), now_ns = clock_ns();
+	uint64_t now_ns = clock_ns(), due_ns = nap_end_ns(run, now_ns);
 	struct timespec left;
 
 	if (due_ns <= now_ns || run_interrupt)
@@ -215,7 +242,8 @@ static void nap(struct run *run)
 	left.tv_sec = (time_t)((due_ns - now_ns) / NS_PER_SEC);
 	left.tv_nsec = (long)((due_ns - now_ns) % NS_PER_SEC);
 	ppoll(&fd, 1, &left, NULL);
-	run->seen_ns = clock_ns();
+	/* Awake later than the timeout: what is there may have come before it. */
+	run->seen_ns = earlier(clock_ns(), due_ns);
 }
 
 /* seen_ns: what a reap did not return came after the reap; a full one has left some that are older. */
@@ -247,7 +275,6 @@ int run_loop(struct run *run, char *why)
 	phase_step(run);
 	while (run->phase != PHASE_DONE) {
 		begin_due(run);
-		bury(run);
 		batch_flush(&run->batch, run);
 		n = reap(run, events);
 		if (n < 0) {
@@ -255,7 +282,8 @@ int run_loop(struct run *run, char *why)
 			return n;
 		}
 		expire(run);
-		bury(run);
+		if (n < TURN_EVENTS)
+			bury(run);
 		run->now_ns = clock_ns();
 		report_tick(run);
 		phase_step(run);

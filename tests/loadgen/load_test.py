@@ -85,6 +85,17 @@ class Case(unittest.TestCase):
         target = url.replace("PORT", str(peer.port)) if url else "127.0.0.1:%d" % peer.port
         return self.end(self.start(mode, target, *options))
 
+    def wait_for_second_line(self, csv):
+        """The first second was measured."""
+        until = time.monotonic() + WAIT_S
+        while time.monotonic() < until:
+            if os.path.exists(csv):
+                with open(csv) as file:
+                    if len(file.readlines()) > 1:
+                        return
+            time.sleep(0.02)
+        self.fail("nothing was measured")
+
     def assert_success(self, result):
         self.assertEqual(result.code, 0, result.err)
         self.assertEqual(result.err, "")
@@ -280,11 +291,12 @@ class OpenLoop(Case):
     def test_a_load_generator_that_was_late_says_that_it_is_invalid(self):
         """Stopped for a while, it is late by its own fault, and no server may be blamed for it."""
         with Peer("echo") as peer:
-            process = self.start("echo", "127.0.0.1:%d" % peer.port, "-d", "3s", "--rate", 100, "--csv",
-                                 os.path.join(TMP.name, "lag.csv"), "--max-lag", "50ms")
-            time.sleep(1)
+            csv = os.path.join(TMP.name, "lag.csv")
+            process = self.start("echo", "127.0.0.1:%d" % peer.port, "-d", "3s", "--rate", 100, "--csv", csv,
+                                 "--max-lag", "50ms")
+            self.wait_for_second_line(csv)
             process.send_signal(signal.SIGSTOP)
-            time.sleep(1)
+            time.sleep(1)  # what is tested is that this time passes
             process.send_signal(signal.SIGCONT)
             result = self.end(process)
         self.assertEqual(result.code, 1)
@@ -437,11 +449,7 @@ class Output(Case):
         csv = os.path.join(TMP.name, "interrupt.csv")
         with Peer("echo") as peer:
             process = self.start("echo", "127.0.0.1:%d" % peer.port, "-c", 2, "-d", "1h", "--csv", csv)
-            until = time.monotonic() + WAIT_S
-            while time.monotonic() < until:  # the first second was measured
-                if os.path.exists(csv) and len(open(csv).readlines()) > 1:
-                    break
-                time.sleep(0.05)
+            self.wait_for_second_line(csv)
             process.send_signal(signal.SIGINT)
             result = self.end(process)
         self.assertEqual(result.code, 0, result.err)
