@@ -313,6 +313,15 @@ void conn_shutdown(struct conn *conn)
 	shutdown(conn->fd, SHUT_WR);
 }
 
+static void describe(const struct conn *conn, const char *detail, char *line, size_t len)
+{
+	if (conn->nrequests)
+		snprintf(line, len, "connection %u, request %llu: %s", conn->id + 1,
+			 (unsigned long long)conn->nrequests, detail);
+	else
+		snprintf(line, len, "connection %u: %s", conn->id + 1, detail);
+}
+
 /* Nothing is counted once connections are only being put away. */
 void conn_fail(struct conn *conn, enum error_kind kind, int err, const char *detail)
 {
@@ -322,8 +331,7 @@ void conn_fail(struct conn *conn, enum error_kind kind, int err, const char *det
 	if (run->phase < PHASE_CLOSE) {
 		if (!detail)
 			detail = err ? strerror(err) : error_rows[kind].text;
-		snprintf(line, sizeof(line), "connection %u, request %llu: %s", conn->id + 1,
-			 (unsigned long long)conn->nrequests, detail);
+		describe(conn, detail, line, sizeof(line));
 		stats_error(&run->stats, kind, 1, line);
 	}
 	conn_drop(conn);

@@ -130,6 +130,7 @@ static void count_enter(struct run *run)
 		count_unsent(run);
 	if (run->mode->on_end)
 		run->mode->on_end(run);
+	report_count(run);
 }
 
 static bool count_is_over(const struct run *run)

@@ -105,7 +105,7 @@ static void end_second(struct run *run, uint64_t began_ns)
 
 	if (run->progress)
 		show_progress(run, rate);
-	if (run->csv && run->phase >= PHASE_MEASURE)
+	if (run->csv && run->phase >= PHASE_MEASURE && run->phase <= PHASE_COUNT)
 		write_csv_row(run, (double)(run->now_ns - run->start_ns) / NS_PER_SEC, rate);
 	if (run->phase >= PHASE_MEASURE) {
 		hist_merge(&run->stats.latency, &run->stats.second);
@@ -123,14 +123,16 @@ void report_tick(struct run *run)
 	run->tick_ns = run->now_ns + NS_PER_SEC;
 }
 
+void report_count(struct run *run)
+{
+	if (run->stats.second.count || run->stats.answered > run->tick_answered)
+		end_second(run, run->tick_ns - NS_PER_SEC);
+}
+
 void report_end(struct run *run)
 {
 	if (run->progress)
 		fprintf(stderr, "\r\033[K");
-	if (run->csv && run->stats.second.count)
-		end_second(run, run->tick_ns - NS_PER_SEC);
-	hist_merge(&run->stats.latency, &run->stats.second);
-	hist_reset(&run->stats.second);
 }
 
 bool report_is_valid(const struct run *run)

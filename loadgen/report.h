@@ -12,10 +12,11 @@ struct run;
 int report_open(struct run *run, char *why);
 void report_close(struct run *run);
 
-/* Told by the loop: it begins; the measured interval begins; a turn is over; all is over. */
+/* Told by the loop: it begins; the measured interval begins; a turn is over; all is counted; all is over. */
 void report_start(struct run *run);
 void report_measure(struct run *run);
 void report_tick(struct run *run);
+void report_count(struct run *run);
 void report_end(struct run *run);
 
 /* The report for the eye. */

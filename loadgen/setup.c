@@ -142,6 +142,11 @@ static int open_conns(struct run *run, char *why)
 
 static void init_fields(struct run *run, const struct settings *set, const struct mode *mode)
 {
+	struct stats *stats = &run->stats;
+	struct hist *hists[] = {&stats->latency,  &stats->raw,	    &stats->lag,
+				&stats->connect,  &stats->tls_full, &stats->tls_resumed,
+				&stats->lateness, &stats->age,	    &stats->second};
+
 	*run = (struct run){.set = set, .mode = mode, .nconns = set->connections, .rate = set->rate};
 	if (mode == &mode_churn && !run->rate)
 		run->rate = set->connect_rate; /* of the one thing that it does */
@@ -149,15 +154,8 @@ static void init_fields(struct run *run, const struct settings *set, const struc
 	TAILQ_INIT(&run->gone);
 	timers_init(&run->timeouts, set->timeout_us * NS_PER_US);
 	timers_init(&run->rests, 100 * NS_PER_MS);
-	hist_reset(&run->stats.latency);
-	hist_reset(&run->stats.raw);
-	hist_reset(&run->stats.lag);
-	hist_reset(&run->stats.connect);
-	hist_reset(&run->stats.tls_full);
-	hist_reset(&run->stats.tls_resumed);
-	hist_reset(&run->stats.lateness);
-	hist_reset(&run->stats.age);
-	hist_reset(&run->stats.second);
+	for (size_t i = 0; i < sizeof(hists) / sizeof(hists[0]); i++)
+		hist_reset(hists[i]);
 }
 
 /* Nothing but what the user wrote is looked at here: every failure is usage, or a name that does not resolve.
