@@ -45,10 +45,18 @@ struct server {
 	bool stopping;
 };
 
-static int usage_error(const char *why)
+/* Says @why, unless @err is for want of memory: then @why may be empty. Returns @err. */
+static int refuse(int err, const char *why)
 {
-	fprintf(stderr, "taiod: %s\n", why);
-	return -EINVAL;
+	fprintf(stderr, "taiod: %s\n", err == -ENOMEM ? "no memory" : why);
+	return err;
+}
+
+static int exit_status(int err)
+{
+	bool is_shortage = err == -ENOMEM || err == -EMFILE || err == -ENFILE;
+
+	return is_shortage ? EXIT_RUN : EXIT_USAGE;
 }
 
 /* --- configuration --- */
@@ -61,10 +69,10 @@ static int settings_read(struct settings *settings, int argc, char **argv)
 	if (!ret)
 		ret = opt_argv(&taiod_program, settings, argc, argv, why);
 	if (ret < 0)
-		return usage_error(ret == -ENOMEM ? "no memory" : why);
+		return refuse(ret, why);
 	if (ret > 0) {
 		snprintf(why, sizeof(why), "'%s' is one word too many; see taiod --help", argv[1]);
-		return usage_error(why);
+		return refuse(-EINVAL, why);
 	}
 	if (!settings->config)
 		return 0;
@@ -72,28 +80,32 @@ static int settings_read(struct settings *settings, int argc, char **argv)
 	ret = opt_file(&taiod_program, settings, settings->config, why);
 	if (!ret)
 		ret = opt_argv(&taiod_program, settings, argc, argv, why);
-	return ret < 0 ? usage_error(why) : 0;
+	return ret < 0 ? refuse(ret, why) : 0;
 }
 
 static int listeners_parse(struct server *s, const struct settings *settings)
 {
 	char why[LISTENER_WHY_LEN];
+	int ret;
 
 	if (!settings->listen.len)
-		return usage_error(
+		return refuse(
+			-EINVAL,
 			"nothing to listen on: give --listen ADDRESS:PORT,service=NAME or listen in the "
 			"configuration");
 	s->listeners = calloc(settings->listen.len, sizeof(*s->listeners));
 	if (!s->listeners)
-		return usage_error("no memory");
+		return refuse(-ENOMEM, "");
 	for (s->nlisteners = 0; s->nlisteners < settings->listen.len; s->nlisteners++) {
 		struct listener *l = &s->listeners[s->nlisteners];
 
-		if (listener_parse(l, settings->listen.items[s->nlisteners], why))
-			return usage_error(why);
-		if (listener_verify(l, settings, why)) {
+		ret = listener_parse(l, settings->listen.items[s->nlisteners], why);
+		if (ret)
+			return refuse(ret, why);
+		ret = listener_verify(l, settings, why);
+		if (ret) {
 			s->nlisteners++;
-			return usage_error(why);
+			return refuse(ret, why);
 		}
 	}
 	return 0;
@@ -109,7 +121,7 @@ static int engine_check(const struct settings *settings)
 	if (!ret)
 		taio_close(ring);
 	else if (ret == -EINVAL)
-		return usage_error(why);
+		return refuse(ret, why);
 	return 0;
 }
 
@@ -120,8 +132,10 @@ static int contexts_load(struct server *s, struct generation *config)
 	int ret;
 
 	config->tls = calloc(s->nlisteners, sizeof(struct tls_ctx *));
-	if (!config->tls)
+	if (!config->tls) {
+		log_error("no memory");
 		return -ENOMEM;
+	}
 	for (; config->ntls < s->nlisteners; config->ntls++) {
 		const struct listener *l = &s->listeners[config->ntls];
 
@@ -379,8 +393,10 @@ static int workers_open(struct server *s, const struct generation *config)
 
 	s->workers = calloc(want, sizeof(*s->workers));
 	s->beats_seen = calloc(want, sizeof(*s->beats_seen));
-	if (!s->workers || !s->beats_seen)
+	if (!s->workers || !s->beats_seen) {
+		log_error("no memory");
 		return -ENOMEM;
+	}
 	s->stats = (struct stats_of){.workers = s->workers, .nworkers = want};
 	for (s->nworkers = 0; s->nworkers < want; s->nworkers++) {
 		int ret = worker_open(&s->workers[s->nworkers], s->nworkers, config, s->listeners,
@@ -536,17 +552,22 @@ static void server_free(struct server *s)
 int main(int argc, char **argv)
 {
 	struct server s = {.argc = argc, .argv = argv};
-	int status = EXIT_USAGE;
+	int status, err;
 
 	s.current = calloc(1, sizeof(*s.current));
-	if (!s.current || settings_read(&s.current->settings, argc, argv))
+	err = s.current ? settings_read(&s.current->settings, argc, argv) : refuse(-ENOMEM, "");
+	status = exit_status(err);
+	if (err)
 		goto out;
 	log_init((enum log_level)s.current->settings.log_level);
 	status = act(&s.current->settings);
 	if (status >= 0)
 		goto out;
-	status = EXIT_USAGE;
-	if (engine_check(&s.current->settings) || listeners_parse(&s, &s.current->settings))
+	err = engine_check(&s.current->settings);
+	if (!err)
+		err = listeners_parse(&s, &s.current->settings);
+	status = exit_status(err);
+	if (err)
 		goto out;
 	if (s.current->settings.check) {
 		printf("taiod: the configuration is valid\n");
