@@ -121,6 +121,11 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
 {
 	struct acceptor *a = io->data;
 
+	/* epoll_ctl(2) has failed, and libev has stopped the watcher: nobody would accept any more. */
+	if (revents & EV_ERROR) {
+		back_off(a, ENOMEM);
+		return;
+	}
 	for (int i = 0; i < ACCEPT_BURST && accept_one(a); i++)
 		;
 }
