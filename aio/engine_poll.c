@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 #define DRAIN_BATCH	64
+#define GROUP_MIN	4
 #define DEFAULT_HELPERS 16
 #define GUESS_MAX	64
 
@@ -92,6 +93,8 @@ struct poll_ring {
 	struct slot *slots;
 	uint32_t fresh, free; /* slots never used start at fresh; free list */
 	struct fifo ready, later;
+	unsigned int group; /* how many of later are tried at once */
+	bool group_missed;  /* one of the last group found nothing */
 
 	struct iocb **sq; /* for the next io_submit */
 	unsigned int sq_len;
@@ -364,12 +367,21 @@ static void read_start(struct poll_ring *r, struct slot *slot)
 	fifo_put(r, &r->later, slot);
 }
 
-/* As many as are handed out at once, so that what is read is still in the cache when it is answered. */
+/*
+ * The reads that have waited longest, in groups: while a group is handed out and answered, what answers the
+ * rest arrives. A miss says that the group reached too far; it is never larger than what is handed out at
+ * once, so that what is read is still in the cache when it is answered.
+ */
 static void try_some_later(struct poll_ring *r)
 {
 	struct slot *slot;
 
-	for (int i = 0; i < DRAIN_BATCH && (slot = fifo_take(r, &r->later)); i++)
+	if (r->group_missed)
+		r->group = r->group / 2 > GROUP_MIN ? r->group / 2 : GROUP_MIN;
+	else if (r->group < DRAIN_BATCH)
+		r->group++;
+	r->group_missed = false;
+	for (unsigned int i = 0; i < r->group && (slot = fifo_take(r, &r->later)); i++)
 		queue_try(r, slot);
 }
 
@@ -408,6 +420,7 @@ static bool on_try_stream(struct poll_ring *r, struct slot *slot, long *res)
 		guess_learn(r, slot, true);
 		return true;
 	}
+	r->group_missed |= slot->guessed;
 	guess_learn(r, slot, false);
 	if (slot->cancelled) {
 		*res = -ECANCELED;
@@ -712,6 +725,7 @@ static int poll_open(struct taio **ring, const struct taio_params *params, char 
 		return ret;
 	}
 	r->mapped = ringmap_usable(r->ctx, !(params->flags & TAIO_REAP_SYSCALL));
+	r->group = DRAIN_BATCH;
 	r->helpers_max = params->helpers_max ? params->helpers_max : DEFAULT_HELPERS;
 	done_init(&r->done, r->taio.fd);
 	*ring = &r->taio;
