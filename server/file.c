@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cache of open files: hash table, LRU list, and opening beneath the root. Called by http_static.c
+ * The cache of open files: hash table and LRU list. Called by http_static.c
  * and by whoever releases an output range, on the worker's thread.
  *
  * Invariant: a file in the table is in the LRU list and has one reference for both; a file out of the table
@@ -8,6 +8,7 @@
  */
 #include "file.h"
 
+#include "beneath.h"
 #include "http_date.h"
 #include "mime.h"
 
@@ -15,18 +16,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define WHY_LEN 256
-
-/* RESOLVE_BENEATH says -EAGAIN when a rename runs beside the lookup (openat2(2)). */
-#define OPEN_RETRIES 8
 
 struct file_cache {
 	struct taio *ring;
@@ -38,28 +34,10 @@ struct file_cache {
 	struct file *buckets[];
 };
 
-static int open_beneath(int dirfd, const char *path, uint64_t flags)
-{
-	struct open_how how = {
-		.flags = flags | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-	};
-	int fd;
-
-	for (int i = 0; i < OPEN_RETRIES; i++) {
-		fd = (int)syscall(SYS_openat2, dirfd, *path ? path : ".", &how, sizeof(how));
-		if (fd >= 0)
-			return fd;
-		if (errno != EAGAIN && errno != EINTR)
-			break;
-	}
-	return -errno;
-}
-
 /* O_PATH does not open the thing itself, so that devices and FIFOs notice nothing. */
 static int look(const struct file_cache *cache, const char *path, struct stat *st)
 {
-	int fd = open_beneath(cache->rootfd, path, O_PATH);
+	int fd = beneath_open(cache->rootfd, path, O_PATH);
 	int err;
 
 	if (fd < 0)
@@ -131,7 +109,7 @@ static int file_open_data(struct file *file, struct stat *st)
 {
 	int err;
 
-	file->fd = open_beneath(file->cache->rootfd, file->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	file->fd = beneath_open(file->cache->rootfd, file->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	if (file->fd < 0)
 		return file->fd;
 	if (fstat(file->fd, st)) {
@@ -296,10 +274,9 @@ static int root_open(const char *root, char *why)
 		snprintf(why, WHY_LEN, "%s: %s", root, strerror(-err));
 		return err;
 	}
-	fd = open_beneath(rootfd, ".", O_PATH);
+	fd = beneath_open(rootfd, ".", O_PATH);
 	if (fd < 0) {
-		snprintf(why, WHY_LEN, "%s: openat2(2), which keeps requests under the root: %s", root,
-			 strerror(-fd));
+		snprintf(why, WHY_LEN, "%s: %s", root, strerror(-fd));
 		close(rootfd);
 		return fd;
 	}

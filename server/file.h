@@ -2,7 +2,7 @@
 /*
  * Open files under a root directory, shared by the requests of one worker and listener.
  *
- * A file is opened by openat2(2) with RESOLVE_BENEATH (no symbolic link or ".." leads out of the root), kept
+ * A file is opened beneath the root (beneath.h: no symbolic link or ".." leads out of it), kept
  * in a small cache with its validators, and looked at again when file_valid_ms have passed. Counted: the
  * cache holds one reference, each output range one. Worker's thread only.
  */

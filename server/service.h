@@ -35,7 +35,7 @@ struct service_counters {
 	uint64_t bad_requests;	 /* refused by the strict check or the parser */
 	uint64_t smuggling;	 /* of those: shapes used for request smuggling */
 	uint64_t header_too_big;
-	uint64_t path_escapes;	 /* refused by openat2(RESOLVE_BENEATH) or the path check */
+	uint64_t path_escapes;	 /* refused by beneath_open() or the path check */
 };
 
 /* A worker writes its own counters, any thread may read them: single-word relaxed stores. */

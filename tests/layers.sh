@@ -12,7 +12,7 @@ cd "${1:-"$(dirname "$0")/.."}"
 levels=(
 	'base'
 	'aio'
-	'tls outq+service+file+http+echo+mime+http_date'
+	'tls outq+service+beneath+file+http+echo+mime+http_date'
 	'clock settings log publish counters'
 	'shard'
 	'conn'

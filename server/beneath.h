@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening files beneath a directory: no symbolic link and no ".." leads out of it, whatever is renamed
+ * meanwhile. Used by file.c and its tests; any thread.
+ */
+#ifndef BENEATH_H
+#define BENEATH_H
+
+#include <stdint.h>
+
+/*
+ * Opens @path ("" or ".": the directory itself) beneath @dirfd; @flags are those of open(2) without O_CREAT
+ * and O_NOFOLLOW. Returns the descriptor, close-on-exec, or -errno: -EXDEV if the way leads out of the
+ * directory, -ELOOP after 40 links. By openat2(2), or where that is not to be had, step by step.
+ */
+int beneath_open(int dirfd, const char *path, uint64_t flags);
+
+/* The second way alone. -ENAMETOOLONG also for more than 64 directories below each other. */
+int beneath_walk(int dirfd, const char *path, uint64_t flags);
+
+#endif
