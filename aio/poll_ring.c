@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the memory of engine poll's ring, its kernel context and its eventfd. Called by engine_poll.c on the
+ * ring's thread. Invariants: a slot is in at most one of the free list, a fifo, the submission queue; an
+ * eventfd write that belongs to no event seen is never read back, so that the fd stays readable for it.
+ */
+#include "poll_ring.h"
+
+#include "ringmap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* --- slots and lists --- */
+
+struct slot *slot_alloc(struct poll_ring *r)
+{
+	struct slot *slot;
+
+	if (r->free) {
+		slot = &r->slots[r->free - 1];
+		r->free = slot->next;
+	} else {
+		slot = &r->slots[r->fresh++];
+	}
+	slot->cancelled = false;
+	slot->guessed = false;
+	slot->epfd = -1;
+	return slot;
+}
+
+void slot_free(struct poll_ring *r, struct slot *slot)
+{
+	if (slot->epfd >= 0)
+		close(slot->epfd);
+	slot->state = SLOT_FREE;
+	slot->user = NULL;
+	slot->next = r->free;
+	r->free = slot_index(r, slot) + 1;
+}
+
+struct slot *slot_of(const struct poll_ring *r, const struct iocb *iocb)
+{
+	struct slot *slot;
+
+	if (iocb->key >= r->fresh)
+		return NULL;
+	slot = &r->slots[iocb->key];
+	return slot->user == iocb ? slot : NULL;
+}
+
+void fifo_put(struct poll_ring *r, struct fifo *fifo, struct slot *slot)
+{
+	uint32_t link = slot_index(r, slot) + 1;
+
+	slot->next = 0;
+	if (fifo->head)
+		r->slots[fifo->tail - 1].next = link;
+	else
+		fifo->head = link;
+	fifo->tail = link;
+}
+
+struct slot *fifo_take(struct poll_ring *r, struct fifo *fifo)
+{
+	struct slot *slot;
+
+	if (!fifo->head)
+		return NULL;
+	slot = &r->slots[fifo->head - 1];
+	fifo->head = slot->next;
+	return slot;
+}
+
+void fifo_remove(struct poll_ring *r, struct fifo *fifo, const struct slot *slot)
+{
+	uint32_t link = slot_index(r, slot) + 1, *at = &fifo->head, before = 0;
+
+	while (*at != link) {
+		before = *at;
+		at = &r->slots[before - 1].next;
+	}
+	*at = slot->next;
+	if (fifo->tail == link)
+		fifo->tail = before;
+}
+
+void ready_put(struct poll_ring *r, struct slot *slot, long res)
+{
+	slot->state = SLOT_READY;
+	slot->r.res = res;
+	fifo_put(r, &r->ready, slot);
+}
+
+int ready_take(struct poll_ring *r, int nr, struct io_event *events)
+{
+	struct slot *slot;
+	int n = 0;
+
+	while (n < nr && (slot = fifo_take(r, &r->ready))) {
+		event_fill(&events[n++], slot->user, slot->r.res);
+		slot_free(r, slot);
+	}
+	return n;
+}
+
+/* --- the submission queue --- */
+
+void sq_put(struct poll_ring *r, struct slot *slot, enum slot_state state)
+{
+	slot->state = state;
+	slot->queued = true;
+	r->sq[r->sq_len++] = &slot->k;
+}
+
+void sq_remove(struct poll_ring *r, struct slot *slot)
+{
+	for (unsigned int i = 0; i < r->sq_len; i++) {
+		if (r->sq[i] != &slot->k)
+			continue;
+		r->sq_len--;
+		memmove(&r->sq[i], &r->sq[i + 1], (r->sq_len - i) * sizeof(r->sq[0]));
+		break;
+	}
+	slot->queued = false;
+}
+
+void sq_flush(struct poll_ring *r, refuse_fn *refuse)
+{
+	unsigned int head = 0;
+
+	while (head < r->sq_len) {
+		struct slot *slot = (struct slot *)r->sq[head];
+		int n = io_submit(r->ctx, (long)(r->sq_len - head), &r->sq[head]);
+
+		if (n == -EAGAIN)
+			break;
+		for (int i = 0; i < n; i++)
+			((struct slot *)r->sq[head + (unsigned int)i])->queued = false;
+		if (n <= 0)
+			n = refuse(r, slot, n ? n : -EIO);
+		head += (unsigned int)n;
+	}
+	r->sq_len -= head;
+	memmove(r->sq, r->sq + head, r->sq_len * sizeof(r->sq[0]));
+}
+
+/* --- the eventfd --- */
+
+bool signals_read(struct poll_ring *r)
+{
+	uint64_t count;
+
+	if (r->signals_owed <= 0 || read(r->taio.fd, &count, sizeof(count)) != sizeof(count))
+		return false;
+	r->signals_owed -= (int64_t)count;
+	return true;
+}
+
+/* --- opening and closing --- */
+
+/* Pages that are never touched cost nothing, so a large ring is as cheap as what is in flight on it. */
+static void *reserve(size_t nmemb, size_t size)
+{
+	void *p = mmap(NULL, nmemb * size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void unreserve(void *p, size_t nmemb, size_t size)
+{
+	if (p)
+		munmap(p, nmemb * size);
+}
+
+static long sysctl_read(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	long value = -1;
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%ld", &value) != 1)
+		value = -1;
+	fclose(file);
+	return value;
+}
+
+static void explain_setup(int err, unsigned int entries, char *why)
+{
+	long max = sysctl_read("/proc/sys/fs/aio-max-nr"), used = sysctl_read("/proc/sys/fs/aio-nr");
+
+	if (err == -EAGAIN && max >= 0)
+		snprintf(why, TAIO_WHY_LEN,
+			 "io_setup: fs.aio-max-nr is %ld, %ld are taken, %u more are needed: sysctl -w "
+			 "fs.aio-max-nr=%ld",
+			 max, used, entries, 2 * (used + (long)entries));
+	else if (err == -ENOSYS)
+		snprintf(why, TAIO_WHY_LEN,
+			 "io_setup: this kernel has no aio (CONFIG_AIO), or a seccomp filter hides it");
+	else
+		snprintf(why, TAIO_WHY_LEN, "io_setup for %u operations: %s", entries, strerror(-err));
+}
+
+static void ring_free(struct poll_ring *r)
+{
+	unreserve(r->slots, r->taio.entries, sizeof(r->slots[0]));
+	unreserve(r->sq, r->taio.entries, sizeof(r->sq[0]));
+	free(r);
+}
+
+int poll_ring_create(struct poll_ring **ring, const struct taio_params *params, char *why)
+{
+	struct poll_ring *r = calloc(1, sizeof(*r));
+	int ret = -ENOMEM;
+
+	if (!r)
+		goto say;
+	r->taio.entries = params->entries;
+	r->slots = reserve(params->entries, sizeof(r->slots[0]));
+	r->sq = reserve(params->entries, sizeof(r->sq[0]));
+	if (!r->slots || !r->sq)
+		goto free_ring;
+	r->taio.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (r->taio.fd < 0) {
+		ret = -errno;
+		goto free_ring;
+	}
+	ret = io_setup((int)params->entries, &r->ctx);
+	if (ret < 0) {
+		explain_setup(ret, params->entries, why);
+		close(r->taio.fd);
+		ring_free(r);
+		return ret;
+	}
+	r->mapped = ringmap_usable(r->ctx, !(params->flags & TAIO_REAP_SYSCALL));
+	done_init(&r->done, r->taio.fd);
+	*ring = r;
+	return 0;
+free_ring:
+	ring_free(r);
+say:
+	snprintf(why, TAIO_WHY_LEN, "cannot open a ring of %u operations: %s", params->entries,
+		 strerror(-ret));
+	return ret;
+}
+
+void poll_ring_destroy(struct poll_ring *r)
+{
+	io_destroy(r->ctx); /* cancels the POLLs, and waits for the rest */
+	for (uint32_t i = 0; i < r->fresh; i++) {
+		if (r->slots[i].state != SLOT_FREE && r->slots[i].epfd >= 0)
+			close(r->slots[i].epfd);
+	}
+	done_fini(&r->done);
+	close(r->taio.fd);
+	ring_free(r);
+}
