@@ -314,6 +314,11 @@ static void tls_end(struct conn *c, const struct tls_io *io)
 		span_reset(c, &c->wire);
 }
 
+static const enum fed fed_by_tls[] = {
+	[TLS_DONE] = FED_FINISH, [TLS_MORE] = FED_MORE,	 [TLS_FULL] = FED_STUCK,
+	[TLS_CLOSED] = FED_EOF,	 [TLS_FAILED] = FED_TLS,
+};
+
 enum fed conn_shake(struct conn *c)
 {
 	enum tls_result result;
@@ -323,19 +328,7 @@ enum fed conn_shake(struct conn *c)
 		return FED_MEMORY;
 	result = tls_handshake(c->tls, &io);
 	tls_end(c, &io);
-	switch (result) {
-	case TLS_DONE:
-		return FED_FINISH;
-	case TLS_MORE:
-		return FED_MORE;
-	case TLS_FULL:
-		return FED_STUCK;
-	case TLS_CLOSED:
-		return FED_EOF;
-	case TLS_FAILED:
-		break;
-	}
-	return FED_TLS;
+	return fed_by_tls[result];
 }
 
 /* What was decrypted goes to the service; what it leaves is kept behind what it left before. */
@@ -367,19 +360,7 @@ static enum fed tls_step(struct conn *c, size_t *n)
 		return FED_MEMORY;
 	result = tls_read(c->tls, &io, c->shard->scratch, SCRATCH_SIZE, n);
 	tls_end(c, &io);
-	switch (result) {
-	case TLS_DONE:
-		return FED_FINISH;
-	case TLS_MORE:
-		return FED_MORE;
-	case TLS_FULL:
-		return FED_STUCK;
-	case TLS_CLOSED:
-		return FED_EOF;
-	case TLS_FAILED:
-		break;
-	}
-	return FED_TLS;
+	return fed_by_tls[result];
 }
 
 static enum fed feed_tls(struct conn *c)
