@@ -122,7 +122,8 @@ static char *cause_text(SSL *ssl, unsigned long err)
 	if (ERR_GET_LIB(err) == ERR_LIB_SSL) {
 		if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
 			return verify_text(ssl);
-		if (reason >= SSL_AD_REASON_OFFSET)
+		/* Alerts are one octet; above them are the reasons that all of OpenSSL shares. */
+		if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
 			return asprintf(&line, "the peer sent alert \"%s\"",
 					SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET)) < 0
 				       ? NULL
