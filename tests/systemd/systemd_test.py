@@ -187,7 +187,7 @@ class Units(Installed):
 
     @classmethod
     def setUpClass(cls):
-        """A root in which the units and what they refer to exist: what was installed, systemd's own, kill."""
+        """A root in which the units and what they refer to exist: what was installed, systemd's own, a shell."""
         super().setUpClass()
         units = cls.root + "/usr/lib/systemd/system"
         for path in glob.glob("/lib/systemd/system/*"):
@@ -195,7 +195,7 @@ class Units(Installed):
             if os.path.isfile(path) and not os.path.exists(name):
                 shutil.copy(path, name)
         os.mkdir(cls.root + "/bin")
-        shutil.copy("/bin/kill", cls.root + "/bin/kill")
+        shutil.copy("/bin/sh", cls.root + "/bin/sh")
 
     def verify(self, *units):
         got = run("systemd-analyze", "verify", "--man=no", "--root=" + self.root, *units)
@@ -233,7 +233,7 @@ class Units(Installed):
         text = text_of(CONFIGS, "taiod.service")
         check = "/usr/sbin/taiod -t -c /etc/taiod/taiod.conf"
         self.assertEqual(re.findall(r"^ExecStartPre=(.*)$", text, re.M), [check])
-        self.assertEqual(re.findall(r"^ExecReload=(.*)$", text, re.M), [check, "/bin/kill -HUP $MAINPID"])
+        self.assertEqual(re.findall(r"^ExecReload=(.*)$", text, re.M), [check, "/bin/sh -c 'kill -HUP $MAINPID'"])
 
     def test_the_watchdog_spans_many_beats_and_the_stop_a_drain(self):
         text = text_of(CONFIGS, "taiod.service")
@@ -304,6 +304,21 @@ class Notify(unittest.TestCase):
             self.assertEqual([m for m in taiod.messages_waiting() if "READY" in m], [])
 
 
+    def test_a_reload_while_draining_does_not_say_ready(self):
+        with Daemon(*HTTP, "--drain-timeout", "20s") as taiod:
+            taiod.messages_until("READY", "1")
+            with connect(taiod.addresses()[0]) as sock:
+                sock.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nha")
+                self.assertEqual(health(taiod.addresses()[0]), b"HTTP/1.1 200 OK")
+                taiod.signal(signal.SIGTERM)
+                taiod.messages_until("STOPPING", "1")
+                taiod.signal(signal.SIGHUP)
+                sock.sendall(b"lf")
+                self.assertIn(b"200 OK", sock.recv(4096))
+            self.assertEqual(taiod.wait(), 0)
+            self.assertEqual(taiod.messages_waiting(), [])
+
+
 class Held:
     """One thread of a process, stopped by ptrace(2) while the others go on."""
 
@@ -372,6 +387,7 @@ class Activation(unittest.TestCase):
         taiod, (address,) = activated(["front"], "--listen", "fd:front,service=echo")
         with taiod, connect(address) as sock:
             self.assertEqual(echo(sock, b"first"), b"first")
+            taiod.messages_until("READY", "1")
             self.assertEqual(taiod.addresses(), [address])
             sock.close()
             self.assertEqual(taiod.terminate(), 0, "".join(taiod.log))
@@ -383,6 +399,7 @@ class Activation(unittest.TestCase):
             self.assertEqual(health(secure, tls=True), b"HTTP/1.1 200 OK")
             with connect(plain) as sock:
                 self.assertEqual(echo(sock, b"plain"), b"plain")
+            taiod.messages_until("READY", "1")
             self.assertEqual(taiod.addresses(), [secure, plain])
 
     def test_every_worker_serves_a_handed_over_socket(self):
