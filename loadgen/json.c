@@ -138,6 +138,9 @@ static void put_connections(const struct run *run, json_t *root)
 		return;
 	json_object_set_new(root, "closed", count(stats->closed));
 	json_object_set_new(root, "early", count(stats->early));
+	json_object_set_new(root, "deadline_inferred_ms",
+			    stats->inferred_ns ? json_real((double)stats->inferred_ns / NS_PER_MS)
+					       : json_null());
 	json_object_set_new(root, "lateness_ms", hist_json(&stats->lateness, NS_PER_MS));
 	json_object_set_new(root, "age_ms", hist_json(&stats->age, NS_PER_MS));
 }

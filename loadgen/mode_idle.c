@@ -52,6 +52,33 @@ static void idle_on_answer(struct conn *conn)
 	conn_fail(conn, ERROR_CLOSED, 0, "the server announced to close after the request");
 }
 
+/*
+ * Without --deadline: the largest multiple of 100 ms that no age is below. Servers are configured in such
+ * steps, and none closes early against what was seen; 0 where the closes tell nothing.
+ */
+static uint64_t infer_deadline_ns(const struct run *run)
+{
+	const uint64_t step_ns = 100 * NS_PER_MS;
+	uint64_t least_ns = UINT64_MAX;
+
+	for (uint32_t i = 0; i < run->nconns; i++)
+		if (run->conns[i].age_ns && run->conns[i].age_ns < least_ns)
+			least_ns = run->conns[i].age_ns;
+	return least_ns == UINT64_MAX ? 0 : least_ns / step_ns * step_ns;
+}
+
+static void infer_lateness(struct run *run)
+{
+	uint64_t inferred_ns = infer_deadline_ns(run);
+
+	if (!inferred_ns)
+		return;
+	run->stats.inferred_ns = inferred_ns;
+	for (uint32_t i = 0; i < run->nconns; i++)
+		if (run->conns[i].age_ns)
+			hist_add(&run->stats.lateness, run->conns[i].age_ns - inferred_ns);
+}
+
 static void count_close(struct conn *conn, int err)
 {
 	struct run *run = conn->run;
@@ -60,7 +87,8 @@ static void count_close(struct conn *conn, int err)
 	bool is_early = deadline_ns(run) && run->now_ns < due_ns;
 
 	stats->closed++;
-	hist_add(&stats->age, run->now_ns - conn->ref_ns);
+	conn->age_ns = run->now_ns - conn->ref_ns;
+	hist_add(&stats->age, conn->age_ns);
 	if (is_early)
 		stats->early++;
 	else if (deadline_ns(run))
@@ -105,6 +133,8 @@ static void idle_on_end(struct run *run)
 		else
 			run->stats.completed++;
 	}
+	if (!deadline_ns(run))
+		infer_lateness(run);
 }
 
 static bool idle_is_over(const struct run *run)

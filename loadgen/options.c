@@ -38,7 +38,8 @@ static const struct opt table[] = {
 	  .min = 1000, .help = "A connect, handshake or answer that takes longer is an error." },
 	{ .name = "deadline", .type = OPT_DURATION, .offset = AT(deadline_us), .arg = "DURATION",
 	  .help = "idle: the server's idle timeout, against which each close is measured.",
-	  .more = "Without it a close by the server is counted with its age, and is no error." },
+	  .more = "Without it a close by the server is counted with its age, and is no error; lateness is then "
+		  "measured against the largest multiple of 100 ms that no age is below." },
 
 	{ .name = "size", .key = 's', .type = OPT_SIZE, .offset = AT(size), .arg = "BYTES", .deflt = "64",
 	  .min = 1, .max = 64 << 20, .section = "Requests",
@@ -141,7 +142,7 @@ static const char epilogue[] =
 	"churn: "
 	"closed in order by both sides; idle with a deadline: closed at or after it), reopened\n"
 	"connect_us, tls_full_us, tls_resumed_us\thow long connects and handshakes took\n"
-	"closed, early, lateness_ms, age_ms\tidle: closed by the server; of these before the deadline; how "
+	"closed, early, deadline_inferred_ms, lateness_ms, age_ms\tidle: closed by the server; of these before the deadline; how "
 	"long "
 	"after the deadline, and after the reference instant, the close was seen\n"
 	"server_cpu_us_per_request\tCPU time of --server-pid in the measured interval over its answers\n"

@@ -228,6 +228,9 @@ void report_print(const struct run *run, FILE *to)
 		fprintf(to, "  %-14s %llu by the server, %llu early\n", "closed",
 			(unsigned long long)stats->closed, (unsigned long long)stats->early);
 	print_hist(to, "age at close", &stats->age);
+	if (stats->inferred_ns)
+		fprintf(to, "  %-14s %.0f ms, inferred from the earliest close\n", "deadline",
+			(double)stats->inferred_ns / NS_PER_MS);
 	print_hist(to, "lateness", &stats->lateness);
 	print_cpu(run, to);
 	print_errors(run, to);

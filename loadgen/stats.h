@@ -50,6 +50,7 @@ struct stats {
 	uint64_t unsent;	 /* planned in the interval, never sent */
 	uint64_t received, sent; /* bytes in the interval, without TLS */
 	uint64_t closed, early;	 /* idle */
+	uint64_t inferred_ns;	 /* idle without --deadline: what lateness is measured against; 0: nothing */
 	uint64_t errors[ERROR_KINDS];
 	char first_error[256]; /* one line about the first of them */
 

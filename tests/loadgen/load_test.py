@@ -338,6 +338,17 @@ class Idle(Case):
         self.assertEqual(result.json["closed"], 0)
         self.assertEqual(result.json["connections"]["completed"], 20)
 
+    def test_without_a_deadline_lateness_is_against_the_inferred_one(self):
+        with Peer("idle", 0.52) as peer:
+            result = self.load("idle", peer, "-c", 20, "-d", "3s")
+        self.assert_success(result)
+        self.assertEqual((result.json["closed"], result.json["early"]), (20, 0))
+        least = result.json["deadline_inferred_ms"]
+        self.assertGreaterEqual(least, 500)
+        self.assertEqual(least % 100, 0)
+        self.assertEqual(result.json["lateness_ms"]["count"], 20)
+        self.assertGreaterEqual(result.json["lateness_ms"]["p50"], 0)
+
     def test_the_reference_is_the_last_byte_sent(self):
         """The peer restarts its clock with the request that it gets, so a close is not early."""
         for tls in (False, True):
