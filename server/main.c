@@ -161,10 +161,20 @@ static void generation_free(struct generation *config)
 
 /* --- descriptors, processors --- */
 
-static void raise_nofile(struct settings *settings)
+static unsigned int processors(void)
 {
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned int)CPU_COUNT(&set) : 1;
+}
+
+/* Every worker keeps a file cache for each listener. */
+static void raise_nofile(const struct settings *settings)
+{
+	unsigned int nworkers = settings->workers ? settings->workers : processors();
 	struct rlimit limit;
-	rlim_t want = (rlim_t)settings->max_connections + settings->file_cache + SPARE_FDS;
+	rlim_t want = (rlim_t)settings->max_connections + SPARE_FDS +
+		      (rlim_t)settings->file_cache * settings->listen.len * nworkers;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
@@ -173,17 +183,11 @@ static void raise_nofile(struct settings *settings)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	if (limit.rlim_cur < want)
-		log_warning("max-connections %u wants %llu file descriptors, the limit is %llu: raise "
-			    "LimitNOFILE=",
-			    settings->max_connections, (unsigned long long)want,
-			    (unsigned long long)limit.rlim_cur);
-}
-
-static unsigned int processors(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned int)CPU_COUNT(&set) : 1;
+		log_warning(
+			"max-connections %u and file-cache %u want %llu file descriptors, the limit is %llu: "
+			"raise LimitNOFILE=",
+			settings->max_connections, settings->file_cache, (unsigned long long)want,
+			(unsigned long long)limit.rlim_cur);
 }
 
 /* --- what others see --- */
@@ -500,7 +504,7 @@ static int serve(struct server *s)
 
 static int run(struct server *s)
 {
-	struct settings *settings = &s->current->settings;
+	const struct settings *settings = &s->current->settings;
 	int ret;
 
 	raise_nofile(settings);
