@@ -75,12 +75,12 @@ static void prepare_poll(struct poll_ring *r, struct slot *slot)
 	else
 		io_prep_poll(&slot->k, slot->user->aio_fildes, events_of(slot->user));
 	wake_by_eventfd(r, &slot->k);
+	slot->sleeps = r->sleeps;
 }
 
 static void queue_poll(struct poll_ring *r, struct slot *slot)
 {
 	prepare_poll(r, slot);
-	slot->sleeps = r->sleeps;
 	sq_put(r, slot, SLOT_POLL);
 }
 
@@ -99,6 +99,13 @@ static void guess_learn(struct poll_ring *r, struct slot *slot, bool hit)
 		r->guess++;
 	else if (!hit && r->guess)
 		r->guess--;
+}
+
+/* A read of a group was tried: @hit as above. */
+static void try_learn(struct poll_ring *r, struct slot *slot, bool hit)
+{
+	r->group_missed |= slot->guessed && !hit;
+	guess_learn(r, slot, hit);
 }
 
 static void read_start(struct poll_ring *r, struct slot *slot)
@@ -178,21 +185,48 @@ static bool poll_by_set(struct poll_ring *r, struct slot *slot)
 	return true;
 }
 
-/* A refuse_fn: what io_submit(2) has no event for. */
+/*
+ * The kernel's aio refuses with -EINVAL a file that has no read_iter or write_iter, as an eventfd has none to
+ * write. A plain call does, as the stream does not block. As refuse().
+ */
+static bool try_by_call(struct poll_ring *r, struct slot *slot)
+{
+	long res = transfer_now(slot->user, TAIO_CLASS_STREAM);
+
+	try_learn(r, slot, res != -EAGAIN);
+	if (res == -EAGAIN && transfer_may_wait(slot->user)) {
+		prepare_poll(r, slot);
+		slot->state = SLOT_POLL;
+		return false;
+	}
+	slot->queued = false;
+	ready_put(r, slot, res);
+	return true;
+}
+
+/* Likewise for class FILE, and a device that knows no RWF_NOWAIT. */
+static bool is_for_helper(struct poll_ring *r, const struct iocb *iocb, int res)
+{
+	if (res != -EOPNOTSUPP || iocb_is_nowait(iocb))
+		return res == -EINVAL;
+	r->file_flags[iocb->aio_fildes] |= FILE_NO_NOWAIT;
+	return true;
+}
+
+/* A refuse_fn. */
 static bool refuse(struct poll_ring *r, struct slot *slot, int res)
 {
-	int fd = slot->user->aio_fildes;
+	bool is_file = file_class(&r->taio, slot->user->aio_fildes) == TAIO_CLASS_FILE;
 
 	if (slot->state == SLOT_POLL && res == -EINVAL && poll_by_set(r, slot))
 		return false;
+	if (slot->state == SLOT_TRY && res == -EINVAL && !is_file)
+		return try_by_call(r, slot);
 	slot->queued = false;
-	if (slot->state == SLOT_TRY && res == -EOPNOTSUPP && file_class(&r->taio, fd) == TAIO_CLASS_FILE &&
-	    !(slot->user->aio_rw_flags & RWF_NOWAIT)) { /* a device that knows no RWF_NOWAIT */
-		r->file_flags[fd] |= FILE_NO_NOWAIT;
+	if (is_file && is_for_helper(r, slot->user, res))
 		queue_helper(r, slot);
-		return true;
-	}
-	ready_put(r, slot, res);
+	else
+		ready_put(r, slot, res);
 	return true;
 }
 
@@ -202,12 +236,9 @@ static bool refuse(struct poll_ring *r, struct slot *slot, int res)
 
 static bool on_try_stream(struct poll_ring *r, struct slot *slot, long *res)
 {
-	if (*res != -EAGAIN) {
-		guess_learn(r, slot, true);
+	try_learn(r, slot, *res != -EAGAIN);
+	if (*res != -EAGAIN)
 		return true;
-	}
-	r->group_missed |= slot->guessed;
-	guess_learn(r, slot, false);
 	if (slot->cancelled) {
 		*res = -ECANCELED;
 		return true;
@@ -261,6 +292,8 @@ static bool on_poll(struct poll_ring *r, struct slot *slot, long *res)
 	if (slot->user->aio_lio_opcode == IO_CMD_POLL) {
 		if (*res > 0 && slot->epfd >= 0)
 			*res = poll_now(slot->user);
+		else if (*res > 0) /* who wakes tells all that may be ready, not what was asked for */
+			*res &= events_of(slot->user) | POLLERR | POLLHUP;
 		if (*res == 0 && slot->cancelled)
 			*res = -ECANCELED;
 		return true;
