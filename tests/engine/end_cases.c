@@ -5,6 +5,7 @@
 #include "suite.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 static bool is_gone(long res)
@@ -150,4 +151,28 @@ void peer_close_without_ops_does_not_spin(struct scene *s)
 		wakes += is_readable(taio_fd(s->ring), 2);
 	}
 	CHECK(wakes <= 1);
+}
+
+/* Between the master's close and the hang-up that follows from it the terminal says -EIO, afterwards 0. */
+void hangup_ends_waiting_ops_of_a_terminal(struct scene *s)
+{
+	struct op read_op, poll_op, write_op;
+	struct link *link;
+	char byte;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	op_read(&read_op, link->afd_in, &byte, 1);
+	op_start(s, &read_op);
+	op_poll(&poll_op, link->afd_in, POLLIN);
+	op_start(s, &poll_op);
+	stay_quiet(s);
+	link_peer_close(link);
+	await(s, &read_op);
+	CHECK(read_op.res == 0 || read_op.res == -EIO);
+	CHECK(await(s, &poll_op) & POLLHUP);
+	op_write(&write_op, link->afd_out, "x", 1);
+	op_start(s, &write_op);
+	CHECK_EQ(await(s, &write_op), -EIO);
+	stay_quiet(s);
 }

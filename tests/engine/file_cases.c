@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Class FILE: the offset counts, the disk always answers.
+ * Class FILE: the offset counts, the disk always answers. Also a device that was attached as one.
  */
 #include "suite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,4 +195,118 @@ void file_close_with_ops_in_flight(struct scene *s)
 	scene_close_ring(s);
 	free(bufs);
 	free(ops);
+}
+
+static int direct_file(void)
+{
+	const char *dir = getenv("TMPDIR");
+	static _Alignas(BLOCK) char block[BLOCK];
+	int fd = open(dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC | O_DIRECT, 0600);
+
+	if (fd < 0 && errno == EINVAL)
+		skip("the file system of %s refuses O_DIRECT", dir ? dir : "/tmp");
+	CHECK(fd >= 0);
+	if (pwrite(fd, block, BLOCK, 0) < 0 && errno == EINVAL)
+		skip("the file system of %s takes no blocks of %d bytes", dir ? dir : "/tmp", BLOCK);
+	return fd;
+}
+
+/* The events come by themselves: a caller that sleeps on the fd alone sees each of them. */
+static void await_all_asleep(struct scene *s, struct op *ops, unsigned int nops)
+{
+	for (unsigned int i = 0; i < nops; i++)
+		while (!ops[i].events)
+			CHECK(collect(s, 0) || is_readable(taio_fd(s->ring), 5000));
+}
+
+/* A wake-up may be late, but each is owed once. */
+static void check_fd_falls_quiet(struct scene *s, unsigned int wakes_max)
+{
+	unsigned int wakes = 0;
+
+	do {
+		CHECK_EQ(collect(s, 0), 0);
+		CHECK(wakes++ <= wakes_max);
+	} while (is_readable(taio_fd(s->ring), 5));
+}
+
+static void move_blocks(struct scene *s, int afd, bool is_write, char bufs[NBLOCKS][BLOCK])
+{
+	static struct op ops[NBLOCKS];
+	struct iocb *iocbs[NBLOCKS];
+
+	for (unsigned int i = 0; i < NBLOCKS; i++) {
+		unsigned int block = i * 29 % NBLOCKS;
+
+		if (is_write)
+			op_write(&ops[i], afd, bufs[block], BLOCK);
+		else
+			op_read(&ops[i], afd, bufs[block], BLOCK);
+		op_at(&ops[i], block * BLOCK);
+		iocbs[i] = &ops[i].iocb;
+	}
+	CHECK_EQ(taio_submit(s->ring, NBLOCKS, iocbs), NBLOCKS);
+	await_all_asleep(s, ops, NBLOCKS);
+	for (unsigned int i = 0; i < NBLOCKS; i++)
+		CHECK_EQ(ops[i].res, BLOCK);
+	check_fd_falls_quiet(s, NBLOCKS);
+}
+
+void direct_file_wakes_and_moves_blocks(struct scene *s)
+{
+	static _Alignas(BLOCK) char out[NBLOCKS][BLOCK], in[NBLOCKS][BLOCK];
+	int fd = direct_file(), afd;
+
+	scene_ring(s, NBLOCKS, 4);
+	afd = taio_attach(s->ring, fd, TAIO_CLASS_ASK);
+	CHECK(afd >= 0);
+	for (unsigned int turn = 0; turn < 4; turn++) {
+		pattern_fill(out, sizeof(out), 0, turn);
+		memset(in, 0, sizeof(in));
+		move_blocks(s, afd, true, out);
+		move_blocks(s, afd, false, in);
+		pattern_check(in, sizeof(in), 0, turn);
+	}
+	taio_detach(s->ring, afd);
+	close(fd);
+}
+
+static long transfer_alone(struct scene *s, struct op *op)
+{
+	op_start(s, op);
+	await_all_asleep(s, op, 1);
+	return op->res;
+}
+
+static void device_answers(struct scene *s, const char *path, enum taio_class class, long written)
+{
+	static const char zeros[100];
+	int fd = open(path, O_RDWR | O_CLOEXEC), afd;
+	char buf[100];
+	struct op op;
+
+	CHECK(fd >= 0);
+	afd = taio_attach(s->ring, fd, class);
+	CHECK(afd >= 0);
+	for (int turn = 0; turn < 3; turn++) { /* what the first one tells must hold for the others */
+		op_write(&op, afd, "data", 4);
+		CHECK_EQ(transfer_alone(s, &op), written);
+		memset(buf, 'x', sizeof(buf));
+		op_read(&op, afd, buf, sizeof(buf));
+		CHECK_EQ(transfer_alone(s, &op), sizeof(buf));
+		CHECK_EQ(memcmp(buf, zeros, sizeof(buf)), 0);
+	}
+	check_fd_falls_quiet(s, 8);
+	taio_detach(s->ring, afd);
+	close(fd);
+}
+
+/* /dev/full has never known RWF_NOWAIT, /dev/zero does since Linux 6.4. */
+void device_without_nowait_answers(struct scene *s)
+{
+	scene_ring(s, 8, 0);
+	device_answers(s, "/dev/full", TAIO_CLASS_FILE, -ENOSPC);
+	device_answers(s, "/dev/zero", TAIO_CLASS_FILE, 4);
+	device_answers(s, "/dev/full", TAIO_CLASS_STREAM, -ENOSPC);
+	device_answers(s, "/dev/zero", TAIO_CLASS_STREAM, 4);
 }

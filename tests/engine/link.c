@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* Small and fixed, so that a buffer is full soon and stays full. */
@@ -64,6 +65,24 @@ static void pipes_make(struct link *link)
 	*link = (struct link){.in = in[0], .peer_out = in[1], .peer_in = out[0], .out = out[1]};
 }
 
+/* Raw: bytes go through as they are, none of them a signal, an echo or the end of a line. */
+static void terminal_pair(int fds[2])
+{
+	struct termios mode;
+	char name[64];
+
+	fds[1] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(fds[1] >= 0);
+	CHECK_EQ(grantpt(fds[1]), 0);
+	CHECK_EQ(unlockpt(fds[1]), 0);
+	CHECK_EQ(ptsname_r(fds[1], name, sizeof(name)), 0);
+	fds[0] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(fds[0] >= 0);
+	CHECK_EQ(tcgetattr(fds[0], &mode), 0);
+	cfmakeraw(&mode);
+	CHECK_EQ(tcsetattr(fds[0], TCSANOW, &mode), 0);
+}
+
 static int file_make(void)
 {
 	const char *dir = getenv("TMPDIR");
@@ -83,6 +102,9 @@ void link_make(struct link *link, enum link_kind kind)
 		return;
 	case LINK_TCP:
 		tcp_pair(fds);
+		break;
+	case LINK_TTY:
+		terminal_pair(fds);
 		break;
 	case LINK_FILE:
 		fds[0] = file_make();

@@ -53,18 +53,18 @@ struct test_case {
 #define AS(mask) .flags = CASE_##mask
 
 static const struct test_case cases[] = {
-	CASE(read_of_waiting_data_completes_once, ON(STREAMS), AS(VARIANTS)),
-	CASE(read_completes_once_when_data_arrives, ON(STREAMS), AS(VARIANTS)),
-	CASE(write_completes_once, ON(STREAMS), AS(VARIANTS)),
-	CASE(vectors_scatter_and_gather, ON(STREAMS)),
-	CASE(zero_length_completes_with_zero, ON(STREAMS)),
-	CASE(many_ops_on_many_links_complete_once, ON(STREAMS), AS(VARIANTS)),
-	CASE(several_reads_share_a_link_without_loss, ON(STREAMS), AS(VARIANTS)),
-	CASE(duplex_streams_arrive_byte_exact, ON(STREAMS), AS(VARIANTS)),
-	CASE(write_waits_until_the_peer_reads, ON(STREAMS), AS(VARIANTS)),
-	CASE(nowait_turns_waiting_into_eagain, ON(STREAMS)),
-	CASE(poll_completes_with_revents, ON(STREAMS)),
-	CASE(poll_reports_what_is_ready_at_once, ON(STREAMS)),
+	CASE(read_of_waiting_data_completes_once, ON(WAITING), AS(VARIANTS)),
+	CASE(read_completes_once_when_data_arrives, ON(WAITING), AS(VARIANTS)),
+	CASE(write_completes_once, ON(WAITING), AS(VARIANTS)),
+	CASE(vectors_scatter_and_gather, ON(WAITING)),
+	CASE(zero_length_completes_with_zero, ON(WAITING)),
+	CASE(many_ops_on_many_links_complete_once, ON(WAITING), AS(VARIANTS)),
+	CASE(several_reads_share_a_link_without_loss, ON(WAITING), AS(VARIANTS)),
+	CASE(duplex_streams_arrive_byte_exact, ON(WAITING), AS(VARIANTS)),
+	CASE(write_waits_until_the_peer_reads, ON(WAITING), AS(VARIANTS)),
+	CASE(nowait_turns_waiting_into_eagain, ON(WAITING)),
+	CASE(poll_completes_with_revents, ON(WAITING)),
+	CASE(poll_reports_what_is_ready_at_once, ON(WAITING)),
 	CASE(bad_buffer_is_reported_and_the_ring_goes_on, ON(STREAMS)),
 
 	CASE(peer_close_ends_waiting_read_with_zero, ON(STREAMS), AS(VARIANTS)),
@@ -74,46 +74,47 @@ static const struct test_case cases[] = {
 	CASE(reset_ends_waiting_read, ON(TCP)),
 	CASE(half_close_leaves_the_other_direction, ON(SOCKETS)),
 	CASE(peer_close_without_ops_does_not_spin, ON(STREAMS)),
+	CASE(hangup_ends_waiting_ops_of_a_terminal, ON(TTY), AS(VARIANTS)),
 
-	CASE(cancel_at_once_gives_one_event, ON(STREAMS), AS(VARIANTS)),
-	CASE(cancel_while_waiting_gives_ecanceled, ON(STREAMS), AS(VARIANTS)),
-	CASE(cancelled_read_takes_no_later_data, ON(STREAMS)),
-	CASE(cancel_of_a_finished_op_adds_no_event, ON(STREAMS), AS(VARIANTS)),
-	CASE(cancel_of_a_reaped_op_is_enoent, ON(STREAMS)),
-	CASE(second_cancel_adds_no_event, ON(STREAMS)),
-	CASE(cancel_of_a_waiting_write, ON(STREAMS)),
-	CASE(cancel_of_one_leaves_the_others, ON(STREAMS)),
-	CASE(cancel_of_a_waiting_poll, ON(STREAMS)),
-	CASE(cancel_of_a_herd_gives_each_its_event, ON(STREAMS), AS(VARIANTS)),
-	CASE(cancelled_iocb_can_be_used_again, ON(STREAMS)),
+	CASE(cancel_at_once_gives_one_event, ON(WAITING), AS(VARIANTS)),
+	CASE(cancel_while_waiting_gives_ecanceled, ON(WAITING), AS(VARIANTS)),
+	CASE(cancelled_read_takes_no_later_data, ON(WAITING)),
+	CASE(cancel_of_a_finished_op_adds_no_event, ON(WAITING), AS(VARIANTS)),
+	CASE(cancel_of_a_reaped_op_is_enoent, ON(WAITING)),
+	CASE(second_cancel_adds_no_event, ON(WAITING)),
+	CASE(cancel_of_a_waiting_write, ON(WAITING)),
+	CASE(cancel_of_one_leaves_the_others, ON(WAITING)),
+	CASE(cancel_of_a_waiting_poll, ON(WAITING)),
+	CASE(cancel_of_a_herd_gives_each_its_event, ON(WAITING), AS(VARIANTS)),
+	CASE(cancelled_iocb_can_be_used_again, ON(WAITING)),
 
-	CASE(cancel_raced_with_data, ON(STREAMS), AS(RACE)),
-	CASE(cancel_raced_with_room, ON(STREAMS), AS(RACE)),
+	CASE(cancel_raced_with_data, ON(WAITING), AS(RACE)),
+	CASE(cancel_raced_with_room, ON(WAITING), AS(RACE)),
 	CASE(cancel_raced_with_peer_close, ON(STREAMS), AS(RACE)),
-	CASE(herd_cancel_raced_with_data, ON(STREAMS), AS(RACE)),
-	CASE(sleep_on_fd_never_misses_an_event, ON(STREAMS), AS(RACE)),
+	CASE(herd_cancel_raced_with_data, ON(WAITING), AS(RACE)),
+	CASE(sleep_on_fd_never_misses_an_event, ON(WAITING), AS(RACE)),
 
-	CASE(close_lets_go_of_buffers_and_data, ON(STREAMS)),
-	CASE(close_with_unreaped_events, ON(STREAMS)),
-	CASE(exit_with_ops_in_flight, ON(STREAMS)),
-	CASE(quick_exit_with_ops_in_flight, ON(STREAMS)),
-	CASE(kill_with_ops_in_flight, ON(STREAMS)),
-	CASE(submit_never_blocks, ON(STREAMS)),
-	CASE(waiting_reads_do_not_starve_their_writes, ON(STREAMS)),
-	CASE(waiting_reads_do_not_starve_file_reads, ON(STREAMS)),
-	CASE(rings_in_two_threads, ON(STREAMS)),
-	CASE(descriptor_can_be_attached_again, ON(STREAMS)),
-	CASE(attach_refuses_what_it_cannot_take, ON(STREAMS)),
+	CASE(close_lets_go_of_buffers_and_data, ON(WAITING)),
+	CASE(close_with_unreaped_events, ON(WAITING)),
+	CASE(exit_with_ops_in_flight, ON(WAITING)),
+	CASE(quick_exit_with_ops_in_flight, ON(WAITING)),
+	CASE(kill_with_ops_in_flight, ON(WAITING)),
+	CASE(submit_never_blocks, ON(WAITING)),
+	CASE(waiting_reads_do_not_starve_their_writes, ON(WAITING)),
+	CASE(waiting_reads_do_not_starve_file_reads, ON(WAITING)),
+	CASE(rings_in_two_threads, ON(WAITING)),
+	CASE(descriptor_can_be_attached_again, ON(WAITING)),
+	CASE(attach_refuses_what_it_cannot_take, ON(WAITING)),
 
-	CASE(full_ring_says_eagain_and_keeps_what_it_has, ON(STREAMS), AS(VARIANTS)),
-	CASE(batch_is_taken_up_to_the_room, ON(STREAMS)),
-	CASE(batch_is_taken_up_to_a_bad_op, ON(STREAMS)),
-	CASE(bad_arguments_are_refused, ON(STREAMS)),
-	CASE(fd_wakes_a_sleeper, ON(STREAMS)),
-	CASE(fd_is_quiet_after_empty_reap, ON(STREAMS), AS(VARIANTS)),
+	CASE(full_ring_says_eagain_and_keeps_what_it_has, ON(WAITING), AS(VARIANTS)),
+	CASE(batch_is_taken_up_to_the_room, ON(WAITING)),
+	CASE(batch_is_taken_up_to_a_bad_op, ON(WAITING)),
+	CASE(bad_arguments_are_refused, ON(WAITING)),
+	CASE(fd_wakes_a_sleeper, ON(WAITING)),
+	CASE(fd_is_quiet_after_empty_reap, ON(WAITING), AS(VARIANTS)),
 	CASE(unasked_data_does_not_spin, ON(SOCKETS)),
-	CASE(wait_times_out, ON(STREAMS)),
-	CASE(wait_is_interrupted, ON(STREAMS)),
+	CASE(wait_times_out, ON(WAITING)),
+	CASE(wait_is_interrupted, ON(WAITING)),
 
 	CASE(file_reads_and_writes_at_offsets, ON(FILE), AS(VARIANTS)),
 	CASE(file_vectors, ON(FILE)),
@@ -122,7 +123,10 @@ static const struct test_case cases[] = {
 	CASE(file_poll_is_refused, ON(FILE)),
 	CASE(file_cancel_gives_one_event, ON(FILE)),
 	CASE(file_close_with_ops_in_flight, ON(FILE)),
+	CASE(direct_file_wakes_and_moves_blocks, ON(NONE), AS(VARIANTS)),
+	CASE(device_without_nowait_answers, ON(NONE), AS(VARIANTS)),
 
+	CASE(eventfd_is_a_stream, ON(NONE), AS(VARIANTS)),
 	CASE(name_is_what_was_asked_for, ON(NONE)),
 	CASE(open_names_an_exhausted_sysctl, ON(NONE)),
 	CASE(unknown_engine_is_einval, ON(NONE), AS(ONCE)),
@@ -133,7 +137,8 @@ static const struct {
 	const char *name;
 	enum link_kind kind;
 } kinds[] = {
-	{"tcp", LINK_TCP}, {"unix", LINK_UNIX}, {"pipe", LINK_PIPE}, {"file", LINK_FILE}, {"none", LINK_NONE},
+	{"tcp", LINK_TCP}, {"unix", LINK_UNIX}, {"pipe", LINK_PIPE},
+	{"tty", LINK_TTY}, {"file", LINK_FILE}, {"none", LINK_NONE},
 };
 
 static const struct {
@@ -443,7 +448,7 @@ int main(int argc, char **argv)
 {
 	if (!options_parse(argc, argv)) {
 		fprintf(stderr, "usage: engine_test [--engine NAME[:POLICY]] [--link "
-				"tcp|unix|pipe|file|none] [--case GLOB]"
+				"tcp|unix|pipe|tty|file|none] [--case GLOB]"
 				" [--rounds N] [--list]\n");
 		return 2;
 	}

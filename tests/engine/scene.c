@@ -171,9 +171,15 @@ static void event_take(const struct io_event *event)
 static int reap_by_fd(struct scene *s, struct io_event *events, int timeout_ms)
 {
 	int n = taio_reap(s->ring, BATCH, events);
+	bool is_woken;
 
-	if (n == 0 && timeout_ms && is_readable(taio_fd(s->ring), timeout_ms))
-		n = taio_reap(s->ring, BATCH, events);
+	if (n || !timeout_ms)
+		return n;
+	is_woken = is_readable(taio_fd(s->ring), timeout_ms);
+	n = taio_reap(s->ring, BATCH, events);
+	/* A short sleep may end just as an event comes; a long one that ends so has missed it. */
+	if (n > 0 && !is_woken && timeout_ms == AWAIT_MS)
+		fail_at(atomic_load(&report->at), "%d events and no wake-up", n);
 	return n;
 }
 

@@ -21,9 +21,12 @@ enum link_kind {
 	LINK_UNIX = 1 << 2,
 	LINK_PIPE = 1 << 3,
 	LINK_FILE = 1 << 4,
+	LINK_TTY = 1 << 5, /* a pseudo-terminal in raw mode; the ring has the terminal's side */
 
 	LINK_SOCKETS = LINK_TCP | LINK_UNIX,
 	LINK_STREAMS = LINK_SOCKETS | LINK_PIPE,
+	LINK_WAITING =
+		LINK_STREAMS | LINK_TTY, /* but where a terminal has rules of its own: its end, -EFAULT */
 };
 
 /*
@@ -167,11 +170,12 @@ case_fn read_of_waiting_data_completes_once, read_completes_once_when_data_arriv
 	vectors_scatter_and_gather, zero_length_completes_with_zero, many_ops_on_many_links_complete_once,
 	several_reads_share_a_link_without_loss, duplex_streams_arrive_byte_exact,
 	write_waits_until_the_peer_reads, nowait_turns_waiting_into_eagain, poll_completes_with_revents,
-	poll_reports_what_is_ready_at_once, bad_buffer_is_reported_and_the_ring_goes_on;
+	poll_reports_what_is_ready_at_once, bad_buffer_is_reported_and_the_ring_goes_on, eventfd_is_a_stream;
 /* end_cases.c */
 case_fn peer_close_ends_waiting_read_with_zero, peer_close_after_data_gives_data_then_zero,
 	write_to_closed_peer_fails, peer_close_ends_waiting_write, reset_ends_waiting_read,
-	half_close_leaves_the_other_direction, peer_close_without_ops_does_not_spin;
+	half_close_leaves_the_other_direction, peer_close_without_ops_does_not_spin,
+	hangup_ends_waiting_ops_of_a_terminal;
 /* cancel_cases.c */
 case_fn cancel_at_once_gives_one_event, cancel_while_waiting_gives_ecanceled,
 	cancelled_read_takes_no_later_data, cancel_of_a_finished_op_adds_no_event,
@@ -195,6 +199,6 @@ case_fn full_ring_says_eagain_and_keeps_what_it_has, batch_is_taken_up_to_the_ro
 /* file_cases.c */
 case_fn file_reads_and_writes_at_offsets, file_vectors, file_end_gives_short_read_then_zero,
 	file_many_in_flight_complete_once, file_poll_is_refused, file_cancel_gives_one_event,
-	file_close_with_ops_in_flight;
+	file_close_with_ops_in_flight, direct_file_wakes_and_moves_blocks, device_without_nowait_answers;
 
 #endif
