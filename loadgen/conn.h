@@ -56,7 +56,7 @@ struct conn {
 	uint64_t planned_ns, sent_ns; /* of the request or cycle that is begun */
 	uint64_t mark_ns;	      /* when the connect, then the handshake began */
 	uint64_t ref_ns;	      /* idle: connect or last write, whichever is later */
-	uint64_t age_ns;	      /* idle: from there to the close by the server; 0: not closed */
+	uint64_t age_ns;	      /* idle: from there to an orderly close by the server; 0: none */
 	uint64_t nrequests;
 	struct tls_sock *tls;
 	struct tls_ticket *ticket; /* churn: of the connection before */

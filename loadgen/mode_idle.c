@@ -74,9 +74,12 @@ static void infer_lateness(struct run *run)
 	if (!inferred_ns)
 		return;
 	run->stats.inferred_ns = inferred_ns;
-	for (uint32_t i = 0; i < run->nconns; i++)
-		if (run->conns[i].age_ns)
-			hist_add(&run->stats.lateness, run->conns[i].age_ns - inferred_ns);
+	for (uint32_t i = 0; i < run->nconns; i++) {
+		if (!run->conns[i].age_ns)
+			continue;
+		hist_add(&run->stats.lateness, run->conns[i].age_ns - inferred_ns);
+		run->stats.completed++;
+	}
 }
 
 static void count_close(struct conn *conn, int err)
@@ -87,8 +90,9 @@ static void count_close(struct conn *conn, int err)
 	bool is_early = deadline_ns(run) && run->now_ns < due_ns;
 
 	stats->closed++;
-	conn->age_ns = run->now_ns - conn->ref_ns;
-	hist_add(&stats->age, conn->age_ns);
+	hist_add(&stats->age, run->now_ns - conn->ref_ns);
+	if (!err)
+		conn->age_ns = run->now_ns - conn->ref_ns;
 	if (is_early)
 		stats->early++;
 	else if (deadline_ns(run))

@@ -347,6 +347,7 @@ class Idle(Case):
         self.assertGreaterEqual(least, 500)
         self.assertEqual(least % 100, 0)
         self.assertEqual(result.json["lateness_ms"]["count"], 20)
+        self.assertEqual(result.json["connections"]["completed"], 20)
         self.assertGreaterEqual(result.json["lateness_ms"]["p50"], 0)
 
     def test_the_reference_is_the_last_byte_sent(self):
