@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT */
+/*
+ * /dev/taio: the interface of taio.ko, and its manual.
+ *
+ * TAIO_IOC_ATTACH on /dev/taio wraps a file in a proxy: a descriptor that stands for the file in stock
+ * io_submit(2), io_cancel(2), read(2), write(2) and poll(2). On a proxy IOCB_CMD_PREAD, PWRITE, PREADV and PWRITEV
+ * never block io_submit(2), whatever the file is: an operation that has to wait does so in the way that the policy
+ * says, and io_cancel(2) ends it: its event comes with -ECANCELED, or with its bytes if it has moved some. Each
+ * operation gives exactly one event.
+ *
+ * The proxy holds the file: closing the file's own descriptor ends nothing while the proxy is open, and closing the
+ * proxy ends nothing that is in flight (TAIO_IOC_CANCEL does, and so does the end of the process). fork(2) and
+ * SCM_RIGHTS carry a proxy as any descriptor; an operation runs with the memory and the credentials of the task that
+ * submitted it, whoever attached the file.
+ *
+ * O_NONBLOCK keeps its meaning, on the file and on the proxy (fcntl(2)): what would have to wait gives -EAGAIN at once;
+ * so does RWF_NOWAIT. A proxy of a regular file has a position of its own, as a second open(2) would.
+ *
+ * What is carried out by a helper does not raise SIGPIPE or SIGXFSZ: -EPIPE and -EFBIG alone tell. A file whose data
+ * depends on who reads (signalfd, a terminal's job control) sees the helper.
+ *
+ * Operations that do not come from io_submit(2), such as read(2) and those of io_uring, are passed to the file
+ * in the caller's context: they behave there as on the file itself.
+ *
+ * Reserved fields must be zero and unknown bits clear: both are -EINVAL.
+ */
+#ifndef _UAPI_TAIO_H
+#define _UAPI_TAIO_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define TAIO_DEVICE "/dev/taio"
+
+/*
+ * How an operation waits. Regular files, block devices and streams that cannot be asked not to wait (terminals)
+ * always wait by BLOCK: TAIO_IOC_INFO tells.
+ */
+enum taio_policy_id {
+	TAIO_POLICY_BLOCK,	/* a helper thread blocks for it; a signal cancels */
+	TAIO_POLICY_PARK,	/* an entry on the file's wait queue; then a work item transfers */
+	TAIO_POLICY_TASK,	/* likewise; then the submitter transfers, by task work */
+	TAIO_NPOLICIES
+};
+
+/* The submitter's state that an operation takes along: a mask. */
+#define TAIO_STATE_MM		(1u << 0)	/* address space; cannot be left out */
+#define TAIO_STATE_CRED		(1u << 1)	/* credentials; leaving it out wants CAP_SYS_ADMIN */
+#define TAIO_STATE_IOCONTEXT	(1u << 2)	/* io_context, and with it ioprio */
+#define TAIO_STATE_BLKCG	(1u << 3)	/* block cgroup; leaving it out of a file wants CAP_SYS_ADMIN */
+#define TAIO_STATE_FSIZE	(1u << 4)	/* RLIMIT_FSIZE; leaving it out of a file wants CAP_SYS_RESOURCE */
+#define TAIO_STATE_FS		(1u << 5)	/* -EOPNOTSUPP: the kernel exports nothing to share fs_struct */
+#define TAIO_STATE_FILES	(1u << 6)	/* -EOPNOTSUPP: nor files_struct */
+
+/* Defaults by class of file. */
+#define TAIO_STATE_STREAM	(TAIO_STATE_MM | TAIO_STATE_CRED)
+#define TAIO_STATE_FILE		(TAIO_STATE_STREAM | TAIO_STATE_IOCONTEXT | TAIO_STATE_BLKCG | TAIO_STATE_FSIZE)
+
+/* Flags of TAIO_IOC_ATTACH. */
+#define TAIO_ATTACH_INLINE	(1u << 0)	/* try in the submitter first: what need not wait needs no helper */
+#define TAIO_ATTACH_STATE	(1u << 1)	/* @state counts; else it must be 0 and the class's default holds */
+#define TAIO_ATTACH_CLOEXEC	(1u << 2)	/* FD_CLOEXEC on the proxy */
+#define TAIO_ATTACH_COOP	(1u << 3)	/* TASK: do not interrupt the submitter while it runs in user space */
+
+struct taio_ioc_attach {
+	__s32 fd;	/* file to wrap; stays the caller's */
+	__u32 policy;	/* enum taio_policy_id */
+	__u32 flags;	/* TAIO_ATTACH_ */
+	__u32 state;	/* TAIO_STATE_ */
+	__u64 reserved[2];
+};
+
+/* What a proxy is. */
+struct taio_ioc_info {
+	__u32 policy;	/* in force, which may be BLOCK where another was asked for */
+	__u32 flags;
+	__u32 state;
+	__u32 inflight;	/* operations now */
+	__u64 reserved[2];
+};
+
+/*
+ * TAIO_IOC_ATTACH, on /dev/taio. Returns the proxy's descriptor, opened for reading and writing as the file is.
+ *
+ * EBADF	no such descriptor, or one of open(2)'s O_PATH
+ * EINVAL	unknown policy, flag or state bit; reserved field not zero; @state without TAIO_ATTACH_STATE or without
+ *		TAIO_STATE_MM; a file that io_submit(2) could not read or write either (epoll, ...)
+ * EISDIR	a directory
+ * ELOOP	a proxy
+ * EOPNOTSUPP	an AF_UNIX socket (a proxy would hide it from the kernel's collector of descriptors in flight);
+ *		TAIO_STATE_FS, TAIO_STATE_FILES
+ * EPERM	a state bit left out that only a privileged caller may leave out
+ * EMFILE, ENFILE, ENOMEM, EFAULT
+ */
+#define TAIO_IOC_ATTACH _IOW(0xf7, 0x60, struct taio_ioc_attach)
+
+/*
+ * TAIO_IOC_CANCEL, on a proxy: cancels all that is in flight there, whoever submitted it. Returns how many
+ * operations were asked to end; each still gives its event.
+ */
+#define TAIO_IOC_CANCEL _IO(0xf7, 0x61)
+
+/* TAIO_IOC_INFO, on a proxy. Returns 0. */
+#define TAIO_IOC_INFO _IOR(0xf7, 0x62, struct taio_ioc_info)
+
+#endif
