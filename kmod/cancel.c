@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The state word of an operation, and every transition of it. One writer wins each: a transition is one cmpxchg, and
+ * who makes it owns what follows. docs/cancel.md tells the protocol; tests/model checks it.
+ *
+ *   ARMING ──────────► WAITING ─────► RUNNING ──────► DONE     block: a helper takes it
+ *      │ └─► WOKEN ──────│──────────────►│  ▲                   park: a wake-up, then a work item
+ *      │       │         ├─► HANDED ─────┘  │                   task: a wake-up, then task work
+ *      ▼       ▼         ▼     ▼         ▼  │
+ *   CANCELLED ◄──────────┴─────┘   CANCELLING ──► DONE
+ *      └──► DONE                        RUNNING ──► ARMING (woken in vain: parks again)
+ */
+#include <linux/aio.h>
+
+#include "counters.h"
+#include "file.h"
+#include "op.h"
+#include "trace.h"
+
+static const char *const state_names[OP_NSTATES] = {
+	[OP_ARMING] = "arming",	      [OP_WOKEN] = "woken",	  [OP_WAITING] = "waiting",
+	[OP_HANDED] = "handed",	      [OP_RUNNING] = "running",	  [OP_CANCELLED] = "cancelled",
+	[OP_CANCELLING] = "cancelling", [OP_DONE] = "done",
+};
+
+/* Where a cancel takes an operation; where it is too late for one, the state itself. */
+static const enum op_state cancel_to[OP_NSTATES] = {
+	[OP_ARMING] = OP_CANCELLED,	    [OP_WOKEN] = OP_CANCELLED,
+	[OP_WAITING] = OP_CANCELLED,	    [OP_HANDED] = OP_CANCELLED,
+	[OP_RUNNING] = OP_CANCELLING,	    [OP_CANCELLED] = OP_CANCELLED,
+	[OP_CANCELLING] = OP_CANCELLING,    [OP_DONE] = OP_DONE,
+};
+
+const char *op_state_name(enum op_state state)
+{
+	return state_names[state];
+}
+
+bool op_move(struct taio_op *op, enum op_state from, enum op_state to)
+{
+	return atomic_cmpxchg(&op->state, from, to) == from;
+}
+
+bool op_ready(struct taio_op *op)
+{
+	return op_move(op, OP_ARMING, OP_RUNNING) || op_move(op, OP_WOKEN, OP_RUNNING);
+}
+
+bool op_wake(struct taio_op *op, enum op_state woken)
+{
+	if (op_move(op, OP_WAITING, woken))
+		return true;
+	/* Its armer is still at it and looks before it lets go. */
+	if (!op_move(op, OP_ARMING, OP_WOKEN))
+		return op_move(op, OP_WAITING, woken);
+	return false;
+}
+
+bool op_is_cancelled(const struct taio_op *op)
+{
+	int state = atomic_read(&op->state);
+
+	return state == OP_CANCELLED || state == OP_CANCELLING;
+}
+
+/* A result that says no more than that the wait was broken off. */
+static bool is_interruption(long res)
+{
+	switch (res) {
+	case -EINTR:
+	case -EAGAIN:
+	case -ERESTARTSYS:
+	case -ERESTARTNOINTR:
+	case -ERESTARTNOHAND:
+	case -ERESTART_RESTARTBLOCK:
+		return true;
+	}
+	return false;
+}
+
+bool op_finish(struct taio_op *op, long *res)
+{
+	enum op_state was = atomic_xchg(&op->state, OP_DONE);
+
+	if (is_interruption(*res) && was != OP_RUNNING)
+		*res = -ECANCELED;
+	/* fs/aio turns the restart codes into -EINTR where they are returned, not where they are completed. */
+	else if (is_interruption(*res) && *res != -EAGAIN)
+		*res = -EINTR;
+	return was == OP_CANCELLING;
+}
+
+bool op_cancel(struct taio_op *op)
+{
+	int was = atomic_read(&op->state);
+
+	do {
+		if (cancel_to[was] == was)
+			return false;
+	} while (!atomic_try_cmpxchg(&op->state, &was, cancel_to[was]));
+	trace_taio_cancel(op, was);
+	/* In ARMING and WOKEN its armer finds it cancelled, and completes it. */
+	if (was == OP_WAITING || was == OP_HANDED || was == OP_RUNNING)
+		op->policy->cancelled(op, was);
+	return true;
+}
+
+int op_cancel_iocb(struct kiocb *iocb)
+{
+	op_cancel(iocb->private);
+	return 0;
+}

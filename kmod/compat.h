@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What differs between kernels, by feature. The only place with version tests; each function says what the
+ * rest of the module may count on.
+ */
+#ifndef TAIO_COMPAT_H
+#define TAIO_COMPAT_H
+
+#include <linux/blk-cgroup.h>
+#include <linux/cgroup.h>
+#include <linux/fs.h>
+#include <linux/sched.h>
+#include <linux/version.h>
+
+/* vfs_iocb_iter_write() holds off a freeze of the file system by itself since 6.8. */
+#define COMPAT_WRITE_IS_BRACKETED (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0))
+
+/* Pipes honour IOCB_NOWAIT, and say so by FMODE_NOWAIT, since 6.4. Sockets honour it everywhere. */
+static inline bool compat_honours_nowait(struct file *file)
+{
+	return S_ISSOCK(file_inode(file)->i_mode) || file->f_mode & FMODE_NOWAIT;
+}
+
+static inline ssize_t compat_iocb_write(struct file *file, struct kiocb *iocb, struct iov_iter *iter)
+{
+	ssize_t ret;
+
+	if (COMPAT_WRITE_IS_BRACKETED)
+		return vfs_iocb_iter_write(file, iocb, iter);
+	file_start_write(file);
+	ret = vfs_iocb_iter_write(file, iocb, iter);
+	file_end_write(file);
+	return ret;
+}
+
+/* The block cgroup that current's I/O is charged to, with a reference; NULL without CONFIG_BLK_CGROUP. */
+static inline struct cgroup_subsys_state *compat_current_blkcg_get(void)
+{
+#ifdef CONFIG_BLK_CGROUP
+	return task_get_css(current, io_cgrp_id);
+#else
+	return NULL;
+#endif
+}
+
+static inline void compat_blkcg_put(struct cgroup_subsys_state *css)
+{
+#ifdef CONFIG_BLK_CGROUP
+	css_put(css);
+#endif
+}
+
+#endif

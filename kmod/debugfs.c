@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /sys/kernel/debug/taio: "counters", a line "name value" each, and "inflight", a line for each operation. Both are for
+ * people and tests; nothing in the module depends on them.
+ */
+#include <linux/debugfs.h>
+#include <linux/seq_file.h>
+#include <linux/timekeeping.h>
+
+#include "counters.h"
+#include "dev.h"
+#include "file.h"
+#include "op.h"
+
+static struct dentry *directory;
+
+static const char *const counter_names[TAIO_NCOUNTERS] = {
+#define X(name, text) [COUNT_##name] = #name,
+	TAIO_COUNTERS(X)
+#undef X
+};
+
+static unsigned long sum(enum taio_counter counter)
+{
+	unsigned long n = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		n += READ_ONCE(per_cpu(taio_counters, cpu).n[counter]);
+	return n;
+}
+
+static void add_inflight(struct taio_proxy *proxy, void *arg)
+{
+	unsigned long *n = arg;
+
+	*n += READ_ONCE(proxy->nops);
+}
+
+static void add_one(struct taio_proxy *proxy, void *arg)
+{
+	unsigned long *n = arg;
+
+	++*n;
+}
+
+static int counters_show(struct seq_file *seq, void *unused)
+{
+	unsigned long inflight = 0, proxies = 0;
+	int i;
+
+	proxy_for_each(add_one, &proxies);
+	proxy_for_each(add_inflight, &inflight);
+	seq_printf(seq, "proxies %lu\ninflight %lu\n", proxies, inflight);
+	for (i = 0; i < TAIO_NCOUNTERS; i++)
+		seq_printf(seq, "%s %lu\n", counter_names[i], sum(i));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(counters);
+
+static void show_op(struct seq_file *seq, const struct taio_op *op, u64 now)
+{
+	seq_printf(seq, "iocb %p %s %s %s submitter %d bytes %zu age_us %llu\n", op->iocb, op->policy->name,
+		   op->rw == READ ? "read" : "write", op_state_name(atomic_read(&op->state)), op->pid,
+		   iov_iter_count(&op->iter), div_u64(now - op->since_ns, NSEC_PER_USEC));
+}
+
+static void show_ops(struct taio_proxy *proxy, void *arg)
+{
+	u64 now = ktime_get_ns();
+	struct taio_op *op;
+	unsigned long flags;
+
+	spin_lock_irqsave(&proxy->lock, flags);
+	list_for_each_entry(op, &proxy->ops, link)
+		show_op(arg, op, now);
+	spin_unlock_irqrestore(&proxy->lock, flags);
+}
+
+static int inflight_show(struct seq_file *seq, void *unused)
+{
+	proxy_for_each(show_ops, seq);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(inflight);
+
+void debugfs_start(void)
+{
+	directory = debugfs_create_dir("taio", NULL);
+	debugfs_create_file("counters", 0444, directory, NULL, &counters_fops);
+	debugfs_create_file("inflight", 0400, directory, NULL, &inflight_fops);
+}
+
+void debugfs_stop(void)
+{
+	debugfs_remove(directory);
+}

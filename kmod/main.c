@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+/* taio.ko: init and exit, in mirror order. uapi/taio.h is the manual. */
+#include <linux/module.h>
+
+#include "counters.h"
+#include "dev.h"
+#include "op.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+DEFINE_PER_CPU(struct taio_counters, taio_counters);
+
+static int __init taio_init(void)
+{
+	int ret;
+
+	ret = op_cache_create();
+	if (ret)
+		return ret;
+	ret = park_queue_create();
+	if (ret)
+		goto destroy_cache;
+	ret = block_pool_create();
+	if (ret)
+		goto destroy_queue;
+	debugfs_start();
+	ret = dev_register();
+	if (ret)
+		goto stop_debugfs;
+	return 0;
+stop_debugfs:
+	debugfs_stop();
+	block_pool_destroy();
+destroy_queue:
+	park_queue_destroy();
+destroy_cache:
+	op_cache_destroy();
+	return ret;
+}
+
+/* The device and every proxy hold the module: when this runs there is none left, and no operation. */
+static void __exit taio_exit(void)
+{
+	dev_deregister();
+	debugfs_stop();
+	block_pool_destroy();
+	park_queue_destroy();
+	op_cache_destroy();
+}
+
+module_init(taio_init);
+module_exit(taio_exit);
+MODULE_DESCRIPTION("Threaded backend for asynchronous I/O: io_submit(2) and io_cancel(2) on sockets, pipes and files");
+MODULE_AUTHOR("The taio authors");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

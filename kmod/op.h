@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * An operation: one kiocb of fs/aio on a proxy, from the submit that could not finish it to its one completion.
+ *
+ * Ownership: the state word says who owns an operation (cancel.c); its owner alone touches it, but for what a member
+ * names otherwise. fs/aio's kiocb belongs to the owner until op_complete(), and to nobody here after it.
+ */
+#ifndef TAIO_OP_H
+#define TAIO_OP_H
+
+#include <linux/fs.h>
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/task_work.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "state.h"
+
+struct taio_op;
+struct taio_proxy;
+struct taio_user;
+
+/* The life of an operation. The transitions are in cancel.c, and nowhere else. */
+enum op_state {
+	OP_ARMING,	/* the submitter's, or the runner's that arms it again */
+	OP_WOKEN,	/* likewise, and a wake-up has come meanwhile */
+	OP_WAITING,	/* nobody's: in a queue for helpers, or on the file's wait queue */
+	OP_HANDED,	/* policy task: given to the submitter's task work, not begun */
+	OP_RUNNING,	/* its runner's: a helper, a work item or the submitter transfers */
+	OP_CANCELLED,	/* cancelled before a transfer began */
+	OP_CANCELLING,	/* cancelled while its runner transfers */
+	OP_DONE,	/* its result is decided */
+	OP_NSTATES
+};
+
+/* How an operation waits. */
+struct taio_policy {
+	const char *name;
+	u32 own_state;	/* TAIO_STATE_ that its runner has anyway */
+
+	/* Owner, OP_ARMING, in io_submit: sees to it that the operation completes, now or later. */
+	void (*start)(struct taio_op *op);
+	/*
+	 * A cancel has found the operation in @was and moved it on. WAITING, HANDED: sees to its completion.
+	 * RUNNING: interrupts the runner, if that may block. Interrupts are off; takes no lock of fs/aio.
+	 */
+	void (*cancelled)(struct taio_op *op, enum op_state was);
+	/* Parked alone: a wake-up has moved it from WAITING to @woken_state; gives it to its runner. Irqs off. */
+	void (*woken)(struct taio_op *op);
+	/* Parked alone: ready before it was on the wait queue, in io_submit; state RUNNING. */
+	void (*ready)(struct taio_op *op);
+	enum op_state woken_state;
+};
+
+extern const struct taio_policy taio_policy_block;
+extern const struct taio_policy taio_policy_park;
+extern const struct taio_policy taio_policy_task;
+
+/* An entry on a wait queue of the file. */
+struct op_wait {
+	struct wait_queue_entry entry;
+	struct wait_queue_head *head;	/* NULL: not hooked; cleared by POLLFREE, see park_wake() */
+	struct taio_op *op;
+};
+
+#define OP_WAITS 2	/* a FIFO that is open for reading and writing has two queues */
+
+struct taio_op {
+	atomic_t state;			/* enum op_state */
+	refcount_t refs;		/* completion; task work that is pending */
+	struct kiocb *iocb;
+	struct taio_proxy *proxy;
+	const struct taio_policy *policy;	/* changes only in ARMING, before the first WAITING */
+	struct list_head link;		/* proxy->ops; proxy->lock */
+
+	struct iov_iter iter;		/* what the submitter gave; transfers work on copies */
+	const void *iov;		/* segments that iter points to, ours to free; or NULL */
+	int rw;				/* READ or WRITE */
+	pid_t pid;			/* submitter, for the list in debugfs */
+	u64 since_ns;
+	struct op_cargo cargo;		/* state of the submitter, see state.h */
+
+	/* block: pool.idle.lock */
+	struct list_head queue;		/* in a queue for helpers, or empty */
+	bool admitted;			/* counted as busy */
+	struct taio_user *user;
+	struct task_struct *worker;	/* set before RUNNING, valid until DONE */
+
+	/* park, task */
+	struct op_wait waits[OP_WAITS];
+	unsigned int nwaits;
+	unsigned int vain;		/* times in a row that it was woken with nothing to transfer */
+	bool unhookable;		/* the file has more wait queues than we have entries */
+	struct delayed_work work;	/* runs it, or completes it as cancelled */
+
+	/* task */
+	struct task_struct *task;	/* submitter; a reference */
+	struct callback_head callback;
+	struct file *handed;		/* the proxy's file, held while the callback is pending */
+};
+
+int op_cache_create(void);
+void op_cache_destroy(void);
+
+/*
+ * Makes an operation of what fs/aio submits and starts it. Returns -EIOCBQUEUED, after which it completes exactly
+ * once, or -ENOMEM and nothing has happened. May sleep for memory, never for the file.
+ */
+ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
+
+/* The transfer itself: passes to the file. @iter is used up as far as it got. Returns bytes or -errno. */
+ssize_t op_transfer(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags);
+
+/* Runner: op_transfer() of the operation, with its state entered; @ki_flags as IOCB_NOWAIT or 0. */
+ssize_t op_run(struct taio_op *op, int ki_flags);
+
+/* Owner, OP_DONE: the one completion. The operation is gone afterwards, and so may the proxy be. */
+void op_complete(struct taio_op *op, long res);
+void op_put(struct taio_op *op);
+
+/* --- cancel.c: the state word --- */
+
+/* From @from to @to; false if it was in another state. A full barrier when it succeeds. */
+bool op_move(struct taio_op *op, enum op_state from, enum op_state to);
+
+/* Owner: from ARMING or WOKEN to RUNNING. False: cancelled meanwhile, and still the owner's. */
+bool op_ready(struct taio_op *op);
+
+/* Wake function: true if it has moved from WAITING to @woken and is the caller's to give on. */
+bool op_wake(struct taio_op *op, enum op_state woken);
+
+/*
+ * Owner: decides the result. From RUNNING, CANCELLING or CANCELLED to DONE; @res becomes -ECANCELED if it was
+ * cancelled and @res tells of no more than an interruption. Returns true if it was cancelled while RUNNING.
+ */
+bool op_finish(struct taio_op *op, long *res);
+
+/* Has a cancel come? For its owner. */
+bool op_is_cancelled(const struct taio_op *op);
+
+/*
+ * Asks for the completion sooner. Any context with the operation held in its place: under fs/aio's ctx_lock
+ * or under proxy->lock. Returns true if it was the first to do so and came in time.
+ */
+bool op_cancel(struct taio_op *op);
+
+/* A kiocb_cancel_fn. */
+int op_cancel_iocb(struct kiocb *iocb);
+
+const char *op_state_name(enum op_state state);
+
+/* --- worker_*.c --- */
+
+int block_pool_create(void);
+void block_pool_destroy(void);
+int park_queue_create(void);
+void park_queue_destroy(void);
+
+void park_start(struct taio_op *op);
+/* A runner that may sleep, RUNNING or CANCELLING: transfers and completes, or parks again. */
+void park_run(struct taio_op *op);
+/* Gives the operation to a work item, which runs it, or completes it if it is CANCELLED. Any context. */
+void park_give_to_work(struct taio_op *op);
+/* The work item's function, for INIT_DELAYED_WORK(). */
+void park_work(struct work_struct *work);
+
+#endif

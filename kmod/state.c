@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The state mask and its submit-time helpers: one row for each bit. cargo_take() runs in the submitter,
+ * cargo_enter() and cargo_leave() around the transfer in whoever runs it, cargo_put() where the operation ends.
+ *
+ * The address space: mmgrab(), never mmget(). Whoever holds mm_users keeps a process that dies from reaching
+ * exit_aio(), which is what cancels its operations. kthread_use_mm() works under mmgrab(), as exit_aio() waits for
+ * every operation before the page tables go.
+ */
+#include <linux/blk-cgroup.h>
+#include <linux/cgroup.h>
+#include <linux/cred.h>
+#include <linux/iocontext.h>
+#include <linux/kthread.h>
+#include <linux/mmu_context.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+
+#include "compat.h"
+#include "counters.h"
+#include "state.h"
+#include "uapi/taio.h"
+
+static bool is_helper(void)
+{
+	return current->flags & PF_KTHREAD;
+}
+
+/* --- address space --- */
+
+static void mm_take(struct op_cargo *cargo)
+{
+	mmgrab(cargo->mm);
+	count(state_mm_taken);
+}
+
+static void mm_put(struct op_cargo *cargo)
+{
+	mmdrop(cargo->mm);
+	count(state_mm_put);
+}
+
+/* --- credentials --- */
+
+static void cred_take(struct op_cargo *cargo)
+{
+	cargo->cred = get_current_cred();
+	count(state_cred_taken);
+}
+
+static void cred_put(struct op_cargo *cargo)
+{
+	put_cred(cargo->cred);
+	count(state_cred_put);
+}
+
+static void cred_enter(const struct op_cargo *cargo, struct op_saved *saved)
+{
+	saved->cred = NULL;
+	if (cargo->cred != current_cred())
+		saved->cred = override_creds(cargo->cred);
+}
+
+static void cred_leave(const struct op_cargo *cargo, const struct op_saved *saved)
+{
+	if (saved->cred)
+		revert_creds(saved->cred);
+}
+
+/* --- io_context: the block layer finds ioprio and the scheduler's queues there --- */
+
+static void iocontext_take(struct op_cargo *cargo)
+{
+	cargo->ioc = current->io_context;
+	if (cargo->ioc)
+		atomic_long_inc(&cargo->ioc->refcount);
+	count(state_iocontext_taken);
+}
+
+static void iocontext_put(struct op_cargo *cargo)
+{
+	if (cargo->ioc)
+		put_io_context(cargo->ioc);
+	count(state_iocontext_put);
+}
+
+/* task_lock(): ioprio_set(2) may look at a helper meanwhile. */
+static struct io_context *iocontext_swap(struct io_context *ioc)
+{
+	struct io_context *old;
+
+	task_lock(current);
+	old = current->io_context;
+	current->io_context = ioc;
+	task_unlock(current);
+	return old;
+}
+
+/* Where the submitter has none, the helper's own does as well as one made for the occasion: its ioprio is none. */
+static void iocontext_enter(const struct op_cargo *cargo, struct op_saved *saved)
+{
+	if (cargo->ioc && is_helper())
+		saved->ioc = iocontext_swap(cargo->ioc);
+}
+
+static void iocontext_leave(const struct op_cargo *cargo, const struct op_saved *saved)
+{
+	if (cargo->ioc && is_helper())
+		iocontext_swap(saved->ioc);
+}
+
+/* --- block cgroup --- */
+
+static void blkcg_take(struct op_cargo *cargo)
+{
+	cargo->blkcg = compat_current_blkcg_get();
+	count(state_blkcg_taken);
+}
+
+static void blkcg_put(struct op_cargo *cargo)
+{
+	compat_blkcg_put(cargo->blkcg);
+	count(state_blkcg_put);
+}
+
+static void blkcg_enter(const struct op_cargo *cargo, struct op_saved *saved)
+{
+	kthread_associate_blkcg(cargo->blkcg);
+}
+
+static void blkcg_leave(const struct op_cargo *cargo, const struct op_saved *saved)
+{
+	kthread_associate_blkcg(NULL);
+}
+
+/* --- RLIMIT_FSIZE: a helper's own is infinite; it has a signal_struct, and so limits, to itself --- */
+
+static void fsize_take(struct op_cargo *cargo)
+{
+	cargo->fsize = rlimit(RLIMIT_FSIZE);
+	count(state_fsize_taken);
+}
+
+static void fsize_put(struct op_cargo *cargo)
+{
+	count(state_fsize_put);
+}
+
+static void fsize_enter(const struct op_cargo *cargo, struct op_saved *saved)
+{
+	saved->fsize = rlimit(RLIMIT_FSIZE);
+	if (is_helper())
+		WRITE_ONCE(current->signal->rlim[RLIMIT_FSIZE].rlim_cur, cargo->fsize);
+}
+
+static void fsize_leave(const struct op_cargo *cargo, const struct op_saved *saved)
+{
+	if (is_helper())
+		WRITE_ONCE(current->signal->rlim[RLIMIT_FSIZE].rlim_cur, saved->fsize);
+}
+
+static const struct {
+	u32 bit;
+	void (*take)(struct op_cargo *cargo);
+	void (*put)(struct op_cargo *cargo);
+	void (*enter)(const struct op_cargo *cargo, struct op_saved *saved);
+	void (*leave)(const struct op_cargo *cargo, const struct op_saved *saved);
+} rows[] = {
+	{ TAIO_STATE_MM, mm_take, mm_put, NULL, NULL },
+	{ TAIO_STATE_CRED, cred_take, cred_put, cred_enter, cred_leave },
+	{ TAIO_STATE_IOCONTEXT, iocontext_take, iocontext_put, iocontext_enter, iocontext_leave },
+	{ TAIO_STATE_BLKCG, blkcg_take, blkcg_put, blkcg_enter, blkcg_leave },
+	{ TAIO_STATE_FSIZE, fsize_take, fsize_put, fsize_enter, fsize_leave },
+};
+
+void cargo_take(struct op_cargo *cargo, u32 mask, u16 ioprio)
+{
+	int i;
+
+	cargo->taken = mask;
+	cargo->mm = current->mm;
+	cargo->ioprio = ioprio;
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (mask & rows[i].bit)
+			rows[i].take(cargo);
+}
+
+void cargo_put(struct op_cargo *cargo)
+{
+	int i;
+
+	for (i = ARRAY_SIZE(rows) - 1; i >= 0; i--)
+		if (cargo->taken & rows[i].bit)
+			rows[i].put(cargo);
+}
+
+/* The address space first: it is entered whether or not a reference was taken, where it is not there already. */
+void cargo_enter(const struct op_cargo *cargo, struct op_saved *saved)
+{
+	int i;
+
+	if (is_helper())
+		kthread_use_mm(cargo->mm);
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (cargo->taken & rows[i].bit && rows[i].enter)
+			rows[i].enter(cargo, saved);
+}
+
+void cargo_leave(const struct op_cargo *cargo, const struct op_saved *saved)
+{
+	int i;
+
+	for (i = ARRAY_SIZE(rows) - 1; i >= 0; i--)
+		if (cargo->taken & rows[i].bit && rows[i].leave)
+			rows[i].leave(cargo, saved);
+	if (is_helper())
+		kthread_unuse_mm(cargo->mm);
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The table of accounts by kuid. Process context; the accounts themselves belong to worker_block.c. */
+#include <linux/cred.h>
+#include <linux/hashtable.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+
+#include "user.h"
+
+static DEFINE_HASHTABLE(users, 6);
+static DEFINE_SPINLOCK(users_lock);
+
+static struct taio_user *find(kuid_t uid)
+{
+	struct taio_user *user;
+
+	hash_for_each_possible(users, user, node, __kuid_val(uid))
+		if (uid_eq(user->uid, uid))
+			return user_hold(user);
+	return NULL;
+}
+
+struct taio_user *user_get(kuid_t uid)
+{
+	struct taio_user *user, *fresh;
+
+	spin_lock(&users_lock);
+	user = find(uid);
+	spin_unlock(&users_lock);
+	if (user)
+		return user;
+
+	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
+	if (!fresh)
+		return NULL;
+	fresh->uid = uid;
+	refcount_set(&fresh->refs, 1);
+	INIT_LIST_HEAD(&fresh->queue[READ]);
+	INIT_LIST_HEAD(&fresh->queue[WRITE]);
+	INIT_LIST_HEAD(&fresh->ready);
+
+	spin_lock(&users_lock);
+	user = find(uid);
+	if (!user)
+		hash_add(users, &fresh->node, __kuid_val(uid));
+	spin_unlock(&users_lock);
+	if (!user)
+		return fresh;
+	kfree(fresh);
+	return user;
+}
+
+struct taio_user *user_hold(struct taio_user *user)
+{
+	refcount_inc(&user->refs);
+	return user;
+}
+
+void user_put(struct taio_user *user)
+{
+	if (!refcount_dec_and_lock(&user->refs, &users_lock))
+		return;
+	hash_del(&user->node);
+	spin_unlock(&users_lock);
+	WARN_ON_ONCE(user->busy[READ] || user->busy[WRITE]);
+	kfree(user);
+}

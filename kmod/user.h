@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Who may have how many helpers: one account for each user (kuid), shared by all that he has attached or in flight. */
+#ifndef TAIO_USER_H
+#define TAIO_USER_H
+
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/uidgid.h>
+
+struct taio_user {
+	struct hlist_node node;		/* in the table; its lock */
+	refcount_t refs;
+	kuid_t uid;
+
+	/* The pool's, under pool.idle.lock; see worker_block.c. By READ and WRITE. */
+	unsigned int busy[2];		/* operations that have a helper, or are sure of the next one */
+	struct list_head queue[2];	/* operations that wait until the user has room */
+	struct list_head ready;		/* in the pool's list of users with a queue, or empty */
+};
+
+/* The account of @uid, with a reference; NULL without memory. May sleep. */
+struct taio_user *user_get(kuid_t uid);
+/* Another reference to an account that one is held of. */
+struct taio_user *user_hold(struct taio_user *user);
+void user_put(struct taio_user *user);
+
+#endif

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Policy block: a helper kthread blocks in the transfer for the operation; a signal cancels it.
+ *
+ * An idle helper sleeps on pool.idle with a wait queue entry inside a container on its own stack. The wake-up is the
+ * hand-over: the submitter wakes one helper with the operation as the wake-up's key, and the wake function puts it
+ * into the container, under the lock of the wait queue. That lock, pool.idle.lock, is the pool's only one.
+ *
+ * An operation is admitted while its user and the pool are below their caps; an admitted one has a helper or is in
+ * pool.queue for the next one, and there are always as many helpers, or a work item making them, as are admitted.
+ * What is not admitted parks if its file can do so, and else waits in its user's queue. Reads fill no more than three
+ * quarters of a cap: a pool full of blocked reads never keeps the writes waiting that would unblock them.
+ *
+ * Cancel: cmpxchg RUNNING to CANCELLING, then SIGKILL to the helper: of those that a kthread can take only it
+ * breaks killable waits as well as interruptible ones. allow_kernel_signal() keeps users, root included, from sending
+ * it. A helper that finds itself cancelled waits for its signal and throws it away before it goes on: none is left for
+ * the next operation. docs/cancel.md; modelled in tests/model.
+ */
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <linux/workqueue.h>
+
+#include "counters.h"
+#include "file.h"
+#include "op.h"
+#include "trace.h"
+#include "user.h"
+
+static unsigned int helpers_max = 1024;
+module_param(helpers_max, uint, 0644);
+MODULE_PARM_DESC(helpers_max, "Helper threads of policy block at most, of all users together");
+
+static unsigned int user_max = 256;
+module_param(user_max, uint, 0644);
+MODULE_PARM_DESC(user_max, "Helper threads of policy block at most, of one user");
+
+static unsigned int idle_ms = 5000;
+module_param(idle_ms, uint, 0644);
+MODULE_PARM_DESC(idle_ms, "Milliseconds after which an idle helper thread ends");
+
+/* After the kernel has refused a thread. */
+#define GROW_RETRY (HZ / 10)
+
+static struct {
+	wait_queue_head_t idle;		/* containers of idle helpers; its lock guards all below */
+	unsigned int nidle;
+	unsigned int nworkers;
+	unsigned int serial;
+	unsigned int unreaped;		/* helpers started whose end nobody has waited for */
+	bool stopping;
+	unsigned int busy[2];		/* admitted, by READ and WRITE */
+	struct list_head queue;		/* admitted, no helper yet */
+	struct list_head users;		/* users with a queue of their own */
+	struct delayed_work grow;
+	struct completion ended;	/* counts the helpers that are gone */
+} pool;
+
+/* What an idle helper leaves on the wait queue. */
+struct container {
+	struct wait_queue_entry entry;
+	struct taio_op *op;		/* put there by the wake function */
+};
+
+/* --- admission; all under pool.idle.lock --- */
+
+static bool below_cap(const unsigned int busy[2], int rw, unsigned int cap)
+{
+	cap = max(cap, 2u);
+	if (rw == READ && busy[READ] >= cap - max(cap / 4, 1u))
+		return false;
+	return busy[READ] + busy[WRITE] < cap;
+}
+
+static bool may_admit(const struct taio_user *user, int rw)
+{
+	return below_cap(user->busy, rw, READ_ONCE(user_max)) && below_cap(pool.busy, rw, READ_ONCE(helpers_max));
+}
+
+static void admit(struct taio_op *op)
+{
+	op->user->busy[op->rw]++;
+	pool.busy[op->rw]++;
+}
+
+static int worker_wake(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
+{
+	struct container *container = container_of(entry, struct container, entry);
+	struct taio_op *op = key;
+
+	list_del_init(&entry->entry);
+	pool.nidle--;
+	if (op) {
+		container->op = op;
+		op->worker = entry->private;
+	}
+	return default_wake_function(entry, mode, sync, NULL);
+}
+
+/* An admitted operation, WAITING: to the helper that went idle last, or to the queue. */
+static void hand_over(struct taio_op *op)
+{
+	if (pool.nidle) {
+		count(handed);
+		__wake_up_locked_key(&pool.idle, TASK_NORMAL, op);
+		return;
+	}
+	count(queued);
+	list_add_tail(&op->queue, &pool.queue);
+	if (pool.nworkers < pool.busy[READ] + pool.busy[WRITE])
+		mod_delayed_work(system_unbound_wq, &pool.grow, 0);
+}
+
+static void user_enqueue(struct taio_op *op)
+{
+	struct taio_user *user = op->user;
+
+	count(queued);
+	list_add_tail(&op->queue, &user->queue[op->rw]);
+	if (list_empty(&user->ready))
+		list_add_tail(&user->ready, &pool.users);
+}
+
+/* Takes an operation out of whichever queue it is in. */
+static void dequeue(struct taio_op *op)
+{
+	struct taio_user *user = op->user;
+
+	list_del_init(&op->queue);
+	if (list_empty(&user->queue[READ]) && list_empty(&user->queue[WRITE]))
+		list_del_init(&user->ready);
+}
+
+static bool admit_from(struct taio_user *user, int rw)
+{
+	struct taio_op *op = list_first_entry_or_null(&user->queue[rw], struct taio_op, queue);
+
+	if (!op || !may_admit(user, rw))
+		return false;
+	dequeue(op);
+	op->admitted = true;
+	admit(op);
+	/* The next turn is another user's. */
+	if (!list_empty(&user->ready))
+		list_move_tail(&user->ready, &pool.users);
+	hand_over(op);
+	return true;
+}
+
+/* The first user whose turn it is and who may have one more, writes before reads. */
+static bool admit_next(void)
+{
+	struct taio_user *user;
+
+	list_for_each_entry(user, &pool.users, ready)
+		if (admit_from(user, WRITE) || admit_from(user, READ))
+			return true;
+	return false;
+}
+
+/* An admitted operation is over, or cancelled before a helper had it. */
+static void release(struct taio_op *op)
+{
+	op->user->busy[op->rw]--;
+	pool.busy[op->rw]--;
+	/* As a rule one; more after a cap was raised. */
+	while (admit_next())
+		;
+}
+
+/* --- the helper --- */
+
+/* The signal was sent, or is about to be: the canceller has decided so before we could decide otherwise. */
+static void signal_take(void)
+{
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (signal_pending(current))
+			break;
+		schedule();
+	}
+	__set_current_state(TASK_RUNNING);
+	flush_signals(current);
+	count(signals_flushed);
+}
+
+static void worker_run(struct taio_op *op)
+{
+	long res = -ECANCELED;
+
+	if (op_move(op, OP_WAITING, OP_RUNNING))
+		res = op_run(op, 0);
+	/* Paired with block_cancelled(): who has found it RUNNING sends its signal, now or soon. */
+	if (op_finish(op, &res))
+		signal_take();
+	spin_lock_irq(&pool.idle.lock);
+	release(op);
+	spin_unlock_irq(&pool.idle.lock);
+	op_complete(op, res);
+}
+
+/* Sleeps until there is an operation, admitted and ours. NULL: time to end; the helper is not counted any more. */
+static struct taio_op *worker_next(void)
+{
+	long timeout = msecs_to_jiffies(READ_ONCE(idle_ms));
+	struct container container = {
+		.entry = {
+			.private = current,
+			.func = worker_wake,
+			.entry = LIST_HEAD_INIT(container.entry.entry),
+		},
+	};
+	struct taio_op *op;
+
+	spin_lock_irq(&pool.idle.lock);
+	op = list_first_entry_or_null(&pool.queue, struct taio_op, queue);
+	if (op) {
+		dequeue(op);
+		op->worker = current;
+		goto unlock;
+	}
+	/* Last in, first out: the helper whose stack is warm, and the others get old. */
+	__add_wait_queue_exclusive(&pool.idle, &container.entry);
+	pool.nidle++;
+	while (!list_empty(&container.entry.entry) && timeout && !pool.stopping) {
+		/* Not interruptible: it is the wake function that ends this, and no signal is pending. */
+		set_current_state(TASK_IDLE);
+		spin_unlock_irq(&pool.idle.lock);
+		timeout = schedule_timeout(timeout);
+		spin_lock_irq(&pool.idle.lock);
+	}
+	if (!list_empty(&container.entry.entry)) {
+		list_del(&container.entry.entry);
+		pool.nidle--;
+	}
+	op = container.op;
+unlock:
+	if (!op)
+		pool.nworkers--;
+	spin_unlock_irq(&pool.idle.lock);
+	return op;
+}
+
+static int worker(void *unused)
+{
+	struct taio_op *op;
+
+	allow_kernel_signal(SIGKILL);
+	while ((op = worker_next()))
+		worker_run(op);
+	count(workers_ended);
+	/* Ends in the kernel's text: the module may be gone as soon as the completion is counted. */
+	kthread_complete_and_exit(&pool.ended, 0);
+}
+
+/* Ends reaped here, so that the count of the completion stays small however long the module lives. */
+static bool wants_worker(unsigned int *serial)
+{
+	bool wants;
+
+	spin_lock_irq(&pool.idle.lock);
+	while (pool.unreaped && try_wait_for_completion(&pool.ended))
+		pool.unreaped--;
+	wants = !pool.stopping && !list_empty(&pool.queue) &&
+		pool.nworkers < pool.busy[READ] + pool.busy[WRITE];
+	if (wants) {
+		pool.nworkers++;
+		pool.unreaped++;
+		*serial = pool.serial++;
+	}
+	spin_unlock_irq(&pool.idle.lock);
+	return wants;
+}
+
+/* Work: makes helpers until there are as many as are wanted. What waits for one waits on where the kernel refuses. */
+static void grow(struct work_struct *work)
+{
+	struct task_struct *task;
+	unsigned int serial;
+
+	while (wants_worker(&serial)) {
+		task = kthread_run(worker, NULL, "taio/%u", serial);
+		if (!IS_ERR(task)) {
+			count(workers_started);
+			continue;
+		}
+		count(workers_refused);
+		spin_lock_irq(&pool.idle.lock);
+		pool.nworkers--;
+		pool.unreaped--;
+		spin_unlock_irq(&pool.idle.lock);
+		queue_delayed_work(system_unbound_wq, &pool.grow, GROW_RETRY);
+		return;
+	}
+}
+
+/* --- the policy --- */
+
+static bool can_park(const struct taio_op *op)
+{
+	return !op->proxy->is_file && op->proxy->honours_nowait;
+}
+
+static void block_start(struct taio_op *op)
+{
+	long res = -ECANCELED;
+	unsigned long flags;
+	bool moved, may;
+
+	spin_lock_irqsave(&pool.idle.lock, flags);
+	may = may_admit(op->user, op->rw);
+	if (!may && can_park(op)) {
+		spin_unlock_irqrestore(&pool.idle.lock, flags);
+		count(overflowed);
+		op->policy = &taio_policy_park;
+		park_start(op);
+		return;
+	}
+	moved = op_move(op, OP_ARMING, OP_WAITING);
+	if (moved) {
+		trace_taio_queue(op);
+		op->admitted = may;
+		if (may) {
+			admit(op);
+			hand_over(op);
+		} else {
+			user_enqueue(op);
+		}
+	}
+	spin_unlock_irqrestore(&pool.idle.lock, flags);
+	if (moved)
+		return;
+	op_finish(op, &res);
+	op_complete(op, res);
+}
+
+/* It was in a queue, or in a helper's hands. The helper finds it cancelled; from a queue it has to be taken. */
+static void cancelled_waiting(struct taio_op *op)
+{
+	unsigned long flags;
+	bool was_queued;
+
+	spin_lock_irqsave(&pool.idle.lock, flags);
+	was_queued = !list_empty(&op->queue);
+	if (was_queued) {
+		dequeue(op);
+		if (op->admitted)
+			release(op);
+	}
+	spin_unlock_irqrestore(&pool.idle.lock, flags);
+	if (was_queued)
+		park_give_to_work(op);
+}
+
+static void block_cancelled(struct taio_op *op, enum op_state was)
+{
+	if (was == OP_WAITING) {
+		cancelled_waiting(op);
+		return;
+	}
+	/* Paired with worker_run(): the helper does not go on before it has this. */
+	count(signals_sent);
+	send_sig(SIGKILL, op->worker, 1);
+}
+
+const struct taio_policy taio_policy_block = {
+	.name = "block",
+	.start = block_start,
+	.cancelled = block_cancelled,
+};
+
+int block_pool_create(void)
+{
+	init_waitqueue_head(&pool.idle);
+	INIT_LIST_HEAD(&pool.queue);
+	INIT_LIST_HEAD(&pool.users);
+	INIT_DELAYED_WORK(&pool.grow, grow);
+	init_completion(&pool.ended);
+	return 0;
+}
+
+/* No proxy is left, and so no operation: the helpers are idle. */
+void block_pool_destroy(void)
+{
+	spin_lock_irq(&pool.idle.lock);
+	WARN_ON_ONCE(pool.busy[READ] || pool.busy[WRITE]);
+	pool.stopping = true;
+	while (pool.nidle)
+		__wake_up_locked_key(&pool.idle, TASK_NORMAL, NULL);
+	spin_unlock_irq(&pool.idle.lock);
+	cancel_delayed_work_sync(&pool.grow);
+	for (; pool.unreaped; pool.unreaped--)
+		wait_for_completion(&pool.ended);
+}

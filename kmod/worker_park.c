@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Policy park: an operation waits as an entry on the file's own wait queue. The wake function takes it off and queues
+ * a work item, which transfers without waiting, under the submitter's address space and credentials, and parks again
+ * if there was nothing. A cancel hands the operation to the work item, which unhooks it: no signals.
+ *
+ * The wake function runs under the lock of the file's wait queue, with interrupts off. What it gives away may run at
+ * once, but unhook() takes the same lock first, so that no wake function works on an operation that is completed.
+ * A queue may go before its file (POLLFREE, signalfd): the entry lets go of it then, as fs/aio's own poll does.
+ */
+#include <linux/poll.h>
+#include <linux/workqueue.h>
+
+#include "counters.h"
+#include "file.h"
+#include "op.h"
+#include "trace.h"
+
+/* After being woken in vain so often in a row an operation waits for a tick before it tries again. */
+#define VAIN_MAX 3
+
+static struct workqueue_struct *park_queue;
+
+static __poll_t events_of(const struct taio_op *op)
+{
+	if (op->rw == READ)
+		return EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
+	return EPOLLOUT | EPOLLWRNORM | EPOLLERR | EPOLLHUP;
+}
+
+/* --- the wait queue --- */
+
+static int park_wake(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
+{
+	struct op_wait *wait = container_of(entry, struct op_wait, entry);
+	struct taio_op *op = wait->op;
+	__poll_t mask = key_to_poll(key);
+
+	if (mask && !(mask & (events_of(op) | POLLFREE)))
+		return 0;
+	list_del_init(&entry->entry);
+	if (op_wake(op, op->policy->woken_state)) {
+		count(woken);
+		op->policy->woken(op);
+	}
+	/* The last touch. Paired with the load-acquire in unhook(); the queue itself is freed after a grace period. */
+	if (mask & POLLFREE)
+		smp_store_release(&wait->head, NULL);
+	return 1;
+}
+
+struct arm_table {
+	struct poll_table_struct table;
+	struct taio_op *op;
+};
+
+static void hook(struct file *file, struct wait_queue_head *head, struct poll_table_struct *table)
+{
+	struct taio_op *op = container_of(table, struct arm_table, table)->op;
+	struct op_wait *wait;
+
+	if (op->nwaits == OP_WAITS) {
+		op->unhookable = true;
+		return;
+	}
+	wait = &op->waits[op->nwaits++];
+	init_waitqueue_func_entry(&wait->entry, park_wake);
+	wait->op = op;
+	wait->head = head;
+	add_wait_queue(head, &wait->entry);
+}
+
+static void unhook(struct taio_op *op)
+{
+	struct wait_queue_head *head;
+	unsigned int i;
+
+	for (i = 0; i < op->nwaits; i++) {
+		rcu_read_lock();
+		head = smp_load_acquire(&op->waits[i].head);
+		if (head) {
+			spin_lock_irq(&head->lock);
+			list_del_init(&op->waits[i].entry.entry);
+			spin_unlock_irq(&head->lock);
+		}
+		rcu_read_unlock();
+	}
+	op->nwaits = 0;
+}
+
+enum arm_result {
+	ARM_PARKED,	/* on the wait queue, and not the caller's any more */
+	ARM_READY,	/* RUNNING, the caller's, not hooked */
+	ARM_CANCELLED,	/* CANCELLED, the caller's, not hooked */
+};
+
+/* Owner, ARMING. */
+static enum arm_result arm(struct taio_op *op)
+{
+	struct arm_table at = { .op = op };
+	__poll_t mask;
+
+	init_poll_funcptr(&at.table, hook);
+	at.table._key = events_of(op);
+	mask = vfs_poll(op->proxy->target, &at.table) & events_of(op);
+	if (!mask && !op->unhookable) {
+		count(parked);
+		trace_taio_queue(op);
+		if (op_move(op, OP_ARMING, OP_WAITING))
+			return ARM_PARKED;
+	}
+	unhook(op);
+	return op_ready(op) ? ARM_READY : ARM_CANCELLED;
+}
+
+/* --- the runner --- */
+
+static void finish(struct taio_op *op, long res)
+{
+	op_finish(op, &res);
+	op_complete(op, res);
+}
+
+/* There was nothing to transfer. False: it is not ours any more. */
+static bool park_again(struct taio_op *op)
+{
+	count(woken_in_vain);
+	if (!op_move(op, OP_RUNNING, OP_ARMING))
+		return true; /* cancelled: the caller sees it */
+	if (arm(op) == ARM_PARKED)
+		return false;
+	if (++op->vain < VAIN_MAX || op_is_cancelled(op))
+		return true;
+	/* Its file says ready and gives nothing: memory is short, say. */
+	op->vain = 0;
+	queue_delayed_work(park_queue, &op->work, 1);
+	return false;
+}
+
+void park_run(struct taio_op *op)
+{
+	long res;
+
+	unhook(op);
+	do {
+		if (op_is_cancelled(op)) {
+			finish(op, -ECANCELED);
+			return;
+		}
+		res = op_run(op, IOCB_NOWAIT);
+		if (res != -EAGAIN) {
+			finish(op, res);
+			return;
+		}
+	} while (park_again(op));
+}
+
+void park_work(struct work_struct *work)
+{
+	park_run(container_of(to_delayed_work(work), struct taio_op, work));
+}
+
+void park_give_to_work(struct taio_op *op)
+{
+	/* False would mean two owners. */
+	WARN_ON_ONCE(!queue_delayed_work(park_queue, &op->work, 0));
+}
+
+/* --- the policy --- */
+
+void park_start(struct taio_op *op)
+{
+	switch (arm(op)) {
+	case ARM_PARKED:
+		break;
+	case ARM_READY:
+		op->policy->ready(op);
+		break;
+	case ARM_CANCELLED:
+		finish(op, -ECANCELED);
+		break;
+	}
+}
+
+static void park_cancelled(struct taio_op *op, enum op_state was)
+{
+	if (was == OP_WAITING)
+		park_give_to_work(op);
+}
+
+const struct taio_policy taio_policy_park = {
+	.name = "park",
+	.start = park_start,
+	.cancelled = park_cancelled,
+	.woken = park_give_to_work,
+	.ready = park_give_to_work,
+	.woken_state = OP_RUNNING,
+};
+
+int park_queue_create(void)
+{
+	park_queue = alloc_workqueue("taio", WQ_UNBOUND | WQ_HIGHPRI, 0);
+	return park_queue ? 0 : -ENOMEM;
+}
+
+/* No proxy is left, and so no operation; what has completed one may still be on its way out of a work item. */
+void park_queue_destroy(void)
+{
+	destroy_workqueue(park_queue);
+}
