@@ -48,6 +48,9 @@ static const struct {
 
 static const uint32_t inlines[] = {0, TAIO_ATTACH_INLINE};
 
+/* Of the module; a case may set them, and they are put back after it. */
+static const char *const param_names[] = {"helpers_max", "user_max", "idle_ms"};
+
 static struct {
 	const char *pattern, *policy, *link;
 	long rounds, kills;
@@ -182,12 +185,14 @@ static int case_limit_ms(const struct test_case *tc, const struct scene *s)
 
 static void case_run(const struct test_case *tc, struct scene *s, const char *variant, const char *kind)
 {
-	long refcnt = module_refcnt();
+	long refcnt = module_refcnt(), params[ARRAY_LEN(param_names)];
 	int64_t begin = now_ms();
 	char why[256];
 	pid_t pid;
 
 	memset(report, 0, sizeof(*report));
+	for (unsigned int i = 0; i < ARRAY_LEN(params); i++)
+		params[i] = param_get(param_names[i]);
 	fflush(stdout);
 	pid = fork();
 	CHECK(pid >= 0);
@@ -197,6 +202,8 @@ static void case_run(const struct test_case *tc, struct scene *s, const char *va
 	}
 	case_wait(pid, case_limit_ms(tc, s));
 	orphans_reap(pid);
+	for (unsigned int i = 0; i < ARRAY_LEN(params); i++)
+		param_set(param_names[i], params[i]);
 	if (!(tc->flags & CASE_KEEPS) && !module_settles(refcnt, SETTLE_LIMIT_MS, why, sizeof(why)))
 		failure_set("%s", why);
 	result_print(variant, kind, tc->name, now_ms() - begin);

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/* TAIO_IOC_ATTACH and TAIO_IOC_INFO: what they refuse, with which error, and what a refusal leaves behind. */
+#include "semantics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FLAGS_KNOWN                                                                                          \
+	(TAIO_ATTACH_INLINE | TAIO_ATTACH_STATE | TAIO_ATTACH_CLOEXEC | TAIO_ATTACH_COOP)
+#define STATE_KNOWN (TAIO_STATE_FILE | TAIO_STATE_FS | TAIO_STATE_FILES)
+
+static int make_proxy(void)
+{
+	int fds[2], proxy;
+
+	scratch_pipe(fds);
+	proxy = wrap(fds[0], TAIO_POLICY_PARK, 0);
+	close(fds[0]);
+	close(fds[1]);
+	return proxy;
+}
+
+static int make_unix(int type)
+{
+	return SYS(socket(AF_UNIX, type, 0));
+}
+
+static int make_unix_stream(void) { return make_unix(SOCK_STREAM); }
+static int make_unix_dgram(void) { return make_unix(SOCK_DGRAM); }
+static int make_unix_seqpacket(void) { return make_unix(SOCK_SEQPACKET); }
+
+static int make_unix_pair(void)
+{
+	int fds[2];
+
+	SYS(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+	close(fds[1]);
+	return fds[0];
+}
+
+static int make_directory(void) { return SYS(open("/", O_RDONLY | O_DIRECTORY)); }
+static int make_epoll(void) { return SYS(epoll_create1(0)); }
+static int make_inotify(void) { return SYS(inotify_init1(0)); }
+static int make_device(void) { return SYS(open(TAIO_DEVICE, O_RDWR)); }
+static int make_pidfd(void) { return SYS(syscall(SYS_pidfd_open, getpid(), 0)); }
+static int make_path(void) { return SYS(open("/proc/self/status", O_PATH)); }
+static int make_nothing(void) { return -1; }
+
+static int make_closed(void)
+{
+	int fd = SYS(open("/dev/null", O_RDWR));
+
+	close(fd);
+	return fd;
+}
+
+void attach_refuses_files_that_cannot_be_proxied(struct scene *s)
+{
+	static const struct {
+		const char *name;
+		int (*make)(void);
+		int error;
+	} rows[] = {
+		{"proxy", make_proxy, ELOOP},
+		{"AF_UNIX stream", make_unix_stream, EOPNOTSUPP},
+		{"AF_UNIX dgram", make_unix_dgram, EOPNOTSUPP},
+		{"AF_UNIX seqpacket", make_unix_seqpacket, EOPNOTSUPP},
+		{"socketpair", make_unix_pair, EOPNOTSUPP},
+		{"directory", make_directory, EISDIR},
+		{"epoll", make_epoll, EINVAL},
+		{"inotify", make_inotify, EINVAL},
+		{TAIO_DEVICE, make_device, EINVAL},
+		{"pidfd", make_pidfd, EINVAL},
+		{"O_PATH", make_path, EBADF},
+		{"-1", make_nothing, EBADF},
+		{"closed descriptor", make_closed, EBADF},
+	};
+
+	for (unsigned int i = 0; i < ARRAY_LEN(rows); i++)
+		for (unsigned int policy = 0; policy < TAIO_NPOLICIES; policy++) {
+			int fd = rows[i].make();
+			unsigned int before = fds_open();
+			int got = taio_attach(fd, policy, s->flags);
+
+			if (got != -rows[i].error)
+				fail_at(HERE(), "attach of %s: %d (%s), not %s", rows[i].name, got,
+					got < 0 ? strerror(-got) : "a proxy", strerror(rows[i].error));
+			CHECK_EQ(fds_open(), before);
+			close(fd);
+		}
+}
+
+static void expect_attach(const struct taio_ioc_attach *attach, int error, const char *what, uint64_t value)
+{
+	int got = taio_attach_raw(attach);
+
+	if (got != -error)
+		fail_at(THERE(), "attach with %s %#jx: %d (%s), not %s", what, (uintmax_t)value, got,
+			got < 0 ? strerror(-got) : "a proxy", strerror(error));
+}
+
+void attach_refuses_unknown_bits(struct scene *s)
+{
+	static const uint32_t policies[] = {TAIO_NPOLICIES, 100, INT32_MAX, UINT32_MAX};
+	struct taio_ioc_attach good, attach;
+	int fds[2];
+
+	(void)s;
+	scratch_pipe(fds);
+	good = (struct taio_ioc_attach){.fd = fds[0], .policy = TAIO_POLICY_BLOCK};
+	for (unsigned int i = 0; i < ARRAY_LEN(policies); i++) {
+		attach = good;
+		attach.policy = policies[i];
+		HERE();
+		expect_attach(&attach, EINVAL, "policy", attach.policy);
+	}
+	for (unsigned int bit = 0; bit < 32; bit++) {
+		attach = good;
+		attach.flags = 1u << bit;
+		HERE();
+		if (!(attach.flags & FLAGS_KNOWN))
+			expect_attach(&attach, EINVAL, "flags", attach.flags);
+		attach.flags = TAIO_ATTACH_STATE;
+		attach.state = TAIO_STATE_MM | 1u << bit;
+		if (!(1u << bit & STATE_KNOWN))
+			expect_attach(&attach, EINVAL, "state", attach.state);
+	}
+	for (unsigned int bit = 0; bit < 2 * 64; bit++) {
+		attach = good;
+		attach.reserved[bit / 64] = 1ull << bit % 64;
+		HERE();
+		expect_attach(&attach, EINVAL, bit < 64 ? "reserved[0]" : "reserved[1]", 1ull << bit % 64);
+	}
+	CHECK(taio_attach_raw(&good) >= 0);
+}
+
+void attach_refuses_a_state_it_cannot_keep(struct scene *s)
+{
+	static const struct {
+		uint32_t flags, state;
+		int error;
+	} rows[] = {
+		{0, TAIO_STATE_MM, EINVAL},
+		{0, TAIO_STATE_FILE, EINVAL},
+		{TAIO_ATTACH_INLINE, TAIO_STATE_STREAM, EINVAL},
+		{TAIO_ATTACH_STATE, 0, EINVAL},
+		{TAIO_ATTACH_STATE, TAIO_STATE_CRED, EINVAL},
+		{TAIO_ATTACH_STATE, TAIO_STATE_FILE & ~TAIO_STATE_MM, EINVAL},
+		{TAIO_ATTACH_STATE, TAIO_STATE_STREAM | TAIO_STATE_FS, EOPNOTSUPP},
+		{TAIO_ATTACH_STATE, TAIO_STATE_STREAM | TAIO_STATE_FILES, EOPNOTSUPP},
+		{TAIO_ATTACH_STATE, TAIO_STATE_FILE | TAIO_STATE_FS | TAIO_STATE_FILES, EOPNOTSUPP},
+	};
+
+	(void)s;
+	for (unsigned int kind = 0; kind < SCRATCH_NKINDS; kind++) {
+		int fds[2];
+
+		scratch_make(kind, fds);
+		for (unsigned int i = 0; i < ARRAY_LEN(rows); i++) {
+			struct taio_ioc_attach attach = {
+				.fd = fds[0], .flags = rows[i].flags, .state = rows[i].state};
+
+			HERE();
+			expect_attach(&attach, rows[i].error, "state", rows[i].state);
+		}
+	}
+}
+
+/* Which bits may be left out by whom. Streams take no BLKCG and no FSIZE by default: leaving those out is nothing. */
+static const struct privilege_row {
+	enum scratch_kind kind;
+	uint32_t state;
+	uint64_t caps; /* the caller's, that is else nobody in particular */
+	int error;
+} privilege_rows[] = {
+	{SCRATCH_TCP, TAIO_STATE_STREAM, 0, 0},
+	{SCRATCH_TCP, TAIO_STATE_FILE, 0, 0},
+	{SCRATCH_TCP, TAIO_STATE_MM, 0, EPERM},
+	{SCRATCH_TCP, TAIO_STATE_MM, 1ull << CAP_SYS_RESOURCE, EPERM},
+	{SCRATCH_TCP, TAIO_STATE_MM, 1ull << CAP_SYS_ADMIN, 0},
+	{SCRATCH_PIPE, TAIO_STATE_STREAM, 0, 0},
+	{SCRATCH_PIPE, TAIO_STATE_MM, 0, EPERM},
+	{SCRATCH_TTY, TAIO_STATE_MM, 0, EPERM},
+	{SCRATCH_FILE, TAIO_STATE_FILE, 0, 0},
+	{SCRATCH_FILE, TAIO_STATE_FILE & ~TAIO_STATE_IOCONTEXT, 0, 0},
+	{SCRATCH_FILE, TAIO_STATE_FILE & ~TAIO_STATE_CRED, 0, EPERM},
+	{SCRATCH_FILE, TAIO_STATE_FILE & ~TAIO_STATE_BLKCG, 0, EPERM},
+	{SCRATCH_FILE, TAIO_STATE_FILE & ~TAIO_STATE_BLKCG, 1ull << CAP_SYS_RESOURCE, EPERM},
+	{SCRATCH_FILE, TAIO_STATE_FILE & ~TAIO_STATE_BLKCG, 1ull << CAP_SYS_ADMIN, 0},
+	{SCRATCH_FILE, TAIO_STATE_FILE & ~TAIO_STATE_FSIZE, 0, EPERM},
+	{SCRATCH_FILE, TAIO_STATE_FILE & ~TAIO_STATE_FSIZE, 1ull << CAP_SYS_ADMIN, EPERM},
+	{SCRATCH_FILE, TAIO_STATE_FILE & ~TAIO_STATE_FSIZE, 1ull << CAP_SYS_RESOURCE, 0},
+	{SCRATCH_FILE, TAIO_STATE_MM, 1ull << CAP_SYS_ADMIN, EPERM},
+	{SCRATCH_FILE, TAIO_STATE_MM, 1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_RESOURCE, 0},
+};
+
+static void attach_as_user(void *arg)
+{
+	const struct privilege_row *row = arg;
+	struct taio_ioc_attach attach = {.flags = TAIO_ATTACH_STATE, .state = row->state};
+	int device = SYS(open(TAIO_DEVICE, O_RDWR)), fds[2], got;
+
+	scratch_make(row->kind, fds);
+	attach.fd = fds[0];
+	become_user(1000, row->caps);
+	got = ioctl(device, TAIO_IOC_ATTACH, &attach) < 0 ? errno : 0;
+	if (got != row->error)
+		fail_at(HERE(), "%s, state %#x, capabilities %#jx: %s, not %s", scratch_names[row->kind],
+			row->state, (uintmax_t)row->caps, strerror(got), strerror(row->error));
+}
+
+void attach_of_less_state_needs_privilege(struct scene *s)
+{
+	(void)s;
+	for (unsigned int i = 0; i < ARRAY_LEN(privilege_rows); i++)
+		CHECK_EQ(child_reap(child_start(attach_as_user, (void *)&privilege_rows[i]), 10000), 0);
+	for (unsigned int kind = 0; kind < SCRATCH_NKINDS; kind++) {
+		int fds[2];
+
+		scratch_make(kind, fds);
+		wrap_state(fds[0], TAIO_POLICY_BLOCK, 0, TAIO_STATE_MM);
+	}
+}
+
+void attach_survives_bad_pointers(struct scene *s)
+{
+	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int device = make_device(), fds[2], proxy;
+	unsigned int before;
+	void *const bad[] = {NULL, (void *)-1, (void *)0xffffffff81000000, pages + 4096 - 8};
+
+	(void)s;
+	CHECK(pages != MAP_FAILED);
+	SYS(munmap(pages + 4096, 4096));
+	scratch_pipe(fds);
+	proxy = wrap(fds[0], TAIO_POLICY_BLOCK, 0);
+	before = fds_open();
+	for (unsigned int i = 0; i < ARRAY_LEN(bad); i++) {
+		CHECK(ioctl(device, TAIO_IOC_ATTACH, bad[i]) == -1 && errno == EFAULT);
+		CHECK(ioctl(proxy, TAIO_IOC_INFO, bad[i]) == -1 && errno == EFAULT);
+	}
+	CHECK_EQ(fds_open(), before);
+}
+
+void attach_without_a_free_descriptor_leaks_nothing(struct scene *s)
+{
+	struct rlimit limit, saved;
+	int device = make_device(), fds[2];
+	struct taio_ioc_attach attach = {.policy = TAIO_POLICY_BLOCK};
+	long refcnt = module_refcnt();
+
+	(void)s;
+	scratch_pipe(fds);
+	attach.fd = fds[0];
+	SYS(getrlimit(RLIMIT_NOFILE, &saved));
+	limit = (struct rlimit){.rlim_cur = (rlim_t)fds[1] + 1, .rlim_max = saved.rlim_max};
+	SYS(setrlimit(RLIMIT_NOFILE, &limit));
+	for (unsigned int i = 0; i < 100; i++)
+		CHECK(ioctl(device, TAIO_IOC_ATTACH, &attach) == -1 && errno == EMFILE);
+	SYS(setrlimit(RLIMIT_NOFILE, &saved));
+	CHECK_EQ(module_refcnt(), refcnt);
+	/* Nobody holds the reading end any more. */
+	close(fds[0]);
+	CHECK(write(fds[1], "", 1) == -1 && errno == EPIPE);
+}
+
+void ioctl_numbers_are_ours_alone(struct scene *s)
+{
+	struct taio_ioc_attach attach = {.fd = 0};
+	struct taio_ioc_info info;
+	int device = make_device(), proxy = make_proxy();
+
+	(void)s;
+	CHECK(ioctl(device, TAIO_IOC_CANCEL) == -1 && errno == ENOTTY);
+	CHECK(ioctl(device, TAIO_IOC_INFO, &info) == -1 && errno == ENOTTY);
+	CHECK(ioctl(proxy, TAIO_IOC_ATTACH, &attach) == -1 && errno == ENOTTY);
+	for (unsigned int nr = 0; nr < 256; nr++) {
+		if (nr >= 0x60 && nr <= 0x62)
+			continue;
+		CHECK(ioctl(device, _IO(0xf7, nr)) == -1 && errno == ENOTTY);
+		CHECK(ioctl(proxy, _IO(0xf7, nr)) == -1 && errno == ENOTTY);
+	}
+	/* The same numbers with another size or direction. */
+	CHECK(ioctl(device, _IOW(0xf7, 0x60, char[8]), &attach) == -1 && errno == ENOTTY);
+	CHECK(ioctl(device, _IOR(0xf7, 0x60, struct taio_ioc_attach), &attach) == -1 && errno == ENOTTY);
+	CHECK(ioctl(proxy, _IOW(0xf7, 0x62, struct taio_ioc_info), &info) == -1 && errno == ENOTTY);
+}
+
+void proxy_holds_the_file(struct scene *s)
+{
+	char byte = 0;
+	int fds[2], proxy;
+	struct op op;
+
+	scratch_pipe(fds);
+	proxy = proxy_make(s, fds[0]);
+	close(fds[0]);
+	scene_ring(s, 4);
+	op_read(&op, proxy, &byte, 1);
+	op_start(&s->ring, &op);
+	CHECK_EQ(write(fds[1], "x", 1), 1);
+	CHECK_EQ(await(&s->ring, &op), 1);
+	CHECK_EQ(byte, 'x');
+	close(proxy);
+	CHECK(write(fds[1], "x", 1) == -1 && errno == EPIPE);
+}
+
+/* The access mode of the proxy, and which of its operations the kernel refuses for it. */
+void proxy_follows_the_mode_of_the_file(struct scene *s)
+{
+	static const int modes[] = {O_RDONLY, O_WRONLY, O_RDWR};
+
+	scene_ring(s, 4);
+	for (unsigned int i = 0; i < ARRAY_LEN(modes); i++) {
+		int fd = SYS(open("/dev/zero", modes[i])), proxy = proxy_make(s, fd);
+		char byte = 'x';
+		struct op op;
+
+		CHECK_EQ(fcntl(proxy, F_GETFL) & O_ACCMODE, modes[i]);
+		op_read(&op, proxy, &byte, 1);
+		CHECK_EQ(op_try(&s->ring, &op), modes[i] == O_WRONLY ? -EBADF : 1);
+		if (modes[i] != O_WRONLY)
+			CHECK_EQ(await(&s->ring, &op), 1);
+		op_write(&op, proxy, &byte, 1);
+		CHECK_EQ(op_try(&s->ring, &op), modes[i] == O_RDONLY ? -EBADF : 1);
+		if (modes[i] != O_RDONLY)
+			CHECK_EQ(await(&s->ring, &op), 1);
+		CHECK(modes[i] != O_WRONLY || (read(proxy, &byte, 1) == -1 && errno == EBADF));
+		CHECK(modes[i] != O_RDONLY || (write(proxy, &byte, 1) == -1 && errno == EBADF));
+		close(fd);
+		close(proxy);
+	}
+}
+
+void cloexec_is_set_when_asked_for(struct scene *s)
+{
+	int fds[2];
+
+	scratch_pipe(fds);
+	CHECK_EQ(fcntl(wrap(fds[0], s->policy, TAIO_ATTACH_CLOEXEC), F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(fcntl(wrap(fds[0], s->policy, 0), F_GETFD), 0);
+}
+
+void info_tells_what_the_proxy_is(struct scene *s)
+{
+	for (unsigned int kind = 0; kind < SCRATCH_NKINDS; kind++) {
+		bool parks = kind == SCRATCH_TCP || kind == SCRATCH_PIPE;
+		struct taio_ioc_info info;
+		int fds[2], proxy;
+
+		memset(&info, 0xff, sizeof(info));
+		scratch_make(kind, fds);
+		proxy = wrap(fds[0], s->policy, s->flags);
+		proxy_info(proxy, &info);
+		CHECK_EQ(info.policy, parks ? s->policy : TAIO_POLICY_BLOCK);
+		CHECK_EQ(info.flags & TAIO_ATTACH_INLINE, s->flags);
+		CHECK_EQ(info.state, kind == SCRATCH_FILE ? TAIO_STATE_FILE : TAIO_STATE_STREAM);
+		CHECK_EQ(info.inflight, 0);
+		CHECK_EQ(info.reserved[0] | info.reserved[1], 0);
+		close(proxy);
+
+		proxy = wrap_state(fds[0], s->policy, s->flags, TAIO_STATE_MM | TAIO_STATE_IOCONTEXT);
+		proxy_info(proxy, &info);
+		CHECK_EQ(info.state, TAIO_STATE_MM | TAIO_STATE_IOCONTEXT);
+		close(proxy);
+	}
+}
+
+void info_counts_what_is_in_flight(struct scene *s)
+{
+	struct link *link;
+	struct op ops[8];
+	char bytes[8];
+
+	scene_ring(s, 8);
+	link = scene_link(s);
+	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++) {
+		op_read(&ops[i], link->proxy_in, &bytes[i], 1);
+		op_start(&s->ring, &ops[i]);
+		until_inflight(link->proxy_in, i + 1);
+	}
+	peer_write(link, "12345678", 8);
+	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++)
+		CHECK_EQ(await(&s->ring, &ops[i]), 1);
+	until_inflight(link->proxy_in, 0);
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* Arguments of operations: offsets, lengths, vectors, and positions of files. */
+#include "semantics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define SEGMENTS_MAX 1024 /* UIO_MAXIOV */
+
+static long run_op(struct scene *s, struct op *op)
+{
+	int ret = op_try(&s->ring, op);
+
+	return ret == 1 ? await_(&s->ring, op) : ret;
+}
+
+void offset_on_a_socket_is_espipe(struct scene *s)
+{
+	static const long long offsets[] = {1, 4096, 1ll << 40};
+	struct link *link = scene_link(s);
+	char byte = 'x';
+	struct op op;
+
+	scene_ring(s, 4);
+	peer_write(link, "data", 4);
+	for (unsigned int i = 0; i < ARRAY_LEN(offsets); i++) {
+		op_read(&op, link->proxy_in, &byte, 1);
+		op.iocb.u.c.offset = offsets[i];
+		CHECK_EQ(run_op(s, &op), -ESPIPE);
+		op_write(&op, link->proxy_out, &byte, 1);
+		op.iocb.u.c.offset = offsets[i];
+		CHECK_EQ(run_op(s, &op), -ESPIPE);
+	}
+	/* Nothing has moved. */
+	op_read(&op, link->proxy_in, &byte, 1);
+	CHECK_EQ(run_op(s, &op), 1);
+	CHECK_EQ(byte, 'd');
+	CHECK(!is_readable(link->peer_in, 10));
+}
+
+void zero_length_is_zero_at_once(struct scene *s)
+{
+	struct link *link = scene_link(s);
+	struct iovec iov = {NULL, 0};
+	struct op op;
+
+	scene_ring(s, 4);
+	op_read(&op, link->proxy_in, NULL, 0);
+	CHECK_EQ(run_op(s, &op), 0);
+	op_write(&op, link->proxy_out, NULL, 0);
+	CHECK_EQ(run_op(s, &op), 0);
+	op_readv(&op, link->proxy_in, &iov, 1);
+	CHECK_EQ(run_op(s, &op), 0);
+	op_readv(&op, link->proxy_in, NULL, 0);
+	CHECK_EQ(run_op(s, &op), 0);
+	op_writev(&op, link->proxy_out, NULL, 0);
+	CHECK_EQ(run_op(s, &op), 0);
+}
+
+/* @n segments that cover buf in order; their lengths differ, and some are empty when there are many. */
+static struct iovec *cut(char *buf, size_t nbytes, unsigned int n)
+{
+	struct iovec *iov = calloc(n, sizeof(*iov));
+	size_t at = 0;
+
+	CHECK(iov);
+	for (unsigned int i = 0; i < n; i++) {
+		size_t len = i + 1 == n ? nbytes - at : n == 1 ? nbytes : (i * 7) % (2 * nbytes / n);
+
+		if (len > nbytes - at)
+			len = nbytes - at;
+		iov[i] = (struct iovec){buf + at, len};
+		at += len;
+	}
+	return iov;
+}
+
+/* Reads by a vector until all is there: a stream may give less at a time, and then the test goes on in one piece. */
+static void read_vector(struct scene *s, struct link *link, char *buf, size_t nbytes, unsigned int n)
+{
+	struct iovec *iov = cut(buf, nbytes, n);
+	struct op op;
+	size_t got;
+
+	op_readv(&op, link->proxy_in, iov, (int)n);
+	got = (size_t)run_op(s, &op);
+	CHECK(got > 0 && got <= nbytes);
+	while (got < nbytes) {
+		op_read(&op, link->proxy_in, buf + got, nbytes - got);
+		CHECK(run_op(s, &op) > 0);
+		got += (size_t)op.res;
+	}
+	free(iov);
+}
+
+void vectors_of_all_sizes(struct scene *s)
+{
+	static const unsigned int counts[] = {1, 2, 8, 9, 100, SEGMENTS_MAX};
+	enum { NBYTES = 3000 };
+	struct link *link = scene_link(s);
+	char out[NBYTES], in[NBYTES];
+
+	scene_ring(s, 4);
+	for (unsigned int i = 0; i < ARRAY_LEN(counts); i++) {
+		struct iovec *iov = cut(out, NBYTES, counts[i]);
+		struct op op;
+
+		pattern_fill(out, NBYTES, 0, i);
+		memset(in, 0, NBYTES);
+		op_writev(&op, link->proxy_out, iov, (int)counts[i]);
+		CHECK_EQ(run_op(s, &op), NBYTES);
+		if (s->kind != LINK_FILE) {
+			peer_read(link, in, NBYTES);
+			pattern_check(in, NBYTES, 0, i);
+			memset(in, 0, NBYTES);
+			peer_write(link, out, NBYTES);
+		}
+		read_vector(s, link, in, NBYTES, counts[i]);
+		pattern_check(in, NBYTES, 0, i);
+		free(iov);
+	}
+}
+
+/* Vectors that fs/aio or the file must refuse; the answer is the file's own. */
+void bad_vectors_fail_as_on_the_file(struct scene *s)
+{
+	static struct iovec huge[SEGMENTS_MAX + 1];
+	char byte;
+	struct iovec negative[2] = {{&byte, 1}, {&byte, (size_t)-1}};
+	struct iovec bad_base[2] = {{(void *)16, 1}, {&byte, 1}};
+	struct iovec kernel_base = {(void *)0xffffffff81000000, 1};
+	const struct {
+		const char *name;
+		struct iovec *iov;
+		int niov;
+	} rows[] = {
+		{"no vector", NULL, 1},
+		{"vector in the kernel", (void *)0xffffffff81000000, 1},
+		{"too many segments", huge, ARRAY_LEN(huge)},
+		{"negative count", negative, -1},
+		{"negative length", negative, 2},
+		{"bad buffer", bad_base, 2},
+		{"buffer in the kernel", &kernel_base, 1},
+	};
+	struct link *link = scene_link(s);
+
+	scene_ring(s, 4);
+	for (unsigned int i = 0; i < ARRAY_LEN(rows); i++)
+		for (int is_write = 0; is_write < 2; is_write++) {
+			void (*prep)(struct op *, int, const struct iovec *, int) = is_write ? op_writev : op_readv;
+			long want, got;
+			struct op op;
+
+			if (!is_write && s->kind != LINK_FILE)
+				peer_write(link, "12", 2);
+			prep(&op, is_write ? link->out : link->in, rows[i].iov, rows[i].niov);
+			want = run_op(s, &op);
+			prep(&op, is_write ? link->proxy_out : link->proxy_in, rows[i].iov, rows[i].niov);
+			got = run_op(s, &op);
+			if (got != want || want >= 0)
+				fail_at(HERE(), "%s, %s: %ld, on the file itself %ld", is_write ? "write" : "read",
+					rows[i].name, got, want);
+		}
+}
+
+void file_ops_at_offsets_leave_the_position(struct scene *s)
+{
+	int file = scratch_file(8192), proxy = proxy_make(s, file);
+	char buf[1000];
+	struct op op;
+
+	scene_ring(s, 4);
+	SYS(lseek(proxy, 17, SEEK_SET));
+	op_read(&op, proxy, buf, sizeof(buf));
+	op.iocb.u.c.offset = 3000;
+	CHECK_EQ(run_op(s, &op), sizeof(buf));
+	pattern_check(buf, sizeof(buf), 3000, 0);
+	pattern_fill(buf, sizeof(buf), 0, 5);
+	op_write(&op, proxy, buf, sizeof(buf));
+	op.iocb.u.c.offset = 5000;
+	CHECK_EQ(run_op(s, &op), sizeof(buf));
+	CHECK_EQ(pread(file, buf, sizeof(buf), 5000), sizeof(buf));
+	pattern_check(buf, sizeof(buf), 0, 5);
+	CHECK_EQ(lseek(proxy, 0, SEEK_CUR), 17);
+	CHECK_EQ(lseek(file, 0, SEEK_CUR), 0);
+	op_read(&op, proxy, buf, 1);
+	op.iocb.u.c.offset = -1;
+	CHECK_EQ(run_op(s, &op), -EINVAL);
+}
+
+void append_appends(struct scene *s)
+{
+	int file = scratch_file(100), proxy, flagged;
+	struct op op;
+	char buf[16];
+
+	scene_ring(s, 4);
+	proxy = proxy_make(s, file);
+	op_write(&op, proxy, "abcd", 4);
+	op.iocb.aio_rw_flags = RWF_APPEND;
+	CHECK_EQ(run_op(s, &op), 4);
+	SYS(fcntl(file, F_SETFL, O_APPEND));
+	flagged = proxy_make(s, file);
+	op_write(&op, flagged, "efgh", 4);
+	CHECK_EQ(run_op(s, &op), 4);
+	op_write(&op, proxy, "ijkl", 4); /* the flag is the file's, whenever the proxy was made */
+	CHECK_EQ(run_op(s, &op), 4);
+	CHECK_EQ(write(proxy, "mnop", 4), 4);
+	CHECK_EQ(lseek(proxy, 0, SEEK_CUR), 116);
+	CHECK_EQ(pread(file, buf, sizeof(buf), 100), 16);
+	CHECK(memcmp(buf, "abcdefghijklmnop", 16) == 0);
+}
+
+void eof_of_a_file_is_zero(struct scene *s)
+{
+	int proxy = proxy_make(s, scratch_file(100));
+	char buf[200];
+	struct op op;
+
+	scene_ring(s, 4);
+	op_read(&op, proxy, buf, sizeof(buf));
+	CHECK_EQ(run_op(s, &op), 100);
+	pattern_check(buf, 100, 0, 0);
+	op_read(&op, proxy, buf, sizeof(buf));
+	op.iocb.u.c.offset = 100;
+	CHECK_EQ(run_op(s, &op), 0);
+	op.iocb.u.c.offset = 100000;
+	op.events = 0;
+	CHECK_EQ(run_op(s, &op), 0);
+}
