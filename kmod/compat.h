@@ -21,6 +21,27 @@ static inline bool compat_honours_nowait(struct file *file)
 	return S_ISSOCK(file_inode(file)->i_mode) || file->f_mode & FMODE_NOWAIT;
 }
 
+/*
+ * The file to use for a transfer of @target's that must not wait, with a reference: @target itself, or a pipe that
+ * does not honour IOCB_NOWAIT opened once more with O_NONBLOCK. NULL: there is no such file.
+ */
+static inline struct file *compat_nowait_file(struct file *target)
+{
+	int flags = (target->f_flags & O_ACCMODE) | O_NONBLOCK;
+	struct file *file;
+
+	if (compat_honours_nowait(target))
+		return get_file(target);
+	if (!S_ISFIFO(file_inode(target)->i_mode))
+		return NULL;
+	file = dentry_open(&target->f_path, flags, target->f_cred);
+	if (IS_ERR(file))
+		return NULL;
+	/* Packets, in a pipe; dentry_open() would look for a file system that can do direct I/O. */
+	file->f_flags |= target->f_flags & O_DIRECT;
+	return file;
+}
+
 static inline ssize_t compat_iocb_write(struct file *file, struct kiocb *iocb, struct iov_iter *iter)
 {
 	ssize_t ret;

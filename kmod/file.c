@@ -59,9 +59,9 @@ static bool is_ready(const struct taio_proxy *proxy, int rw)
 /* Without waiting: -EAGAIN where it would have to. A target that cannot be asked so is asked whether it is ready. */
 static ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
-	if (proxy->honours_nowait || proxy->target->f_flags & O_NONBLOCK)
-		return op_transfer(proxy->target, iocb, iter, rw, proxy->honours_nowait ? IOCB_NOWAIT : 0);
-	if (!proxy->is_file && !is_ready(proxy, rw))
+	if (proxy->nowait)
+		return op_transfer(proxy->nowait, iocb, iter, rw, IOCB_NOWAIT);
+	if (!(proxy->target->f_flags & O_NONBLOCK) && !is_ready(proxy, rw))
 		return -EAGAIN;
 	return op_transfer(proxy->target, iocb, iter, rw, 0);
 }
@@ -90,9 +90,9 @@ static ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, str
 	struct iov_iter copy = *iter;
 	ssize_t res;
 
-	if (!proxy->honours_nowait || (proxy->is_file && rw == WRITE))
+	if (!proxy->nowait || (proxy->is_file && rw == WRITE))
 		return -EAGAIN;
-	res = op_transfer(proxy->target, iocb, &copy, rw, IOCB_NOWAIT);
+	res = op_transfer(proxy->nowait, iocb, &copy, rw, IOCB_NOWAIT);
 	if (res == -EOPNOTSUPP || (proxy->is_file && res >= 0 && res < iov_iter_count(iter)))
 		res = -EAGAIN;
 	if (res == -EAGAIN)
@@ -191,8 +191,11 @@ static long proxy_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return -ENOTTY;
 }
 
+/* Leaves the target, which is the caller's until there is a file. */
 static void proxy_free(struct taio_proxy *proxy)
 {
+	if (proxy->nowait)
+		fput(proxy->nowait);
 	user_put(proxy->user);
 	kfree(proxy);
 }
@@ -285,21 +288,22 @@ static struct taio_proxy *proxy_alloc(struct file *target, const struct taio_ioc
 		return ERR_PTR(-ENOMEM);
 	proxy->is_file = S_ISREG(mode) || S_ISBLK(mode);
 	proxy->is_socket = S_ISSOCK(mode);
-	proxy->honours_nowait = compat_honours_nowait(target);
-	proxy->policy_id = request->policy;
-	if (proxy->is_file || !proxy->honours_nowait)
-		proxy->policy_id = TAIO_POLICY_BLOCK;
-	proxy->policy = policies[proxy->policy_id];
 	proxy->flags = request->flags;
 	spin_lock_init(&proxy->lock);
 	INIT_LIST_HEAD(&proxy->ops);
 	ret = state_choose(proxy, request);
 	if (ret)
 		goto free_proxy;
-	proxy->user = user_get(current_uid());
-	if (proxy->user)
-		return proxy;
 	ret = -ENOMEM;
+	proxy->user = user_get(current_uid());
+	if (!proxy->user)
+		goto free_proxy;
+	proxy->nowait = compat_nowait_file(target);
+	proxy->policy_id = request->policy;
+	if (proxy->is_file || !proxy->nowait)
+		proxy->policy_id = TAIO_POLICY_BLOCK;
+	proxy->policy = policies[proxy->policy_id];
+	return proxy;
 free_proxy:
 	kfree(proxy);
 	return ERR_PTR(ret);
@@ -326,7 +330,7 @@ struct file *proxy_create(struct file *target, const struct taio_ioc_attach *req
 	}
 	file->f_mode &= ~MODES_SHARED;
 	file->f_mode |= target->f_mode & MODES_SHARED;
-	if (proxy->honours_nowait)
+	if (proxy->nowait)
 		file->f_mode |= FMODE_NOWAIT;
 	proxy->target = target;
 	mutex_lock(&proxies_mutex);

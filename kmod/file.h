@@ -14,13 +14,13 @@ struct taio_user;
 
 struct taio_proxy {
 	struct file *target;			/* a reference, until the proxy is released */
+	struct file *nowait;			/* where a transfer does not wait; a reference, or NULL: nowhere */
 	const struct taio_policy *policy;	/* in force */
 	enum taio_policy_id policy_id;		/* its name for user space */
 	u32 flags;				/* TAIO_ATTACH_ */
 	u32 state;				/* TAIO_STATE_ */
 	bool is_file;				/* regular file or block device: waits for the disk, never polled */
 	bool is_socket;
-	bool honours_nowait;			/* the target can be asked not to wait by IOCB_NOWAIT */
 	struct taio_user *user;			/* who attached; a reference */
 
 	spinlock_t lock;	/* irqs off; outside it: fs/aio's ctx_lock; inside it: pool.idle.lock, siglock */

@@ -126,7 +126,7 @@ ssize_t op_transfer(struct file *target, struct kiocb *from, struct iov_iter *it
 	return compat_iocb_write(target, &kiocb, iter);
 }
 
-ssize_t op_run(struct taio_op *op, int ki_flags)
+ssize_t op_run(struct taio_op *op, bool nowait)
 {
 	struct kiocb from = {
 		.ki_pos = op->iocb->ki_pos,
@@ -140,7 +140,8 @@ ssize_t op_run(struct taio_op *op, int ki_flags)
 	if (op->cargo.taken & TAIO_STATE_IOCONTEXT)
 		from.ki_ioprio = op->cargo.ioprio;
 	trace_taio_start(op);
-	res = op_transfer(op->proxy->target, &from, &iter, op->rw, ki_flags);
+	res = op_transfer(nowait ? op->proxy->nowait : op->proxy->target, &from, &iter, op->rw,
+			  nowait ? IOCB_NOWAIT : 0);
 	cargo_leave(&op->cargo, &saved);
 	return res;
 }

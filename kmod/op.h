@@ -113,8 +113,8 @@ ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter 
 /* The transfer itself: passes to the file. @iter is used up as far as it got. Returns bytes or -errno. */
 ssize_t op_transfer(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags);
 
-/* Runner: op_transfer() of the operation, with its state entered; @ki_flags as IOCB_NOWAIT or 0. */
-ssize_t op_run(struct taio_op *op, int ki_flags);
+/* Runner: op_transfer() of the operation, with its state entered; @nowait: -EAGAIN where it would have to wait. */
+ssize_t op_run(struct taio_op *op, bool nowait);
 
 /* Owner, OP_DONE: the one completion. The operation is gone afterwards, and so may the proxy be. */
 void op_complete(struct taio_op *op, long res);

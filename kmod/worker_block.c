@@ -189,7 +189,7 @@ static void worker_run(struct taio_op *op)
 	long res = -ECANCELED;
 
 	if (op_move(op, OP_WAITING, OP_RUNNING))
-		res = op_run(op, 0);
+		res = op_run(op, false);
 	/* Paired with block_cancelled(): who has found it RUNNING sends its signal, now or soon. */
 	if (op_finish(op, &res))
 		signal_take();
@@ -298,7 +298,7 @@ static void grow(struct work_struct *work)
 
 static bool can_park(const struct taio_op *op)
 {
-	return !op->proxy->is_file && op->proxy->honours_nowait;
+	return !op->proxy->is_file && op->proxy->nowait;
 }
 
 static void block_start(struct taio_op *op)

@@ -147,7 +147,7 @@ void park_run(struct taio_op *op)
 			finish(op, -ECANCELED);
 			return;
 		}
-		res = op_run(op, IOCB_NOWAIT);
+		res = op_run(op, true);
 		if (res != -EAGAIN) {
 			finish(op, res);
 			return;
