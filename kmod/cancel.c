@@ -3,12 +3,16 @@
  * The state word of an operation, and every transition of it. One writer wins each: a transition is one cmpxchg, and
  * who makes it owns what follows. docs/cancel.md tells the protocol; tests/model checks it.
  *
- *   ARMING ──────────► WAITING ─────► RUNNING ──────► DONE     block: a helper takes it
- *      │ └─► WOKEN ──────│──────────────►│  ▲                   park: a wake-up, then a work item
- *      │       │         ├─► HANDED ─────┘  │                   task: a wake-up, then task work
- *      ▼       ▼         ▼     ▼         ▼  │
- *   CANCELLED ◄──────────┴─────┘   CANCELLING ──► DONE
- *      └──► DONE                        RUNNING ──► ARMING (woken in vain: parks again)
+ *   ARMING --> WOKEN      a wake-up while its armer is still at it
+ *   ARMING --> WAITING    queued, or on the wait queue of its file
+ *   ARMING, WOKEN --> RUNNING               ready at once
+ *   WAITING --> RUNNING                     block: a helper takes it; park: a wake-up, for a work item
+ *   WAITING --> HANDED --> RUNNING          task: a wake-up, then the submitter's task work
+ *   RUNNING --> ARMING                      nothing to transfer: parks again
+ *   RUNNING --> DONE
+ *
+ *   ARMING, WOKEN, WAITING, HANDED --> CANCELLED --> DONE
+ *   RUNNING --> CANCELLING --> DONE
  */
 #include <linux/aio.h>
 

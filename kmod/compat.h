@@ -12,9 +12,6 @@
 #include <linux/sched.h>
 #include <linux/version.h>
 
-/* vfs_iocb_iter_write() holds off a freeze of the file system by itself since 6.8. */
-#define COMPAT_WRITE_IS_BRACKETED (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0))
-
 /* Pipes honour IOCB_NOWAIT, and say so by FMODE_NOWAIT, since 6.4. Sockets honour it everywhere. */
 static inline bool compat_honours_nowait(struct file *file)
 {
@@ -42,16 +39,19 @@ static inline struct file *compat_nowait_file(struct file *target)
 	return file;
 }
 
+/* vfs_iocb_iter_write() that holds off a freeze of the file system, which it does by itself since 6.8. */
 static inline ssize_t compat_iocb_write(struct file *file, struct kiocb *iocb, struct iov_iter *iter)
 {
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
 	ssize_t ret;
 
-	if (COMPAT_WRITE_IS_BRACKETED)
-		return vfs_iocb_iter_write(file, iocb, iter);
 	file_start_write(file);
 	ret = vfs_iocb_iter_write(file, iocb, iter);
 	file_end_write(file);
 	return ret;
+#else
+	return vfs_iocb_iter_write(file, iocb, iter);
+#endif
 }
 
 /* The block cgroup that current's I/O is charged to, with a reference; NULL without CONFIG_BLK_CGROUP. */

@@ -14,19 +14,54 @@
 
 static struct dentry *directory;
 
-static const char *const counter_names[TAIO_NCOUNTERS] = {
-#define X(name, text) [COUNT_##name] = #name,
-	TAIO_COUNTERS(X)
-#undef X
+#define ROW(name) { #name, offsetof(struct taio_counters, name) }
+
+static const struct {
+	const char *name;
+	size_t offset;
+} rows[] = {
+	ROW(attached),
+	ROW(detached),
+	ROW(submitted),
+	ROW(completed),
+	ROW(cancelled),
+	ROW(inline_done),
+	ROW(inline_missed),
+	ROW(passed),
+	ROW(handed),
+	ROW(queued),
+	ROW(overflowed),
+	ROW(workers_started),
+	ROW(workers_ended),
+	ROW(workers_refused),
+	ROW(parked),
+	ROW(woken),
+	ROW(woken_in_vain),
+	ROW(task_runs),
+	ROW(task_fallbacks),
+	ROW(signals_sent),
+	ROW(signals_flushed),
+	ROW(state_mm_taken),
+	ROW(state_mm_put),
+	ROW(state_cred_taken),
+	ROW(state_cred_put),
+	ROW(state_iocontext_taken),
+	ROW(state_iocontext_put),
+	ROW(state_blkcg_taken),
+	ROW(state_blkcg_put),
+	ROW(state_fsize_taken),
+	ROW(state_fsize_put),
 };
 
-static unsigned long sum(enum taio_counter counter)
+static_assert(ARRAY_SIZE(rows) * sizeof(unsigned long) == sizeof(struct taio_counters));
+
+static unsigned long sum(size_t offset)
 {
 	unsigned long n = 0;
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		n += READ_ONCE(per_cpu(taio_counters, cpu).n[counter]);
+		n += READ_ONCE(*(unsigned long *)((void *)per_cpu_ptr(&taio_counters, cpu) + offset));
 	return n;
 }
 
@@ -52,8 +87,8 @@ static int counters_show(struct seq_file *seq, void *unused)
 	proxy_for_each(add_one, &proxies);
 	proxy_for_each(add_inflight, &inflight);
 	seq_printf(seq, "proxies %lu\ninflight %lu\n", proxies, inflight);
-	for (i = 0; i < TAIO_NCOUNTERS; i++)
-		seq_printf(seq, "%s %lu\n", counter_names[i], sum(i));
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		seq_printf(seq, "%s %lu\n", rows[i].name, sum(rows[i].offset));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(counters);

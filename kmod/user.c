@@ -56,12 +56,20 @@ struct taio_user *user_hold(struct taio_user *user)
 	return user;
 }
 
+/* The last reference goes under the lock, so that find() meets no account without one. */
 void user_put(struct taio_user *user)
 {
-	if (!refcount_dec_and_lock(&user->refs, &users_lock))
+	bool last;
+
+	if (refcount_dec_not_one(&user->refs))
 		return;
-	hash_del(&user->node);
+	spin_lock(&users_lock);
+	last = refcount_dec_and_test(&user->refs);
+	if (last)
+		hash_del(&user->node);
 	spin_unlock(&users_lock);
+	if (!last)
+		return;
 	WARN_ON_ONCE(user->busy[READ] || user->busy[WRITE]);
 	kfree(user);
 }

@@ -94,7 +94,9 @@ static int worker_wake(struct wait_queue_entry *entry, unsigned int mode, int sy
 		container->op = op;
 		op->worker = entry->private;
 	}
-	return default_wake_function(entry, mode, sync, NULL);
+	default_wake_function(entry, mode, sync, NULL);
+	/* Not its result: it is 0 where the helper's time was just up, and the next one would be given @op as well. */
+	return 1;
 }
 
 /* An admitted operation, WAITING: to the helper that went idle last, or to the queue. */

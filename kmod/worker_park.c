@@ -43,9 +43,10 @@ static int park_wake(struct wait_queue_entry *entry, unsigned int mode, int sync
 		count(woken);
 		op->policy->woken(op);
 	}
-	/* The last touch. Paired with the load-acquire in unhook(); the queue itself is freed after a grace period. */
-	if (mask & POLLFREE)
+	if (mask & POLLFREE) {
+		/* The last touch. Paired with the load-acquire in unhook(); the queue is freed after a grace period. */
 		smp_store_release(&wait->head, NULL);
+	}
 	return 1;
 }
 
@@ -77,6 +78,7 @@ static void unhook(struct taio_op *op)
 
 	for (i = 0; i < op->nwaits; i++) {
 		rcu_read_lock();
+		/* Paired with the store-release in park_wake(). */
 		head = smp_load_acquire(&op->waits[i].head);
 		if (head) {
 			spin_lock_irq(&head->lock);

@@ -44,23 +44,23 @@ enum taio_policy_id {
 };
 
 /* The submitter's state that an operation takes along: a mask. */
-#define TAIO_STATE_MM		(1u << 0)	/* address space; cannot be left out */
-#define TAIO_STATE_CRED		(1u << 1)	/* credentials; leaving it out wants CAP_SYS_ADMIN */
-#define TAIO_STATE_IOCONTEXT	(1u << 2)	/* io_context, and with it ioprio */
-#define TAIO_STATE_BLKCG	(1u << 3)	/* block cgroup; leaving it out of a file wants CAP_SYS_ADMIN */
-#define TAIO_STATE_FSIZE	(1u << 4)	/* RLIMIT_FSIZE; leaving it out of a file wants CAP_SYS_RESOURCE */
-#define TAIO_STATE_FS		(1u << 5)	/* -EOPNOTSUPP: the kernel exports nothing to share fs_struct */
-#define TAIO_STATE_FILES	(1u << 6)	/* -EOPNOTSUPP: nor files_struct */
+#define TAIO_STATE_MM		0x01u		/* address space; cannot be left out */
+#define TAIO_STATE_CRED		0x02u		/* credentials; leaving it out wants CAP_SYS_ADMIN */
+#define TAIO_STATE_IOCONTEXT	0x04u		/* io_context, and with it ioprio */
+#define TAIO_STATE_BLKCG	0x08u		/* block cgroup; leaving it out of a file wants CAP_SYS_ADMIN */
+#define TAIO_STATE_FSIZE	0x10u		/* RLIMIT_FSIZE; leaving it out of a file wants CAP_SYS_RESOURCE */
+#define TAIO_STATE_FS		0x20u		/* -EOPNOTSUPP: the kernel exports nothing to share fs_struct */
+#define TAIO_STATE_FILES	0x40u		/* -EOPNOTSUPP: nor files_struct */
 
 /* Defaults by class of file. */
 #define TAIO_STATE_STREAM	(TAIO_STATE_MM | TAIO_STATE_CRED)
 #define TAIO_STATE_FILE		(TAIO_STATE_STREAM | TAIO_STATE_IOCONTEXT | TAIO_STATE_BLKCG | TAIO_STATE_FSIZE)
 
 /* Flags of TAIO_IOC_ATTACH. */
-#define TAIO_ATTACH_INLINE	(1u << 0)	/* try in the submitter first: what need not wait needs no helper */
-#define TAIO_ATTACH_STATE	(1u << 1)	/* @state counts; else it must be 0 and the class's default holds */
-#define TAIO_ATTACH_CLOEXEC	(1u << 2)	/* FD_CLOEXEC on the proxy */
-#define TAIO_ATTACH_COOP	(1u << 3)	/* TASK: do not interrupt the submitter while it runs in user space */
+#define TAIO_ATTACH_INLINE	0x01u		/* try in the submitter first: what need not wait needs no helper */
+#define TAIO_ATTACH_STATE	0x02u		/* @state counts; else it must be 0 and the class's default holds */
+#define TAIO_ATTACH_CLOEXEC	0x04u		/* FD_CLOEXEC on the proxy */
+#define TAIO_ATTACH_COOP	0x08u		/* TASK: do not interrupt the submitter while it runs in user space */
 
 struct taio_ioc_attach {
 	__s32 fd;	/* file to wrap; stays the caller's */
