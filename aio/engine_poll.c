@@ -17,13 +17,15 @@
  * Regular files: PREAD with RWF_NOWAIT serves what the page cache holds; what would block goes to a
  * helper (pool.h). O_DIRECT files are asynchronous in the stock kernel and left to it.
  */
-#include "poll_ring.h"
+#include "engine_poll.h"
+
 #include "ringmap.h"
 #include "transfer.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -39,12 +41,6 @@ static struct poll_ring *to_ring(struct taio *ring)
 }
 
 /* --- what goes to the kernel --- */
-
-static void wake_by_eventfd(struct poll_ring *r, struct iocb *iocb)
-{
-	iocb->u.c.flags |= 1; /* IOCB_FLAG_RESFD */
-	iocb->u.c.resfd = (unsigned int)r->taio.fd;
-}
 
 static void queue_try(struct poll_ring *r, struct slot *slot)
 {
@@ -309,23 +305,41 @@ static bool on_poll(struct poll_ring *r, struct slot *slot, long *res)
 	return false;
 }
 
+/* Engine kmod's: the event is the caller's as it is, and so is the iocb from here on. */
+static void on_direct(struct poll_ring *r, struct iocb *iocb)
+{
+	signal_owed(r);
+	iocb->u.c.flags = 0;
+}
+
+/* True: *event is the caller's now. */
+static bool on_event(struct poll_ring *r, struct io_event *event)
+{
+	struct slot *slot = (struct slot *)event->obj;
+	long res = (long)event->res;
+
+	if (!is_slot(r, event->obj)) {
+		on_direct(r, event->obj);
+		return true;
+	}
+	if (!(slot->state == SLOT_POLL ? on_poll(r, slot, &res) : on_try(r, slot, &res)))
+		return false;
+	event_fill(event, slot->user, res);
+	slot_free(r, slot);
+	return true;
+}
+
 static int drain(struct poll_ring *r, int nr, struct io_event *events)
 {
-	struct io_event batch[DRAIN_BATCH];
 	int n = 0, got;
 
-	if (nr > DRAIN_BATCH)
-		nr = DRAIN_BATCH;
-	got = r->mapped ? ringmap_take(r->ctx, nr, batch) : ringmap_take_syscall(r->ctx, nr, batch);
+	got = r->mapped ? ringmap_take(r->ctx, nr, events) : ringmap_take_syscall(r->ctx, nr, events);
 	for (int i = 0; i < got; i++) {
-		struct slot *slot = (struct slot *)batch[i].obj;
-		long res = (long)batch[i].res;
-		bool final = slot->state == SLOT_POLL ? on_poll(r, slot, &res) : on_try(r, slot, &res);
-
-		if (!final)
+		if (!on_event(r, &events[i]))
 			continue;
-		event_fill(&events[n++], slot->user, res);
-		slot_free(r, slot);
+		if (n != i)
+			events[n] = events[i];
+		n++;
 	}
 	return n;
 }
@@ -347,7 +361,7 @@ static void take_helped(struct poll_ring *r)
 	}
 }
 
-static int poll_reap(struct taio *ring, long nr, struct io_event *events)
+int poll_reap(struct taio *ring, long nr, struct io_event *events)
 {
 	struct poll_ring *r = to_ring(ring);
 	int room = nr > DRAIN_BATCH ? DRAIN_BATCH : (int)nr;
@@ -377,7 +391,7 @@ static int poll_reap(struct taio *ring, long nr, struct io_event *events)
 
 /* --- the caller's side --- */
 
-static void start(struct poll_ring *r, struct iocb *iocb)
+void poll_start(struct poll_ring *r, struct iocb *iocb)
 {
 	struct slot *slot = slot_alloc(r);
 	int fd = iocb->aio_fildes;
@@ -395,17 +409,23 @@ static void start(struct poll_ring *r, struct iocb *iocb)
 		queue_try(r, slot);
 }
 
+void poll_flush(struct poll_ring *r)
+{
+	if (r->sq_len)
+		sq_flush(r, refuse);
+}
+
 static int poll_submit(struct taio *ring, long nr, struct iocb **iocbs)
 {
 	struct poll_ring *r = to_ring(ring);
 
 	for (long i = 0; i < nr; i++)
-		start(r, iocbs[i]);
-	sq_flush(r, refuse);
+		poll_start(r, iocbs[i]);
+	poll_flush(r);
 	return (int)nr;
 }
 
-static int poll_cancel(struct taio *ring, struct iocb *iocb)
+int poll_cancel(struct taio *ring, struct iocb *iocb)
 {
 	struct poll_ring *r = to_ring(ring);
 	struct slot *slot = slot_of(r, iocb);
@@ -429,7 +449,7 @@ static int poll_cancel(struct taio *ring, struct iocb *iocb)
 	return 0;
 }
 
-static int poll_attach(struct taio *ring, int fd, enum taio_class class)
+int poll_attach(struct taio *ring, int fd, enum taio_class class)
 {
 	struct poll_ring *r = to_ring(ring);
 	int flags;
@@ -451,15 +471,38 @@ static int poll_attach(struct taio *ring, int fd, enum taio_class class)
 	return fd;
 }
 
-static int poll_open(struct taio **ring, const struct taio_params *params, char *why)
+int poll_init(struct poll_ring *r, const struct taio_params *params, char *why)
 {
-	struct poll_ring *r;
-	int ret = poll_ring_create(&r, params, why);
+	int ret = poll_ring_init(r, params, why);
 
 	if (ret)
 		return ret;
 	r->group = DRAIN_BATCH;
 	r->helpers_max = params->helpers_max ? params->helpers_max : DEFAULT_HELPERS;
+	return 0;
+}
+
+void poll_fini(struct poll_ring *r)
+{
+	pool_destroy(r->pool);
+	free(r->file_flags);
+	poll_ring_fini(r);
+}
+
+static int poll_open(struct taio **ring, const struct taio_params *params, char *why)
+{
+	struct poll_ring *r = calloc(1, sizeof(*r));
+	int ret;
+
+	if (!r) {
+		snprintf(why, TAIO_WHY_LEN, "no memory for a ring");
+		return -ENOMEM;
+	}
+	ret = poll_init(r, params, why);
+	if (ret) {
+		free(r);
+		return ret;
+	}
 	*ring = &r->taio;
 	return 0;
 }
@@ -468,9 +511,8 @@ static void poll_close(struct taio *ring)
 {
 	struct poll_ring *r = to_ring(ring);
 
-	pool_destroy(r->pool);
-	free(r->file_flags);
-	poll_ring_destroy(r);
+	poll_fini(r);
+	free(r);
 }
 
 const struct engine engine_poll = {

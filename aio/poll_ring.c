@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the memory of engine poll's ring, its kernel context and its eventfd. Called by engine_poll.c on the
+ * Owns the slots of engine poll's ring, its kernel context and its eventfd. Called by engine_poll.c on the
  * ring's thread. Invariants: a slot is in at most one of the free list, a fifo, the submission queue; an
  * eventfd write that belongs to no event seen is never read back, so that the fd stays readable for it.
  */
@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -208,50 +207,44 @@ static void explain_setup(int err, unsigned int entries, char *why)
 		snprintf(why, TAIO_WHY_LEN, "io_setup for %u operations: %s", entries, strerror(-err));
 }
 
-static void ring_free(struct poll_ring *r)
+static void slots_unreserve(struct poll_ring *r)
 {
 	unreserve(r->slots, r->taio.entries, sizeof(r->slots[0]));
 	unreserve(r->sq, r->taio.entries, sizeof(r->sq[0]));
-	free(r);
 }
 
-int poll_ring_create(struct poll_ring **ring, const struct taio_params *params, char *why)
+int poll_ring_init(struct poll_ring *r, const struct taio_params *params, char *why)
 {
-	struct poll_ring *r = calloc(1, sizeof(*r));
 	int ret = -ENOMEM;
 
-	if (!r)
-		goto say;
 	r->taio.entries = params->entries;
 	r->slots = reserve(params->entries, sizeof(r->slots[0]));
 	r->sq = reserve(params->entries, sizeof(r->sq[0]));
 	if (!r->slots || !r->sq)
-		goto free_ring;
+		goto say;
 	r->taio.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (r->taio.fd < 0) {
 		ret = -errno;
-		goto free_ring;
+		goto say;
 	}
 	ret = io_setup((int)params->entries, &r->ctx);
 	if (ret < 0) {
 		explain_setup(ret, params->entries, why);
 		close(r->taio.fd);
-		ring_free(r);
-		return ret;
+		goto unreserve;
 	}
 	r->mapped = ringmap_usable(r->ctx, !(params->flags & TAIO_REAP_SYSCALL));
 	done_init(&r->done, r->taio.fd);
-	*ring = r;
 	return 0;
-free_ring:
-	ring_free(r);
 say:
 	snprintf(why, TAIO_WHY_LEN, "cannot open a ring of %u operations: %s", params->entries,
 		 strerror(-ret));
+unreserve:
+	slots_unreserve(r);
 	return ret;
 }
 
-void poll_ring_destroy(struct poll_ring *r)
+void poll_ring_fini(struct poll_ring *r)
 {
 	io_destroy(r->ctx); /* cancels the POLLs, and waits for the rest */
 	for (uint32_t i = 0; i < r->fresh; i++) {
@@ -260,5 +253,5 @@ void poll_ring_destroy(struct poll_ring *r)
 	}
 	done_fini(&r->done);
 	close(r->taio.fd);
-	ring_free(r);
+	slots_unreserve(r);
 }

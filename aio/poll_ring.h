@@ -2,7 +2,7 @@
 /*
  * Engine poll's ring: the kernel context, the slots, the lists that they wait in, the submission queue and
  * the account of the eventfd. engine_poll.c decides what an operation does next, poll_ring.c keeps it
- * meanwhile. Ring's thread only.
+ * meanwhile. Engine kmod's ring has it inside. Ring's thread only.
  */
 #ifndef TAIO_POLL_RING_H
 #define TAIO_POLL_RING_H
@@ -79,11 +79,11 @@ struct poll_ring {
 	struct done done;
 };
 
-/* As taio_open(); what engine_poll.c writes is zero, but for done. */
-int poll_ring_create(struct poll_ring **ring, const struct taio_params *params, char *why);
+/* As taio_open(). @r is zero, and what engine_poll.c writes stays so, but for done. */
+int poll_ring_init(struct poll_ring *r, const struct taio_params *params, char *why);
 
 /* Returns when the kernel has let go of every iocb. pool and file_flags are gone by then. */
-void poll_ring_destroy(struct poll_ring *r);
+void poll_ring_fini(struct poll_ring *r);
 
 /* There is one: ring.c never has more in flight than entries. */
 struct slot *slot_alloc(struct poll_ring *r);
@@ -91,6 +91,12 @@ void slot_free(struct poll_ring *r, struct slot *slot);
 
 /* The slot of an operation in flight, or NULL. */
 struct slot *slot_of(const struct poll_ring *r, const struct iocb *iocb);
+
+/* What an event names: a slot, or else an iocb of the caller's that engine kmod has submitted as it is. */
+static inline bool is_slot(const struct poll_ring *r, const void *obj)
+{
+	return (uintptr_t)obj - (uintptr_t)r->slots < r->taio.entries * sizeof(r->slots[0]);
+}
 
 static inline uint32_t slot_index(const struct poll_ring *r, const struct slot *slot)
 {
@@ -116,6 +122,13 @@ void sq_remove(struct poll_ring *r, struct slot *slot);
  * and leaves the queue; false: slot->k is another one now, to be submitted again. May not touch the queue.
  */
 typedef bool refuse_fn(struct poll_ring *r, struct slot *slot, int res);
+
+/* The kernel's event for @iocb comes with an eventfd write; its event then owes one, see signal_owed(). */
+static inline void wake_by_eventfd(const struct poll_ring *r, struct iocb *iocb)
+{
+	iocb->u.c.flags |= 1; /* IOCB_FLAG_RESFD */
+	iocb->u.c.resfd = (unsigned int)r->taio.fd;
+}
 
 /* Gives the queue to the kernel, as far as that has room. */
 void sq_flush(struct poll_ring *r, refuse_fn *refuse);
