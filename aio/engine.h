@@ -39,9 +39,18 @@ struct taio {
 	unsigned int nfiles;
 };
 
-/* Null-terminated, in the order in which `auto` tries them and `taio engines` lists them. */
+/*
+ * Null-terminated, in the order in which `auto` tries them and `taio engines` lists them. What stands behind
+ * epoll, which works everywhere, is chosen by name alone.
+ */
 extern const struct engine *const taio_engines[];
 
+extern const struct engine engine_kmod_task;
+extern const struct engine engine_kmod_task_noinline;
+extern const struct engine engine_kmod_park;
+extern const struct engine engine_kmod_park_noinline;
+extern const struct engine engine_kmod_block;
+extern const struct engine engine_kmod_block_noinline;
 extern const struct engine engine_poll;
 extern const struct engine engine_threads_park;
 extern const struct engine engine_threads_block;

@@ -22,7 +22,17 @@
 #define PROBE_WAIT_MS	2000
 
 const struct engine *const taio_engines[] = {
-	&engine_poll, &engine_threads_park, &engine_threads_block, &engine_epoll, NULL,
+	&engine_kmod_task,
+	&engine_poll,
+	&engine_threads_park,
+	&engine_threads_block,
+	&engine_epoll,
+	&engine_kmod_task_noinline,
+	&engine_kmod_park,
+	&engine_kmod_park_noinline,
+	&engine_kmod_block,
+	&engine_kmod_block_noinline,
+	NULL,
 };
 
 /* "threads" means the first of its policies in the table. */

@@ -11,6 +11,7 @@ cd "${1:-"$(dirname "$0")/.."}"
 # Levels: those on one line may not include each other, except inside a group written a+b.
 levels=(
 	'base'
+	'kmod'
 	'aio'
 	'tls outq+service+beneath+file+http+echo+mime+http_date'
 	'clock settings log publish counters'
@@ -91,6 +92,10 @@ check_rules() {
 		case $name in
 		openssl/*) [[ $file == tls/* ]] || complain "$file" "$name" 'only tls/ includes OpenSSL' ;;
 		aio/engine*.h) [[ $file == aio/* ]] || complain "$file" "$name" 'engines are private to aio/' ;;
+		kmod/*)
+			[[ $file == aio/engine_kmod.c && $name == kmod/uapi/taio.h ]] ||
+				complain "$file" "$name" 'only engine kmod sees the module, and of it the interface'
+			;;
 		ev.h)
 			[[ $file =~ ^server/(accept|worker|main)\.[ch]$ ]] ||
 				complain "$file" "$name" 'only accept, worker and main see libev'

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Engine kmod: io_submit(2) on proxies of /dev/taio. The caller's own iocb goes to the kernel, where it
+ * waits, and its event comes back from the mapped ring as it is. This file owns the device and the proxies;
+ * the ring is engine poll's, and so is the way of whatever has no proxy: see wants_proxy(). IO_CMD_POLL goes
+ * that way too, as a proxy passes it on. Ring's thread only.
+ *
+ * Invariant: an iocb is marked by wake_by_eventfd() from submit to reap, and is not in a slot meanwhile.
+ *
+ * Policy task runs in the thread that submits, the next time that this enters the kernel (TAIO_ATTACH_COOP):
+ * it is not interrupted for that, since a caller that has reaped everything sleeps on taio_fd(), and the
+ * sleep begins with it. poll(2), ppoll(2) and select(2) are begun again by the kernel then, and find the
+ * eventfd written; epoll_wait(2) returns -1 with EINTR though no handler has run. Both lead to a reap.
+ */
+#include "engine_poll.h"
+#include "transfer.h"
+
+#include "kmod/uapi/taio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Reaps in a row that may find nothing without a system call. */
+#define SPINS_MAX 64
+
+/* By descriptor; links are descriptor + 1, 0 is none. */
+struct file {
+	int target; /* of a proxy: what it stands for */
+	int proxy;  /* of what is attached: its proxy */
+};
+
+struct kmod_ring {
+	struct poll_ring poll;
+	int device;
+	unsigned int policy, flags; /* of struct taio_ioc_attach */
+	struct file *files;
+	unsigned int nfiles;
+	unsigned int spins;
+};
+
+static struct kmod_ring *to_kmod(struct taio *ring)
+{
+	return (struct kmod_ring *)ring;
+}
+
+/* --- descriptors --- */
+
+static int files_reserve(struct kmod_ring *k, int fd)
+{
+	unsigned int want = k->nfiles ? k->nfiles : 64;
+	struct file *files;
+
+	if ((unsigned int)fd < k->nfiles)
+		return 0;
+	while (want <= (unsigned int)fd)
+		want *= 2;
+	files = realloc(k->files, want * sizeof(*files));
+	if (!files)
+		return -ENOMEM;
+	memset(files + k->nfiles, 0, (want - k->nfiles) * sizeof(*files));
+	k->files = files;
+	k->nfiles = want;
+	return 0;
+}
+
+static int proxy_open(struct kmod_ring *k, int fd)
+{
+	struct taio_ioc_attach attach = {
+		.fd = fd, .policy = k->policy, .flags = k->flags | TAIO_ATTACH_CLOEXEC};
+	int afd = ioctl(k->device, TAIO_IOC_ATTACH, &attach);
+
+	return afd < 0 ? -errno : afd;
+}
+
+/*
+ * Character devices and files without a name (eventfd, signalfd, ...) are left to engine poll: some must not
+ * be read by a helper in the caller's place (a terminal's job control), others lack what io_submit(2) calls.
+ */
+static bool wants_proxy(mode_t mode)
+{
+	return S_ISSOCK(mode) || S_ISFIFO(mode) || S_ISREG(mode) || S_ISBLK(mode);
+}
+
+/*
+ * Can a proxy be asked not to wait? A pipe cannot before Linux 6.4, nor can a FIFO that has a name: the proxy
+ * would know no RWF_NOWAIT, and a thread would block for each operation. The kernel looks at the flag before
+ * it finds the address bad; where it finds no room first, engine poll's way is as right.
+ */
+static bool takes_nowait(const struct kmod_ring *k, int afd)
+{
+	struct iocb iocb, *iocbs[] = {&iocb};
+	int ret;
+
+	io_prep_preadv(&iocb, afd, (const struct iovec *)UINTPTR_MAX, 1, 0);
+	iocb.aio_rw_flags = RWF_NOWAIT;
+	ret = io_submit(k->poll.ctx, 1, iocbs);
+	return ret == -EFAULT || ret == -EBADF; /* -EBADF: not open for reading */
+}
+
+/* -EOPNOTSUPP: not with a proxy. */
+static int proxy_make(struct kmod_ring *k, int fd)
+{
+	struct stat st;
+	int afd;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!wants_proxy(st.st_mode))
+		return -EOPNOTSUPP;
+	afd = proxy_open(k, fd);
+	if (afd < 0 || !S_ISFIFO(st.st_mode) || takes_nowait(k, afd))
+		return afd;
+	close(afd);
+	return -EOPNOTSUPP;
+}
+
+static int proxy_publish(struct kmod_ring *k, int fd, int afd, enum taio_class class)
+{
+	/* The module takes O_NONBLOCK at its word: what has to wait would be -EAGAIN. */
+	int ret = class == TAIO_CLASS_STREAM ? stream_block(fd) : 0;
+
+	ret = ret ?: files_reserve(k, afd);
+	if (ret)
+		return ret;
+	k->files[afd].target = fd + 1;
+	k->files[fd].proxy = afd + 1;
+	return 0;
+}
+
+static int kmod_attach(struct taio *ring, int fd, enum taio_class class)
+{
+	struct kmod_ring *k = to_kmod(ring);
+	int afd, ret = files_reserve(k, fd);
+
+	if (ret)
+		return ret;
+	if (k->files[fd].proxy)
+		return -EEXIST;
+	afd = proxy_make(k, fd);
+	if (afd == -EOPNOTSUPP)
+		return poll_attach(ring, fd, class);
+	if (afd < 0)
+		return afd;
+	ret = proxy_publish(k, fd, afd, class);
+	if (ret) {
+		close(afd);
+		return ret;
+	}
+	return afd;
+}
+
+static void kmod_detach(struct taio *ring, int afd)
+{
+	struct kmod_ring *k = to_kmod(ring);
+	struct file *file = &k->files[afd];
+
+	if (!file->target)
+		return;
+	k->files[file->target - 1].proxy = 0;
+	file->target = 0;
+	close(afd);
+}
+
+/* --- operations --- */
+
+static bool is_direct(const struct kmod_ring *k, const struct iocb *iocb)
+{
+	return k->files[iocb->aio_fildes].target && iocb->aio_lio_opcode != IO_CMD_POLL;
+}
+
+/* The kernel says no to @iocb, and no event will come: that is the operation's result. */
+static void refuse(struct kmod_ring *k, struct iocb *iocb, int res)
+{
+	struct slot *slot = slot_alloc(&k->poll);
+
+	slot->user = iocb;
+	iocb->key = slot_index(&k->poll, slot);
+	ready_put(&k->poll, slot, res);
+}
+
+/* Returns how many were taken: fewer than @nr if the kernel's ring is full. */
+static long submit_direct(struct kmod_ring *k, long nr, struct iocb **iocbs)
+{
+	long done = 0;
+
+	while (done < nr) {
+		int n = io_submit(k->poll.ctx, nr - done, iocbs + done);
+
+		if (n == -EAGAIN)
+			break;
+		if (n <= 0) {
+			iocbs[done]->u.c.flags = 0;
+			refuse(k, iocbs[done], n ? n : -EIO);
+			n = 1;
+		}
+		done += n;
+	}
+	for (long i = done; i < nr; i++)
+		iocbs[i]->u.c.flags = 0;
+	return done;
+}
+
+/* Marks the first of @iocbs as far as they are direct; returns how many. */
+static long mark_direct(struct kmod_ring *k, long nr, struct iocb **iocbs)
+{
+	long n;
+
+	for (n = 0; n < nr && is_direct(k, iocbs[n]); n++)
+		wake_by_eventfd(&k->poll, iocbs[n]);
+	return n;
+}
+
+static int kmod_submit(struct taio *ring, long nr, struct iocb **iocbs)
+{
+	struct kmod_ring *k = to_kmod(ring);
+	long done = 0;
+
+	while (done < nr) {
+		long run = mark_direct(k, nr - done, iocbs + done), n;
+
+		if (!run) {
+			poll_start(&k->poll, iocbs[done++]);
+			continue;
+		}
+		n = submit_direct(k, run, iocbs + done);
+		done += n;
+		if (n < run)
+			break;
+	}
+	poll_flush(&k->poll);
+	return done ? (int)done : -EAGAIN;
+}
+
+static int kmod_cancel(struct taio *ring, struct iocb *iocb)
+{
+	struct io_event unused;
+
+	if (!iocb->u.c.flags)
+		return poll_cancel(ring, iocb);
+	/* -EINPROGRESS: its event comes; -EINVAL: it is done, or cancelled before, and its event comes too.
+	 */
+	io_cancel(to_kmod(ring)->poll.ctx, iocb, &unused);
+	return 0;
+}
+
+/*
+ * A caller that does not sleep but reaps again and again never enters the kernel, and no operation of policy
+ * task would go on before a timer interrupts it.
+ */
+static int kmod_reap(struct taio *ring, long nr, struct io_event *events)
+{
+	struct kmod_ring *k = to_kmod(ring);
+	int n = poll_reap(ring, nr, events);
+
+	if (n || ++k->spins % SPINS_MAX)
+		return n;
+	sched_yield();
+	return poll_reap(ring, nr, events);
+}
+
+/* --- opening and closing --- */
+
+static void explain_device(int err, char *why)
+{
+	if (err == ENOENT || err == ENXIO || err == ENODEV)
+		snprintf(why, TAIO_WHY_LEN, "no " TAIO_DEVICE ": load the module (modprobe taio)");
+	else if (err == EACCES)
+		snprintf(why, TAIO_WHY_LEN,
+			 "no permission for " TAIO_DEVICE ": become a member of its group (ls -l " TAIO_DEVICE
+			 ")");
+	else if (err == EPERM)
+		snprintf(why, TAIO_WHY_LEN,
+			 TAIO_DEVICE
+			 " is hidden by a device policy: allow it (systemd: DeviceAllow=" TAIO_DEVICE " rw)");
+	else
+		snprintf(why, TAIO_WHY_LEN, TAIO_DEVICE ": %s", strerror(err));
+}
+
+/* Asks the module about a descriptor that there is not, to learn whether it speaks of the same things. */
+static int device_check(struct kmod_ring *k, char *why)
+{
+	int ret = proxy_open(k, -1);
+
+	if (ret == -EBADF)
+		return 0;
+	snprintf(why, TAIO_WHY_LEN,
+		 TAIO_DEVICE " does not know %s: module and library are of different versions (modinfo taio)",
+		 ret == -EINVAL ? "this policy or one of its flags" : "TAIO_IOC_ATTACH");
+	return ret < 0 ? ret : -EPROTO;
+}
+
+static int device_open(struct kmod_ring *k, char *why)
+{
+	int ret;
+
+	k->device = open(TAIO_DEVICE, O_RDWR | O_CLOEXEC);
+	if (k->device < 0) {
+		ret = -errno;
+		explain_device(errno, why);
+		return ret;
+	}
+	ret = device_check(k, why);
+	if (ret)
+		close(k->device);
+	return ret;
+}
+
+static int kmod_open(struct taio **ring, const struct taio_params *params, char *why,
+		     enum taio_policy_id policy, unsigned int flags)
+{
+	struct kmod_ring *k = calloc(1, sizeof(*k));
+	int ret = -ENOMEM;
+
+	if (!k) {
+		snprintf(why, TAIO_WHY_LEN, "no memory for a ring");
+		return ret;
+	}
+	k->policy = policy;
+	k->flags = flags;
+	ret = device_open(k, why);
+	if (ret)
+		goto free_ring;
+	ret = poll_init(&k->poll, params, why);
+	if (ret)
+		goto close_device;
+	*ring = &k->poll.taio;
+	return 0;
+close_device:
+	close(k->device);
+free_ring:
+	free(k);
+	return ret;
+}
+
+/* The proxies are closed when nothing is in flight on them any more. */
+static void kmod_close(struct taio *ring)
+{
+	struct kmod_ring *k = to_kmod(ring);
+
+	poll_fini(&k->poll);
+	for (unsigned int afd = 0; afd < k->nfiles; afd++)
+		if (k->files[afd].target)
+			close((int)afd);
+	close(k->device);
+	free(k->files);
+	free(k);
+}
+
+#define KMOD_ENGINE(id, policy_name, policy_id, attach_flags, how)                                           \
+	static int open_##id(struct taio **ring, const struct taio_params *params, char *why)                \
+	{                                                                                                    \
+		return kmod_open(ring, params, why, policy_id, attach_flags);                                \
+	}                                                                                                    \
+	const struct engine engine_kmod_##id = {                                                             \
+		.name = "kmod",                                                                              \
+		.policy = policy_name,                                                                       \
+		.full_name = "kmod:" policy_name,                                                            \
+		.summary = how,                                                                              \
+		.open = open_##id,                                                                           \
+		.close = kmod_close,                                                                         \
+		.attach = kmod_attach,                                                                       \
+		.detach = kmod_detach,                                                                       \
+		.submit = kmod_submit,                                                                       \
+		.cancel = kmod_cancel,                                                                       \
+		.reap = kmod_reap,                                                                           \
+	}
+
+#define TASK_FLAGS TAIO_ATTACH_COOP
+
+KMOD_ENGINE(task, "task", TAIO_POLICY_TASK, TASK_FLAGS | TAIO_ATTACH_INLINE,
+	    "in the kernel; when the file is ready, the thread that submitted it transfers");
+KMOD_ENGINE(task_noinline, "task-noinline", TAIO_POLICY_TASK, TASK_FLAGS,
+	    "likewise, never tried inside io_submit first");
+KMOD_ENGINE(park, "park", TAIO_POLICY_PARK, TAIO_ATTACH_INLINE,
+	    "in the kernel; when the file is ready, a kernel work item transfers");
+KMOD_ENGINE(park_noinline, "park-noinline", TAIO_POLICY_PARK, 0,
+	    "likewise, never tried inside io_submit first");
+KMOD_ENGINE(block, "block", TAIO_POLICY_BLOCK, TAIO_ATTACH_INLINE,
+	    "a kernel thread blocks for it; cancelled by a signal");
+KMOD_ENGINE(block_noinline, "block-noinline", TAIO_POLICY_BLOCK, 0,
+	    "likewise, never tried inside io_submit first");
