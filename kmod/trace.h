@@ -12,11 +12,26 @@
 #include "file.h"
 #include "op.h"
 
-#define show_rw(rw)	    __print_symbolic(rw, { READ, "read" }, { WRITE, "write" })
-#define show_policy(policy) __print_symbolic(policy, { 0, "block" }, { 1, "park" }, { 2, "task" })
+/* For those who read the binary records. */
+TRACE_DEFINE_ENUM(TAIO_POLICY_BLOCK);
+TRACE_DEFINE_ENUM(TAIO_POLICY_PARK);
+TRACE_DEFINE_ENUM(TAIO_POLICY_TASK);
+TRACE_DEFINE_ENUM(OP_ARMING);
+TRACE_DEFINE_ENUM(OP_WOKEN);
+TRACE_DEFINE_ENUM(OP_WAITING);
+TRACE_DEFINE_ENUM(OP_HANDED);
+TRACE_DEFINE_ENUM(OP_RUNNING);
+
+#define show_rw(rw) __print_symbolic(rw, { READ, "read" }, { WRITE, "write" })
+
+#define show_policy(policy)                                                                        \
+	__print_symbolic(policy, { TAIO_POLICY_BLOCK, "block" }, { TAIO_POLICY_PARK, "park" },      \
+			 { TAIO_POLICY_TASK, "task" })
+
+/* Those that a cancel can find. */
 #define show_state(state)                                                                          \
-	__print_symbolic(state, { 0, "arming" }, { 1, "woken" }, { 2, "waiting" }, { 3, "handed" },  \
-			 { 4, "running" }, { 5, "cancelled" }, { 6, "cancelling" }, { 7, "done" })
+	__print_symbolic(state, { OP_ARMING, "arming" }, { OP_WOKEN, "woken" },                     \
+			 { OP_WAITING, "waiting" }, { OP_HANDED, "handed" }, { OP_RUNNING, "running" })
 
 DECLARE_EVENT_CLASS(taio_op_class,
 	TP_PROTO(const struct taio_op *op),
