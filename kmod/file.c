@@ -68,16 +68,13 @@ static ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, str
 
 static ssize_t transfer_passed(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
-	ssize_t res;
-
 	count(passed);
 	if (has_nonblock(proxy, iocb) && !proxy->is_file)
-		res = transfer_nowait(proxy, iocb, iter, rw);
-	else
-		res = op_transfer(proxy->target, iocb, iter, rw, iocb->ki_flags & IOCB_NOWAIT);
-	if (res > 0)
-		iocb->ki_pos += res;
-	return res;
+		return transfer_nowait(proxy, iocb, iter, rw);
+	/* Few file systems can write so, and the others say it by errors after which io_uring does not try again. */
+	if (!is_sync_kiocb(iocb) && iocb->ki_flags & IOCB_NOWAIT && proxy->is_file && rw == WRITE)
+		return -EAGAIN;
+	return op_transfer(proxy->target, iocb, iter, rw, iocb->ki_flags & IOCB_NOWAIT);
 }
 
 /*
@@ -88,6 +85,7 @@ static ssize_t transfer_passed(struct taio_proxy *proxy, struct kiocb *iocb, str
 static ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
 	struct iov_iter copy = *iter;
+	loff_t pos = iocb->ki_pos;
 	ssize_t res;
 
 	if (!proxy->nowait || (proxy->is_file && rw == WRITE))
@@ -95,11 +93,13 @@ static ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, str
 	res = op_transfer(proxy->nowait, iocb, &copy, rw, IOCB_NOWAIT);
 	if (res == -EOPNOTSUPP || (proxy->is_file && res >= 0 && res < iov_iter_count(iter)))
 		res = -EAGAIN;
-	if (res == -EAGAIN)
-		count(inline_missed);
-	else
+	if (res != -EAGAIN) {
 		count(inline_done);
-	return res;
+		return res;
+	}
+	count(inline_missed);
+	iocb->ki_pos = pos;
+	return -EAGAIN;
 }
 
 /* --- the file's operations --- */
@@ -215,16 +215,29 @@ static int proxy_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+#define PROXY_FOPS                               \
+	.owner = THIS_MODULE,                    \
+	.read_iter = proxy_read_iter,            \
+	.write_iter = proxy_write_iter,          \
+	.llseek = proxy_llseek,                  \
+	.unlocked_ioctl = proxy_ioctl,           \
+	.compat_ioctl = compat_ptr_ioctl,        \
+	.release = proxy_release
+
 static const struct file_operations proxy_fops = {
-	.owner = THIS_MODULE,
-	.read_iter = proxy_read_iter,
-	.write_iter = proxy_write_iter,
+	PROXY_FOPS,
 	.poll = proxy_poll,
-	.llseek = proxy_llseek,
-	.unlocked_ioctl = proxy_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
-	.release = proxy_release,
 };
+
+/* Of a file that is always ready: epoll_ctl(2) tells by the missing poll. */
+static const struct file_operations unpolled_fops = {
+	PROXY_FOPS,
+};
+
+static bool is_proxy(const struct file *file)
+{
+	return file->f_op == &proxy_fops || file->f_op == &unpolled_fops;
+}
 
 /* --- attach --- */
 
@@ -239,7 +252,7 @@ static int target_check(struct file *target)
 {
 	const struct file_operations *fop = target->f_op;
 
-	if (fop == &proxy_fops)
+	if (is_proxy(target))
 		return -ELOOP;
 	if (S_ISDIR(file_inode(target)->i_mode))
 		return -EISDIR;
@@ -323,7 +336,8 @@ struct file *proxy_create(struct file *target, const struct taio_ioc_attach *req
 	proxy = proxy_alloc(target, request);
 	if (IS_ERR(proxy))
 		return ERR_CAST(proxy);
-	file = anon_inode_getfile("[taio]", &proxy_fops, proxy, target->f_flags & O_ACCMODE);
+	file = anon_inode_getfile("[taio]", file_can_poll(target) ? &proxy_fops : &unpolled_fops, proxy,
+				  target->f_flags & O_ACCMODE);
 	if (IS_ERR(file)) {
 		proxy_free(proxy);
 		return file;

@@ -116,14 +116,20 @@ ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter 
 ssize_t op_transfer(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags)
 {
 	struct kiocb kiocb;
+	ssize_t res;
 
 	init_sync_kiocb(&kiocb, target);
 	kiocb.ki_pos = from->ki_pos;
 	kiocb.ki_flags |= (from->ki_flags & FLAGS_PASSED) | ki_flags;
 	kiocb.ki_ioprio = from->ki_ioprio;
 	if (rw == READ)
-		return vfs_iocb_iter_read(target, &kiocb, iter);
-	return compat_iocb_write(target, &kiocb, iter);
+		res = vfs_iocb_iter_read(target, &kiocb, iter);
+	else
+		res = compat_iocb_write(target, &kiocb, iter);
+	/* Not ki_pos + res: what appends begins elsewhere. */
+	if (res > 0)
+		from->ki_pos = kiocb.ki_pos;
+	return res;
 }
 
 ssize_t op_run(struct taio_op *op, bool nowait)

@@ -110,7 +110,10 @@ void op_cache_destroy(void);
  */
 ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 
-/* The transfer itself: passes to the file. @iter is used up as far as it got. Returns bytes or -errno. */
+/*
+ * The transfer itself: passes to the file. @iter is used up, and the position of @from moved on, as far as it got.
+ * Returns bytes or -errno.
+ */
 ssize_t op_transfer(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags);
 
 /* Runner: op_transfer() of the operation, with its state entered; @nowait: -EAGAIN where it would have to wait. */
