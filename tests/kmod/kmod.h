@@ -111,6 +111,8 @@ void link_attach(struct scene *s, struct link *link);
 void link_detach(struct link *link);
 void link_destroy(struct link *link);
 void link_peer_close(struct link *link);
+/* TCP and pipes: writes zeros until no byte more has room (a pipe is made one page long); returns how many. */
+size_t link_fill(struct link *link, enum link_kind kind);
 /* The far end writes or reads exactly @nbytes, or fails the case. */
 void peer_write(struct link *link, const void *buf, size_t nbytes);
 void peer_read(struct link *link, void *buf, size_t nbytes);
@@ -186,6 +188,10 @@ pid_t child_start(void (*run)(void *arg), void *arg);
 int child_reap_(pid_t pid, int timeout_ms);
 /* wait(2) status of @pid into @status; false if it has not ended in time. */
 bool child_ends(pid_t pid, int timeout_ms, int *status);
+/* Zeroed memory that children share; never freed. */
+void *shared_make(size_t nbytes);
+/* A word in it: until it is at least @value, or the case fails. */
+void stage_await_(_Atomic int *stage, int value);
 /* State, wait channel and kernel stack of each of its threads, on stdout. */
 void stacks_print(pid_t pid);
 
@@ -249,7 +255,7 @@ void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define op_cancel(ring, op)			 (HERE(), op_cancel_(ring, op))
 #define await(ring, op)				 (HERE(), await_(ring, op))
 #define stay_quiet(ring)			 (HERE(), stay_quiet_(ring))
-/* Exit status expected to be 0. */
+#define stage_await(stage, value)		 (HERE(), stage_await_(stage, value))
 #define child_reap(pid, timeout_ms) (HERE(), child_reap_(pid, timeout_ms))
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -140,6 +141,26 @@ void link_destroy(struct link *link)
 	link_detach(link);
 	close_both(&link->in, &link->out);
 	link_peer_close(link);
+}
+
+size_t link_fill(struct link *link, enum link_kind kind)
+{
+	static const char page[4096];
+	int there = 0;
+	size_t total = 0;
+	ssize_t n;
+
+	if (kind == LINK_PIPE) {
+		SYS(fcntl(link->out, F_SETPIPE_SZ, sizeof(page)));
+		SYS(ioctl(link->out, FIONREAD, &there));
+		if (there < (int)sizeof(page))
+			total = (size_t)SYS(write(link->out, page, sizeof(page) - (size_t)there));
+		return total;
+	}
+	while ((n = send(link->out, page, sizeof(page), MSG_DONTWAIT)) > 0)
+		total += (size_t)n;
+	CHECK_EQ(errno, EAGAIN);
+	return total;
 }
 
 /* read(2) or write(2) of all bytes, interrupted or not. */

@@ -52,8 +52,11 @@ static void race_step(struct gate *gate, long round)
 	if (mode_of(round) == BY_BOTH_FIRST)
 		proxy_cancel(race->proxy);
 	race->step(gate, round);
-	if (mode_of(round) == BY_BOTH)
-		proxy_cancel(race->proxy);
+	if (mode_of(round) != BY_BOTH)
+		return;
+	/* What is steered is the time from the step to the first cancel, and this may be the first. */
+	spin(atomic_load_explicit(&gate->head_start, memory_order_relaxed));
+	proxy_cancel(race->proxy);
 }
 
 static void race_start(struct race *race, struct scene *s, long rounds,
@@ -124,7 +127,7 @@ static long rounds_part(const struct scene *s, long times)
 {
 	long rounds = s->rounds / times;
 
-	return rounds < 400 ? 400 : rounds;
+	return rounds < 2000 ? 2000 : rounds;
 }
 
 static void write_chunk(struct gate *gate, long round)

@@ -15,10 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#define STAGE_LIMIT_MS 30000
 
 struct report *report;
 
@@ -143,6 +146,25 @@ int child_reap_(pid_t pid, int timeout_ms)
 		fail_at(place, "process %d has not ended within %d ms", (int)pid, timeout_ms);
 	}
 	return status;
+}
+
+void *shared_make(size_t nbytes)
+{
+	void *memory = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(memory != MAP_FAILED);
+	return memory;
+}
+
+void stage_await_(_Atomic int *stage, int value)
+{
+	int64_t until = now_ms() + STAGE_LIMIT_MS;
+
+	while (atomic_load(stage) < value) {
+		if (now_ms() > until)
+			fail_at(THERE(), "stage %d is not reached from %d", value, atomic_load(stage));
+		pause_ms(1);
+	}
 }
 
 static void file_print(const char *path)

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors closed under operations in flight: the proxy keeps the file, and an operation keeps the proxy. Reads wait on
+ * each link when its descriptors go; what they give, and when the file goes, tells who held what.
+ */
+#include "death.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define READS	 3
+#define END_MS	 20000
+#define NBYTES	 16
+
+struct reads {
+	struct op ops[READS];
+	char bufs[READS][NBYTES];
+};
+
+static void reads_start(struct scene *s, struct reads *reads, int proxy)
+{
+	for (unsigned int i = 0; i < READS; i++) {
+		op_read(&reads->ops[i], proxy, reads->bufs[i], NBYTES);
+		op_start(&s->ring, &reads->ops[i]);
+	}
+	stay_quiet(&s->ring);
+}
+
+/* Takes whatever is there; the index of a read that has ended, or -1. */
+static int reads_ended(struct reads *reads)
+{
+	for (unsigned int i = 0; i < READS; i++)
+		if (reads->ops[i].events)
+			return (int)i;
+	return -1;
+}
+
+/* A message at a time, each for one of the reads, whichever: together they get the stream, byte for byte. */
+static void reads_deliver(struct scene *s, struct reads *reads, struct link *link)
+{
+	char buf[NBYTES];
+
+	for (unsigned int round = 0; round < READS; round++) {
+		int64_t until = now_ms() + END_MS;
+		int i;
+
+		pattern_fill(buf, NBYTES, round * NBYTES, 6);
+		peer_write(link, buf, NBYTES);
+		while ((i = reads_ended(reads)) < 0) {
+			CHECK(now_ms() < until);
+			collect(&s->ring, 1000);
+		}
+		CHECK_EQ(reads->ops[i].res, NBYTES);
+		pattern_check(reads->bufs[i], NBYTES, round * NBYTES, 6);
+		reads->ops[i].events = 0;
+	}
+}
+
+/* The far end sees that nobody holds the near one any more. */
+static void check_file_gone(struct link *link, enum link_kind kind)
+{
+	int64_t until = now_ms() + END_MS;
+	char byte = 0;
+
+	if (kind == LINK_PIPE) {
+		while (write(link->peer_out, &byte, 1) == 1 && now_ms() < until)
+			pause_ms(1);
+		CHECK_EQ(errno, EPIPE);
+		return;
+	}
+	CHECK(is_readable(link->peer_in, END_MS));
+	CHECK(read(link->peer_in, &byte, 1) <= 0); /* the end; -EIO of a terminal; a reset if data was left */
+}
+
+static void near_close(struct link *link)
+{
+	if (link->out != link->in)
+		fd_close(&link->out);
+	fd_close(&link->in);
+	link->out = -1;
+}
+
+void close_of_target_ends_nothing(struct scene *s)
+{
+	struct link *link;
+	struct reads reads;
+
+	scene_ring(s, READS);
+	link = scene_link(s);
+	reads_start(s, &reads, link->proxy_in);
+	near_close(link);
+	stay_quiet(&s->ring);
+	reads_deliver(s, &reads, link);
+	/* And the proxy goes on being what it was. */
+	reads_start(s, &reads, link->proxy_in);
+	reads_deliver(s, &reads, link);
+}
+
+void close_of_proxy_ends_nothing(struct scene *s)
+{
+	struct link *link;
+	struct reads reads;
+	char byte = 0;
+
+	scene_ring(s, READS);
+	link = scene_link(s);
+	reads_start(s, &reads, link->proxy_in);
+	link_detach(link);
+	stay_quiet(&s->ring);
+	reads_deliver(s, &reads, link);
+	/* And the file goes on without a proxy. */
+	peer_write(link, "z", 1);
+	fd_read(link->in, &byte, 1);
+	CHECK_EQ(byte, 'z');
+}
+
+void close_of_both_ends_nothing(struct scene *s)
+{
+	struct link *link;
+	struct reads reads;
+
+	scene_ring(s, READS);
+	link = scene_link(s);
+	reads_start(s, &reads, link->proxy_in);
+	link_detach(link);
+	near_close(link);
+	stay_quiet(&s->ring);
+	reads_deliver(s, &reads, link);
+	check_file_gone(link, s->kind);
+}
+
+void close_of_both_then_cancel_lets_the_file_go(struct scene *s)
+{
+	struct link *link;
+	struct reads reads;
+
+	scene_ring(s, READS);
+	link = scene_link(s);
+	reads_start(s, &reads, link->proxy_in);
+	link_detach(link);
+	near_close(link);
+	for (unsigned int i = 0; i < READS; i++) {
+		CHECK_EQ(op_cancel(&s->ring, &reads.ops[i]), 0);
+		CHECK_EQ(await(&s->ring, &reads.ops[i]), -ECANCELED);
+	}
+	check_file_gone(link, s->kind);
+}
+
+/* The result is that of read(2) on the file at its end. */
+void close_of_peer_ends_reads(struct scene *s)
+{
+	struct link *link;
+	struct reads reads;
+	long want;
+	char byte;
+
+	scene_ring(s, READS);
+	link = scene_link(s);
+	reads_start(s, &reads, link->proxy_in);
+	link_peer_close(link);
+	want = read(link->in, &byte, 1) < 0 ? -errno : 0;
+	for (unsigned int i = 0; i < READS; i++)
+		CHECK_EQ(await(&s->ring, &reads.ops[i]), want);
+}
+
+/* No room, and then nobody who could make any. */
+void close_of_peer_ends_writes(struct scene *s)
+{
+	static char buf[1 << 20];
+	struct op ops[READS];
+	struct link *link;
+	long total = 0;
+
+	scene_ring(s, READS);
+	link = scene_link(s);
+	for (unsigned int i = 0; i < READS; i++) {
+		op_write(&ops[i], link->proxy_out, buf, sizeof(buf));
+		op_start(&s->ring, &ops[i]);
+	}
+	pause_ms(20);
+	link_peer_close(link);
+	for (unsigned int i = 0; i < READS; i++) {
+		long res = await(&s->ring, &ops[i]);
+
+		if (res != -EPIPE && res != -ECONNRESET)
+			CHECK(res > 0 && res < (long)sizeof(buf));
+		total += res > 0 ? res : 0;
+	}
+	note("%ld bytes were written before", total);
+}
+
+struct closer {
+	struct link *link;
+	_Atomic long round;
+	long rounds;
+};
+
+static void *closer_run(void *arg)
+{
+	struct closer *closer = arg;
+
+	for (long round = 1; round <= closer->rounds; round++) {
+		while (atomic_load(&closer->round) < 2 * round - 1)
+			sched_yield();
+		peer_write(closer->link, "c", 1);
+		atomic_fetch_add(&closer->round, 1);
+	}
+	return NULL;
+}
+
+/* The last references to proxy and file go by the completion, or by close(2), whichever comes later. */
+void close_raced_with_data(struct scene *s)
+{
+	struct closer closer = {.rounds = s->rounds / 40};
+	struct link *link;
+	pthread_t thread;
+	struct op op;
+	char byte;
+
+	scene_ring(s, 1);
+	link = closer.link = scene_link(s);
+	CHECK_EQ(pthread_create(&thread, NULL, closer_run, &closer), 0);
+	for (long round = 1; round <= closer.rounds; round++) {
+		op_read(&op, link->proxy_in, &byte, 1);
+		op_start(&s->ring, &op);
+		atomic_store(&closer.round, 2 * round - 1);
+		for (uint64_t turns = random_below(1UL << random_below(14)); turns--;)
+			__asm__ volatile("" ::: "memory");
+		link_detach(link);
+		near_close(link);
+		CHECK_EQ(await(&s->ring, &op), 1);
+		CHECK_EQ(byte, 'c');
+		while (atomic_load(&closer.round) < 2 * round)
+			sched_yield();
+		link_destroy(link);
+		link_make(link, s->kind);
+		link_attach(s, link);
+	}
+	pthread_join(thread, NULL);
+	note("%ld rounds", closer.rounds);
+}

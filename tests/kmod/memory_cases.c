@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Buffers that are gone when the transfer comes. The measure is the stock kernel: the same system call on the same kind of
+ * file with the same buffer, its result and what it leaves in the file.
+ */
+#include "death.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PAGE 4096
+/* More than one page: a buffer that ends after the first one cannot take it. */
+#define MESSAGE 6000
+
+static char *pages_make(void)
+{
+	char *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(pages != MAP_FAILED);
+	return pages;
+}
+
+/* One end of a comparison. */
+struct outcome {
+	long res;
+	size_t nleft; /* what is in the file afterwards */
+	char left[2 * MESSAGE];
+};
+
+static void left_take(int fd, struct outcome *outcome)
+{
+	size_t n;
+
+	while (is_readable(fd, 50) &&
+	       (n = fd_read_some(fd, outcome->left + outcome->nleft, sizeof(outcome->left) - outcome->nleft)))
+		outcome->nleft += n;
+}
+
+static void outcomes_compare(const struct outcome *stock, const struct outcome *ours)
+{
+	note("stock kernel: %ld, %zu bytes left", stock->res, stock->nleft);
+	CHECK_EQ(ours->res, stock->res);
+	CHECK_EQ(ours->nleft, stock->nleft);
+	CHECK(!memcmp(ours->left, stock->left, stock->nleft));
+}
+
+/* Reads into two pages of which those from @gone on are unmapped when @nbytes come. */
+static void read_unmapped(struct scene *s, unsigned int gone, size_t nbytes)
+{
+	static struct outcome stock, ours;
+	char message[MESSAGE], *buf = pages_make();
+	struct link *by_stock, *by_us;
+	struct op op;
+
+	scene_ring(s, 1);
+	by_stock = scene_link(s);
+	by_us = scene_link(s);
+	pattern_fill(message, nbytes, 0, 12);
+	op_read(&op, by_us->proxy_in, buf, sizeof(message));
+	op_start(&s->ring, &op);
+	stay_quiet(&s->ring);
+	SYS(munmap(buf + gone * PAGE, (2 - gone) * PAGE));
+	peer_write(by_us, message, nbytes);
+	peer_write(by_stock, message, nbytes);
+	ours.res = await(&s->ring, &op);
+	if (ours.res > 0)
+		pattern_check(buf, (size_t)ours.res, 0, 12);
+	CHECK(is_readable(by_stock->in, 1000));
+	stock.res = read(by_stock->in, buf, sizeof(message));
+	if (stock.res < 0)
+		stock.res = -errno;
+	left_take(by_us->in, &ours);
+	left_take(by_stock->in, &stock);
+	outcomes_compare(&stock, &ours);
+	if (gone)
+		SYS(munmap(buf, gone * PAGE));
+}
+
+void unmapped_read_buffer_behaves_as_stock(struct scene *s)
+{
+	read_unmapped(s, 0, 100);
+}
+
+void half_unmapped_read_buffer_behaves_as_stock(struct scene *s)
+{
+	read_unmapped(s, 1, MESSAGE);
+}
+
+/* What follows the @nbytes with which the link was filled. */
+static void rest_take(struct link *link, size_t nbytes, struct outcome *outcome)
+{
+	static char buf[1 << 20];
+
+	CHECK(nbytes <= sizeof(buf));
+	peer_read(link, buf, nbytes);
+	left_take(link->peer_in, outcome);
+}
+
+/* A write waits for room; when there is room the buffer is gone. */
+void unmapped_write_buffer_behaves_as_stock(struct scene *s)
+{
+	static struct outcome stock, ours;
+	char *buf = pages_make();
+	struct link *by_stock, *by_us;
+	size_t nbytes;
+	struct op op;
+
+	scene_ring(s, 1);
+	by_stock = scene_link(s);
+	by_us = scene_link(s);
+	memset(buf, 'w', 2 * PAGE);
+	nbytes = link_fill(by_us, s->kind);
+	op_write(&op, by_us->proxy_out, buf, PAGE);
+	op_start(&s->ring, &op);
+	stay_quiet(&s->ring);
+	SYS(munmap(buf, 2 * PAGE));
+	rest_take(by_us, nbytes, &ours);
+	ours.res = await(&s->ring, &op);
+	stock.res = write(by_stock->out, buf, PAGE);
+	if (stock.res < 0)
+		stock.res = -errno;
+	rest_take(by_stock, 0, &stock);
+	outcomes_compare(&stock, &ours);
+}
+
+/* The address counts, not the page that was there at submit. */
+void remapped_buffer_takes_the_bytes(struct scene *s)
+{
+	char *buf = pages_make(), message[100];
+	struct link *link;
+	struct op op;
+
+	scene_ring(s, 1);
+	link = scene_link(s);
+	op_read(&op, link->proxy_in, buf, sizeof(message));
+	op_start(&s->ring, &op);
+	stay_quiet(&s->ring);
+	CHECK(mmap(buf, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == buf);
+	pattern_fill(message, sizeof(message), 0, 13);
+	peer_write(link, message, sizeof(message));
+	CHECK_EQ(await(&s->ring, &op), sizeof(message));
+	pattern_check(buf, sizeof(message), 0, 13);
+	SYS(munmap(buf, 2 * PAGE));
+}

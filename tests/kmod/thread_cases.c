@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The thread that submitted: it exits, is stopped, or takes signals, while its process goes on. Policy TASK wants it to
+ * carry the operation out, and has to do without it once it is gone.
+ */
+#include "death.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OPS	8
+#define NBYTES	16
+#define REAP_MS 20000
+
+struct shared {
+	_Atomic int stage;
+	struct scene *s;
+	struct op ops[OPS];
+	char bufs[OPS][NBYTES];
+	pthread_t leader;
+	_Atomic long signals;
+};
+
+static void links_make(struct scene *s)
+{
+	for (unsigned int i = 0; i < OPS; i++)
+		scene_link(s);
+}
+
+static void all_submit(struct shared *shared)
+{
+	struct scene *s = shared->s;
+
+	for (unsigned int i = 0; i < OPS; i++) {
+		op_read(&shared->ops[i], s->links[i]->proxy_in, shared->bufs[i], NBYTES);
+		op_start(&s->ring, &shared->ops[i]);
+	}
+}
+
+static void all_feed(struct scene *s, uint64_t seed)
+{
+	char bytes[NBYTES];
+
+	for (unsigned int i = 0; i < OPS; i++) {
+		pattern_fill(bytes, NBYTES, i * NBYTES, seed);
+		peer_write(s->links[i], bytes, NBYTES);
+	}
+}
+
+static void all_finish(struct shared *shared, uint64_t seed)
+{
+	for (unsigned int i = 0; i < OPS; i++) {
+		CHECK_EQ(await(&shared->s->ring, &shared->ops[i]), NBYTES);
+		pattern_check(shared->bufs[i], NBYTES, i * NBYTES, seed);
+	}
+}
+
+static void *submit_and_exit(void *arg)
+{
+	all_submit(arg);
+	return NULL;
+}
+
+/* Half of what a dead thread has left is delivered, half is cancelled. */
+void ops_outlive_the_thread_that_submitted(struct scene *s)
+{
+	static struct shared shared;
+	uint64_t fallbacks = counter_get("task_fallbacks");
+	pthread_t thread;
+
+	shared.s = s;
+	scene_ring(s, OPS);
+	links_make(s);
+	for (unsigned int round = 0; round < 4; round++) {
+		CHECK_EQ(pthread_create(&thread, NULL, submit_and_exit, &shared), 0);
+		pthread_join(thread, NULL);
+		stay_quiet(&s->ring);
+		if (round & 1) {
+			for (unsigned int i = 0; i < OPS; i++)
+				CHECK_EQ(op_cancel(&s->ring, &shared.ops[i]), 0);
+			for (unsigned int i = 0; i < OPS; i++)
+				CHECK_EQ(await(&s->ring, &shared.ops[i]), -ECANCELED);
+		} else {
+			all_feed(s, round);
+			all_finish(&shared, round);
+		}
+	}
+	if (s->policy == TAIO_POLICY_TASK)
+		CHECK_EQ(counter_get("task_fallbacks") - fallbacks, 2 * OPS);
+}
+
+static void *submit_spin_exit(void *arg)
+{
+	struct shared *shared = arg;
+
+	all_submit(shared);
+	atomic_store(&shared->stage, 1);
+	for (uint64_t turns = random_below(1UL << random_below(18)); turns--;)
+		__asm__ volatile("" ::: "memory");
+	return NULL;
+}
+
+/* The data comes while the thread is on its way out, with its task work and without it. */
+void thread_exit_raced_with_data(struct scene *s)
+{
+	long rounds = s->rounds / 40, round;
+	uint64_t fallbacks = counter_get("task_fallbacks"), runs = counter_get("task_runs");
+	static struct shared shared;
+	pthread_t thread;
+
+	shared.s = s;
+	scene_ring(s, OPS);
+	links_make(s);
+	for (round = 1; round <= rounds; round++) {
+		atomic_store(&shared.stage, 0);
+		CHECK_EQ(pthread_create(&thread, NULL, submit_spin_exit, &shared), 0);
+		while (!atomic_load(&shared.stage))
+			sched_yield();
+		for (uint64_t turns = random_below(1UL << random_below(16)); turns--;)
+			__asm__ volatile("" ::: "memory");
+		all_feed(s, (uint64_t)round);
+		all_finish(&shared, (uint64_t)round);
+		pthread_join(thread, NULL);
+	}
+	fallbacks = counter_get("task_fallbacks") - fallbacks;
+	runs = counter_get("task_runs") - runs;
+	note("%ld threads; task work %ju, workqueue %ju", rounds, (uintmax_t)runs, (uintmax_t)fallbacks);
+	if (s->policy == TAIO_POLICY_TASK)
+		CHECK(runs && fallbacks);
+}
+
+static void *outlive_the_leader(void *arg)
+{
+	struct shared *shared = arg;
+
+	pthread_join(shared->leader, NULL);
+	stay_quiet(&shared->s->ring);
+	all_feed(shared->s, 1);
+	all_finish(shared, 1);
+	all_submit(shared);
+	all_feed(shared->s, 2);
+	all_finish(shared, 2);
+	/* And the process ends with something in flight. */
+	all_submit(shared);
+	_exit(0);
+}
+
+static void leader_exits(void *arg)
+{
+	struct shared *shared = arg;
+	pthread_t thread;
+
+	scene_ring(shared->s, OPS);
+	shared->leader = pthread_self();
+	all_submit(shared);
+	CHECK_EQ(pthread_create(&thread, NULL, outlive_the_leader, shared), 0);
+	pthread_exit(NULL);
+}
+
+/* The leader stays a zombie until the others end: its operations must not wait for that. */
+void ops_outlive_the_leader(struct scene *s)
+{
+	static struct shared shared;
+
+	shared.s = s;
+	links_make(s);
+	CHECK_EQ(child_reap(child_start(leader_exits, &shared), REAP_MS), 0);
+}
+
+static void submit_and_finish(void *arg)
+{
+	struct shared *shared = arg;
+
+	scene_ring(shared->s, OPS);
+	all_submit(shared);
+	atomic_store(&shared->stage, 1);
+	stage_await(&shared->stage, 2);
+	all_finish(shared, 3);
+}
+
+static void stop(pid_t pid)
+{
+	int status;
+
+	SYS(kill(pid, SIGSTOP));
+	CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+	CHECK(WIFSTOPPED(status));
+}
+
+/* Helpers do their work meanwhile; task work waits until the submitter may run. */
+void stopped_submitter_loses_nothing(struct scene *s)
+{
+	struct shared *shared = shared_make(sizeof(*shared));
+	bool by_helper = s->policy != TAIO_POLICY_TASK;
+	int64_t until = now_ms() + REAP_MS;
+	pid_t pid;
+
+	shared->s = s;
+	links_make(s);
+	pid = child_start(submit_and_finish, shared);
+	stage_await(&shared->stage, 1);
+	stop(pid);
+	all_feed(s, 3);
+	for (unsigned int i = 0; i < OPS && by_helper; i++)
+		while (memcmp(shared->bufs[i], (char[NBYTES]){0}, NBYTES) == 0 && now_ms() < until)
+			pause_ms(1);
+	for (unsigned int i = 0; i < OPS && by_helper; i++)
+		pattern_check(shared->bufs[i], NBYTES, i * NBYTES, 3);
+	atomic_store(&shared->stage, 2);
+	SYS(kill(pid, SIGCONT));
+	CHECK_EQ(child_reap(pid, REAP_MS), 0);
+}
+
+static void submit_and_be_cancelled(void *arg)
+{
+	struct shared *shared = arg;
+
+	scene_ring(shared->s, OPS);
+	all_submit(shared);
+	atomic_store(&shared->stage, 1);
+	stage_await(&shared->stage, 2);
+	for (unsigned int i = 0; i < OPS; i++)
+		CHECK_EQ(await(&shared->s->ring, &shared->ops[i]), -ECANCELED);
+}
+
+/*
+ * Another process, which has the proxies too, cancels. TASK: half of the operations are handed over to the submitter then,
+ * which cannot begin with them; their bytes stay where they are.
+ */
+void stopped_submitter_can_be_cancelled(struct scene *s)
+{
+	struct shared *shared = shared_make(sizeof(*shared));
+	unsigned int fed = s->policy == TAIO_POLICY_TASK ? OPS / 2 : 0;
+	struct taio_ioc_info info;
+	char bytes[NBYTES];
+	pid_t pid;
+
+	shared->s = s;
+	links_make(s);
+	pid = child_start(submit_and_be_cancelled, shared);
+	stage_await(&shared->stage, 1);
+	stop(pid);
+	for (unsigned int i = 0; i < fed; i++) {
+		pattern_fill(bytes, NBYTES, i * NBYTES, 4);
+		peer_write(s->links[i], bytes, NBYTES);
+	}
+	for (unsigned int i = 0; i < OPS; i++) {
+		int64_t until = now_ms() + REAP_MS;
+
+		CHECK_EQ(proxy_cancel(s->links[i]->proxy_in), 1);
+		do
+			proxy_info(s->links[i]->proxy_in, &info);
+		while (info.inflight && now_ms() < until);
+		CHECK_EQ(info.inflight, 0);
+	}
+	atomic_store(&shared->stage, 2);
+	SYS(kill(pid, SIGCONT));
+	CHECK_EQ(child_reap(pid, REAP_MS), 0);
+	for (unsigned int i = 0; i < fed; i++) {
+		fd_read(s->links[i]->in, bytes, NBYTES);
+		pattern_check(bytes, NBYTES, i * NBYTES, 4);
+	}
+}
+
+static struct shared *signalled;
+
+static void on_signal(int signo)
+{
+	atomic_fetch_add(&signalled->signals, 1);
+}
+
+static void rounds_under_signals(void *arg)
+{
+	struct shared *shared = arg;
+	struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART */
+
+	signalled = shared;
+	SYS(sigaction(SIGUSR1, &action, NULL));
+	scene_ring(shared->s, OPS);
+	atomic_store(&shared->stage, 1);
+	for (uint64_t round = 0; round < 100 || atomic_load(&shared->signals) < 200; round++) {
+		all_submit(shared);
+		if (random_below(2))
+			sched_yield();
+		all_feed(shared->s, round);
+		all_finish(shared, round);
+	}
+	atomic_store(&shared->stage, 2);
+}
+
+/* Signals interrupt what the submitter does, never what it has submitted. */
+void signals_to_the_submitter_end_nothing(struct scene *s)
+{
+	struct shared *shared = shared_make(sizeof(*shared));
+	pid_t pid;
+
+	shared->s = s;
+	links_make(s);
+	pid = child_start(rounds_under_signals, shared);
+	stage_await(&shared->stage, 1);
+	for (int64_t until = now_ms() + REAP_MS; atomic_load(&shared->stage) < 2 && now_ms() < until;) {
+		kill(pid, SIGUSR1);
+		sched_yield();
+		if (atomic_load(&shared->signals) > 100)
+			pause_ms(1);
+	}
+	CHECK_EQ(child_reap(pid, REAP_MS), 0);
+	note("%ld signals", atomic_load(&shared->signals));
+}
