@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* kmod_bench: the table of commands. Each runs in a child, as the harness reports failures through shared
+ * memory. */
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+const struct variant variants[VARIANTS] = {
+	{"task", TAIO_POLICY_TASK, TAIO_ATTACH_INLINE},	  {"task-noinline", TAIO_POLICY_TASK, 0},
+	{"park", TAIO_POLICY_PARK, TAIO_ATTACH_INLINE},	  {"park-noinline", TAIO_POLICY_PARK, 0},
+	{"block", TAIO_POLICY_BLOCK, TAIO_ATTACH_INLINE}, {"block-noinline", TAIO_POLICY_BLOCK, 0},
+};
+
+const char *const policy_names[TAIO_NPOLICIES] = {
+	[TAIO_POLICY_BLOCK] = "block",
+	[TAIO_POLICY_PARK] = "park",
+	[TAIO_POLICY_TASK] = "task",
+};
+
+static const struct {
+	const char *name;
+	command_fn *run;
+	const char *usage;
+} commands[] = {
+	{"serve", cmd_serve,
+	 "PORT_FILE: echoes, a thread for each connection that reads and writes blocking"},
+	{"sample", cmd_sample,
+	 "SERVER_PID LOAD_PID CONNECTIONS SETTLE_MS WINDOW_MS CPU: what both sides cost"},
+	{"profile", cmd_profile, "CPU WINDOW_MS: where the kernel spends a processor's time"},
+	{"submit", cmd_submit, "ROUNDS: time inside io_submit(2)"},
+	{"cancel", cmd_cancel, "ROUNDS: time from io_cancel(2) to the event"},
+	{"state", cmd_state, "PAIRS ROUNDS: cost of each bit of the state mask"},
+};
+
+static int usage(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(stderr, "kmod_bench %s %s\n", commands[i].name, commands[i].usage);
+	return 2;
+}
+
+static int run(command_fn *command, int argc, char **argv)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		exit(command(argc, argv));
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+		perror("kmod_bench");
+		return 1;
+	}
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	fprintf(stderr, "kmod_bench %s: %s (status %#x)\n", argv[0], report->failure, status);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (report == MAP_FAILED) {
+		perror("kmod_bench");
+		return 1;
+	}
+	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return run(commands[i].run, argc - 1, argv + 1);
+	return usage();
+}
