@@ -15,8 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define FLAGS_KNOWN                                                                                          \
-	(TAIO_ATTACH_INLINE | TAIO_ATTACH_STATE | TAIO_ATTACH_CLOEXEC | TAIO_ATTACH_COOP)
+#define FLAGS_KNOWN (TAIO_ATTACH_INLINE | TAIO_ATTACH_STATE | TAIO_ATTACH_CLOEXEC | TAIO_ATTACH_COOP)
 #define STATE_KNOWN (TAIO_STATE_FILE | TAIO_STATE_FS | TAIO_STATE_FILES)
 
 static int make_proxy(void)
@@ -35,9 +34,18 @@ static int make_unix(int type)
 	return SYS(socket(AF_UNIX, type, 0));
 }
 
-static int make_unix_stream(void) { return make_unix(SOCK_STREAM); }
-static int make_unix_dgram(void) { return make_unix(SOCK_DGRAM); }
-static int make_unix_seqpacket(void) { return make_unix(SOCK_SEQPACKET); }
+static int make_unix_stream(void)
+{
+	return make_unix(SOCK_STREAM);
+}
+static int make_unix_dgram(void)
+{
+	return make_unix(SOCK_DGRAM);
+}
+static int make_unix_seqpacket(void)
+{
+	return make_unix(SOCK_SEQPACKET);
+}
 
 static int make_unix_pair(void)
 {
@@ -48,20 +56,38 @@ static int make_unix_pair(void)
 	return fds[0];
 }
 
-static int make_directory(void) { return SYS(open("/", O_RDONLY | O_DIRECTORY)); }
-static int make_epoll(void) { return SYS(epoll_create1(0)); }
-static int make_inotify(void) { return SYS(inotify_init1(0)); }
-static int make_device(void) { return SYS(open(TAIO_DEVICE, O_RDWR)); }
-static int make_pidfd(void) { return SYS(syscall(SYS_pidfd_open, getpid(), 0)); }
-static int make_path(void) { return SYS(open("/proc/self/status", O_PATH)); }
-static int make_nothing(void) { return -1; }
+static int make_directory(void)
+{
+	return SYS(open("/", O_RDONLY | O_DIRECTORY));
+}
+static int make_epoll(void)
+{
+	return SYS(epoll_create1(0));
+}
+static int make_inotify(void)
+{
+	return SYS(inotify_init1(0));
+}
+static int make_device(void)
+{
+	return SYS(open(TAIO_DEVICE, O_RDWR));
+}
+static int make_pidfd(void)
+{
+	return SYS(syscall(SYS_pidfd_open, getpid(), 0));
+}
+static int make_path(void)
+{
+	return SYS(open("/proc/self/status", O_PATH));
+}
+static int make_nothing(void)
+{
+	return -1;
+}
 
 static int make_closed(void)
 {
-	int fd = SYS(open("/dev/null", O_RDWR));
-
-	close(fd);
-	return fd;
+	return 1000;
 }
 
 void attach_refuses_files_that_cannot_be_proxied(struct scene *s)
@@ -176,7 +202,8 @@ void attach_refuses_a_state_it_cannot_keep(struct scene *s)
 	}
 }
 
-/* Which bits may be left out by whom. Streams take no BLKCG and no FSIZE by default: leaving those out is nothing. */
+/* Which bits may be left out by whom. Streams take no BLKCG and no FSIZE by default: leaving those out is
+ * nothing. */
 static const struct privilege_row {
 	enum scratch_kind kind;
 	uint32_t state;
@@ -354,12 +381,13 @@ void cloexec_is_set_when_asked_for(struct scene *s)
 void info_tells_what_the_proxy_is(struct scene *s)
 {
 	for (unsigned int kind = 0; kind < SCRATCH_NKINDS; kind++) {
-		bool parks = kind == SCRATCH_TCP || kind == SCRATCH_PIPE;
+		bool parks;
 		struct taio_ioc_info info;
 		int fds[2], proxy;
 
 		memset(&info, 0xff, sizeof(info));
 		scratch_make(kind, fds);
+		parks = kind == SCRATCH_TCP || (kind == SCRATCH_PIPE && honours_nowait(fds[0]));
 		proxy = wrap(fds[0], s->policy, s->flags);
 		proxy_info(proxy, &info);
 		CHECK_EQ(info.policy, parks ? s->policy : TAIO_POLICY_BLOCK);

@@ -79,7 +79,8 @@ static struct iovec *cut(char *buf, size_t nbytes, unsigned int n)
 	return iov;
 }
 
-/* Reads by a vector until all is there: a stream may give less at a time, and then the test goes on in one piece. */
+/* Reads by a vector until all is there: a stream may give less at a time, and then the test goes on in one
+ * piece. */
 static void read_vector(struct scene *s, struct link *link, char *buf, size_t nbytes, unsigned int n)
 {
 	struct iovec *iov = cut(buf, nbytes, n);
@@ -149,9 +150,12 @@ void bad_vectors_fail_as_on_the_file(struct scene *s)
 	struct link *link = scene_link(s);
 
 	scene_ring(s, 4);
+	if (s->kind == LINK_FILE)
+		CHECK_EQ(pwrite(link->in, "12", 2, 0), 2);
 	for (unsigned int i = 0; i < ARRAY_LEN(rows); i++)
 		for (int is_write = 0; is_write < 2; is_write++) {
-			void (*prep)(struct op *, int, const struct iovec *, int) = is_write ? op_writev : op_readv;
+			void (*prep)(struct op *, int, const struct iovec *, int) =
+				is_write ? op_writev : op_readv;
 			long want, got;
 			struct op op;
 
@@ -162,8 +166,8 @@ void bad_vectors_fail_as_on_the_file(struct scene *s)
 			prep(&op, is_write ? link->proxy_out : link->proxy_in, rows[i].iov, rows[i].niov);
 			got = run_op(s, &op);
 			if (got != want || want >= 0)
-				fail_at(HERE(), "%s, %s: %ld, on the file itself %ld", is_write ? "write" : "read",
-					rows[i].name, got, want);
+				fail_at(HERE(), "%s, %s: %ld, on the file itself %ld",
+					is_write ? "write" : "read", rows[i].name, got, want);
 		}
 }
 

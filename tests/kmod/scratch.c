@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Files, users and limits that the cases of kmod_semantics_test share. What is opened here is closed by the process' end. */
+/* Files, users and limits that the cases of kmod_semantics_test share. scratch_close() closes what they leave
+ * open. */
 #include "semantics.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -12,8 +14,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -40,11 +44,11 @@ int scratch_file(size_t nbytes)
 
 int scratch_disk_file(size_t nbytes)
 {
-	const char *dir = getenv("KMOD_DISK_DIR");
+	const char *dir = getenv("SCRATCH");
 	int fd;
 
 	if (!dir)
-		fail_at(THERE(), "KMOD_DISK_DIR names no directory");
+		fail_at(THERE(), "SCRATCH names no directory");
 	fd = fill(SYS(open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)), nbytes);
 	SYS(fsync(fd));
 	return fd;
@@ -170,4 +174,86 @@ void until_inflight_(int proxy, unsigned int n)
 			fail_at(THERE(), "%u in flight on the proxy, not %u", info.inflight, n);
 		pause_ms(1);
 	}
+}
+
+bool honours_nowait(int fd)
+{
+	char byte;
+	struct iovec iov = {&byte, 1};
+
+	return preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == -1 && errno == EAGAIN;
+}
+
+/* Until it stays full: what is written goes on to the other side's buffer in the background. */
+static void fill_terminal(int tty)
+{
+	char buf[1024] = {0};
+
+	SYS(fcntl(tty, F_SETFL, O_NONBLOCK));
+	for (int full = 0; full < 20; pause_ms(1))
+		full = write(tty, buf, sizeof(buf)) < 0 ? full + 1 : 0;
+	while (write(tty, buf, 1) > 0)
+		;
+	SYS(fcntl(tty, F_SETFL, 0));
+}
+
+void jam_start(struct jam *jam)
+{
+	jam->user_max = param_set("user_max", ARRAY_LEN(jam->ops));
+	ring_open(&jam->ring, ARRAY_LEN(jam->ops));
+	scratch_tty(jam->tty);
+	fill_terminal(jam->tty[0]);
+	jam->proxy = wrap(jam->tty[0], TAIO_POLICY_BLOCK, 0);
+	for (unsigned int i = 0; i < ARRAY_LEN(jam->ops); i++) {
+		op_write(&jam->ops[i], jam->proxy, "x", 1);
+		op_start(&jam->ring, &jam->ops[i]);
+	}
+	stay_quiet(&jam->ring);
+}
+
+void jam_clear(struct jam *jam)
+{
+	char buf[4096];
+
+	for (unsigned int i = 0; i < ARRAY_LEN(jam->ops); i++)
+		while (!jam->ops[i].events) {
+			fd_read_some(jam->tty[1], buf, sizeof(buf));
+			collect(&jam->ring, 1);
+		}
+}
+
+void jam_end(struct jam *jam)
+{
+	ring_close(&jam->ring);
+	param_set("user_max", jam->user_max);
+}
+
+/* --- what is left open --- */
+
+static fd_set fds_before; /* main() */
+
+__attribute__((constructor)) static void remember_fds(void)
+{
+	for (int fd = 0; fd < FD_SETSIZE; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			FD_SET(fd, &fds_before);
+}
+
+static bool is_of_a_link(const struct scene *s, int fd)
+{
+	for (unsigned int i = 0; i < s->nlinks; i++) {
+		const struct link *link = s->links[i];
+
+		if (fd == link->in || fd == link->out || fd == link->proxy_in || fd == link->proxy_out ||
+		    fd == link->peer_in || fd == link->peer_out)
+			return true;
+	}
+	return false;
+}
+
+void scratch_close(const struct scene *s)
+{
+	for (int fd = 0; fd < FD_SETSIZE; fd++)
+		if (!FD_ISSET(fd, &fds_before) && !is_of_a_link(s, fd))
+			close(fd);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Plain system calls on a proxy: read(2), write(2), lseek(2), poll(2), epoll and IOCB_CMD_POLL. Each is made on the
- * file itself as well, and what comes back is compared.
+ * Plain system calls on a proxy: read(2), write(2), lseek(2), poll(2), epoll and IOCB_CMD_POLL. Each is made
+ * on the file itself as well, and what comes back is compared.
  */
 #include "semantics.h"
 
@@ -134,7 +134,8 @@ static void compare_steps(const struct step *steps, unsigned int nsteps, const i
 			fail_at(THERE(), "step %u, %s: %ld and %u SIGPIPE; on the file itself %ld and %u", i,
 				steps[i].name, got.ret, got.sigpipes, want.ret, want.sigpipes);
 		if (memcmp(got.buf, want.buf, sizeof(got.buf)) != 0)
-			fail_at(THERE(), "step %u, %s: other bytes than of the file itself", i, steps[i].name);
+			fail_at(THERE(), "step %u, %s: other bytes than of the file itself", i,
+				steps[i].name);
 	}
 }
 
@@ -166,7 +167,8 @@ void sync_calls_on_a_file_go_as_on_the_file(struct scene *s)
 		STEP("unknown flag", PREADV2, .nbytes = 64, .word = 1 << 30),
 		STEP("pwritev2", PWRITEV2, .nbytes = 64, .offset = 2500, .word = 0),
 		STEP("synchronous pwritev2", PWRITEV2, .nbytes = 64, .offset = 2500, .word = RWF_DSYNC),
-		STEP("appending pwritev2 at the position", PWRITEV2, .nbytes = 64, .offset = -1, .word = RWF_APPEND),
+		STEP("appending pwritev2 at the position", PWRITEV2, .nbytes = 64, .offset = -1,
+		     .word = RWF_APPEND),
 		STEP("tell after appending", LSEEK, .word = SEEK_CUR),
 		STEP("appending pwritev2", PWRITEV2, .nbytes = 64, .word = RWF_APPEND),
 		STEP("seek to the end", LSEEK, .word = SEEK_END),
@@ -341,14 +343,16 @@ void proxy_polls_as_the_file(struct scene *s)
 	fd_read(link->proxy_in, buf, 1);
 	expect_same_revents(link->in, link->proxy_in, duplex ? POLLOUT : 0);
 	SYS(fcntl(link->out, F_SETFL, O_NONBLOCK));
-	for (int full = 0; full < 20; pause_ms(1)) /* TCP gets room again when a delayed acknowledgement comes */
+	for (int full = 0; full < 20;
+	     pause_ms(1)) /* TCP gets room again when a delayed acknowledgement comes */
 		full = write(link->out, buf, sizeof(buf)) < 0 ? full + 1 : 0;
 	HERE();
 	expect_same_revents(link->out, link->proxy_out, 0);
 	link_peer_close(link);
 	CHECK(is_readable(link->proxy_in, 10000));
 	for (int64_t until = now_ms() + 10000; now_ms() < until; pause_ms(1)) {
-		struct pollfd fds[2] = {{link->in, POLLIN | POLLRDHUP, 0}, {link->proxy_in, POLLIN | POLLRDHUP, 0}};
+		struct pollfd fds[2] = {{link->in, POLLIN | POLLRDHUP, 0},
+					{link->proxy_in, POLLIN | POLLRDHUP, 0}};
 
 		SYS(poll(fds, 2, 0));
 		CHECK_EQ(fds[1].revents, fds[0].revents);
@@ -410,7 +414,8 @@ void aio_poll_on_the_proxy(struct scene *s)
 	CHECK_EQ(poll_now(s, link->proxy_out, POLLOUT), poll_now(s, link->out, POLLOUT));
 	if (s->kind == LINK_FILE)
 		return;
-	if (s->kind != LINK_TTY) { /* two wait queues: IOCB_CMD_POLL takes no such file, when it would have to wait */
+	if (s->kind !=
+	    LINK_TTY) { /* two wait queues: IOCB_CMD_POLL takes no such file, when it would have to wait */
 		op_poll(&op, link->proxy_in, POLLIN);
 		op_start(&s->ring, &op);
 		stay_quiet(&s->ring);
@@ -462,7 +467,8 @@ void nonblocking_gives_eagain(struct scene *s)
 	CHECK_EQ(byte, 'y');
 }
 
-/* A kernel that cannot ask a file not to wait refuses the flag for it; so may the proxy, but it may also obey. */
+/* A kernel that cannot ask a file not to wait refuses the flag for it; so may the proxy, but it may also
+ * obey. */
 void nowait_flag_gives_eagain(struct scene *s)
 {
 	struct link *link = scene_link(s);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* TAIO_IOC_CANCEL ends what is in flight on a proxy, whoever submitted it; and who else can disturb a helper:
+ * nobody. */
+#include "semantics.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NOPS 16
+
+struct herd {
+	struct op ops[NOPS];
+	char bytes[NOPS];
+};
+
+static void herd_start(struct ring *ring, struct herd *herd, int proxy)
+{
+	for (unsigned int i = 0; i < NOPS; i++) {
+		op_read(&herd->ops[i], proxy, &herd->bytes[i], 1);
+		op_start(ring, &herd->ops[i]);
+	}
+}
+
+static void herd_await(struct ring *ring, struct herd *herd, long res)
+{
+	for (unsigned int i = 0; i < NOPS; i++)
+		CHECK_EQ(await(ring, &herd->ops[i]), res);
+}
+
+void cancel_ioctl_ends_everything(struct scene *s)
+{
+	struct link *link = scene_link(s);
+	struct herd herd;
+	char byte;
+
+	scene_ring(s, NOPS);
+	for (unsigned int round = 0; round < 20; round++) {
+		herd_start(&s->ring, &herd, link->proxy_in);
+		if (round % 2)
+			stay_quiet(&s->ring); /* in the helpers' hands, or on the wait queue, rather than on
+						 the way */
+		CHECK_EQ(proxy_cancel(link->proxy_in), NOPS);
+		herd_await(&s->ring, &herd, -ECANCELED);
+		CHECK_EQ(proxy_cancel(link->proxy_in), 0);
+	}
+	/* What comes after is not cancelled, and no byte is lost. */
+	op_read(&herd.ops[0], link->proxy_in, &byte, 1);
+	op_start(&s->ring, &herd.ops[0]);
+	stay_quiet(&s->ring);
+	peer_write(link, "x", 1);
+	CHECK_EQ(await(&s->ring, &herd.ops[0]), 1);
+	CHECK_EQ(byte, 'x');
+}
+
+struct other {
+	int proxy, ready[2];
+};
+
+static void submit_and_await_cancel(void *arg)
+{
+	struct other *other = arg;
+	struct herd herd;
+	struct ring ring;
+
+	become_user(1000, 0);
+	ring_open(&ring, NOPS);
+	herd_start(&ring, &herd, other->proxy);
+	CHECK_EQ(write(other->ready[1], "", 1), 1);
+	herd_await(&ring, &herd, -ECANCELED);
+	ring_close(&ring);
+}
+
+void cancel_ioctl_reaches_ops_of_others(struct scene *s)
+{
+	struct link *link = scene_link(s);
+	struct other other = {.proxy = link->proxy_in};
+	struct herd herd;
+	pid_t pid;
+	char byte;
+
+	scene_ring(s, NOPS);
+	herd_start(&s->ring, &herd, link->proxy_in);
+	scratch_pipe(other.ready);
+	pid = child_start(submit_and_await_cancel, &other);
+	fd_read(other.ready[0], &byte, 1);
+	until_inflight(link->proxy_in, 2 * NOPS);
+	CHECK_EQ(proxy_cancel(link->proxy_in), 2 * NOPS);
+	herd_await(&s->ring, &herd, -ECANCELED);
+	CHECK_EQ(child_reap(pid, 20000), 0);
+}
+
+/* Even of the same file. */
+void cancel_ioctl_leaves_other_proxies(struct scene *s)
+{
+	struct link *link = scene_link(s);
+	int other = proxy_make(s, link->in);
+	struct op here, there;
+	char bytes[2];
+
+	scene_ring(s, 4);
+	op_read(&here, link->proxy_in, &bytes[0], 1);
+	op_read(&there, other, &bytes[1], 1);
+	op_start(&s->ring, &here);
+	op_start(&s->ring, &there);
+	CHECK_EQ(proxy_cancel(link->proxy_in), 1);
+	CHECK_EQ(await(&s->ring, &here), -ECANCELED);
+	stay_quiet(&s->ring);
+	peer_write(link, "x", 1);
+	CHECK_EQ(await(&s->ring, &there), 1);
+	CHECK_EQ(proxy_cancel(other), 0);
+}
+
+/* --- helpers --- */
+
+#define HELPERS_MAX 64
+
+/* Process ids of the kernel threads that are called taio/N; returns how many. */
+static unsigned int helpers_find(pid_t pids[HELPERS_MAX])
+{
+	unsigned int n = 0;
+	struct dirent *entry;
+	DIR *dir = opendir("/proc");
+
+	CHECK(dir);
+	while ((entry = readdir(dir)) && n < HELPERS_MAX) {
+		char path[300], comm[64] = "";
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		if (!isdigit(*entry->d_name) || !(file = fopen(path, "re")))
+			continue;
+		if (fgets(comm, sizeof(comm), file) && !strncmp(comm, "taio/", 5))
+			pids[n++] = atoi(entry->d_name);
+		fclose(file);
+	}
+	closedir(dir);
+	return n;
+}
+
+void helpers_cannot_be_signalled(struct scene *s)
+{
+	pid_t before[HELPERS_MAX], after[HELPERS_MAX];
+	long idle_ms = param_set("idle_ms", 100000);
+	struct link *link = scene_link(s);
+	unsigned int n;
+	struct op op;
+	char byte;
+
+	scene_ring(s, 4);
+	op_read(&op, link->proxy_in, &byte, 1);
+	op_start(&s->ring, &op);
+	stay_quiet(&s->ring);
+	n = helpers_find(before);
+	CHECK(n > 0 && n < HELPERS_MAX);
+	for (int sig = 1; sig < NSIG; sig++)
+		for (unsigned int i = 0; i < n; i++)
+			kill(before[i], sig);
+	stay_quiet(&s->ring);
+	CHECK_EQ(helpers_find(after), n);
+	CHECK(memcmp(before, after, n * sizeof(*before)) == 0);
+	peer_write(link, "x", 1);
+	CHECK_EQ(await(&s->ring, &op), 1);
+
+	/* The ones that were struck go on, and a cancel still reaches them. */
+	for (unsigned int i = 0; i < 10; i++) {
+		op_read(&op, link->proxy_in, &byte, 1);
+		op_start(&s->ring, &op);
+		stay_quiet(&s->ring);
+		CHECK_EQ(proxy_cancel(link->proxy_in), 1);
+		CHECK_EQ(await(&s->ring, &op), -ECANCELED);
+	}
+	param_set("idle_ms", idle_ms);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* RLIMIT_FSIZE, and the caps of the helper pool: user_max for each user, helpers_max for all together. */
+#include "semantics.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LIMIT 8192
+
+static _Atomic unsigned int sigxfszs;
+
+static void on_sigxfsz(int sig)
+{
+	(void)sig;
+	sigxfszs++;
+}
+
+static void set_fsize(rlim_t soft)
+{
+	struct rlimit limit;
+
+	SYS(getrlimit(RLIMIT_FSIZE, &limit));
+	limit.rlim_cur = soft;
+	SYS(setrlimit(RLIMIT_FSIZE, &limit));
+}
+
+static void start_write_at(struct scene *s, struct op *op, int fd, long long offset, size_t nbytes)
+{
+	static char zeros[2 * LIMIT];
+
+	op_write(op, fd, zeros, nbytes);
+	op->iocb.u.c.offset = offset;
+	op_start(&s->ring, op);
+}
+
+static long write_at(struct scene *s, int fd, long long offset, size_t nbytes)
+{
+	struct op op;
+
+	start_write_at(s, &op, fd, offset, nbytes);
+	return await(&s->ring, &op);
+}
+
+void fsize_limit_holds_for_helpers(struct scene *s)
+{
+	static const struct {
+		long long offset;
+		size_t nbytes;
+	} rows[] = {
+		{0, LIMIT}, {LIMIT - 100, 100}, {LIMIT - 100, 200}, {LIMIT, 1},
+		{LIMIT, 0}, {LIMIT + 1000, 10}, {0, LIMIT + 1},	    {LIMIT - 1, 1},
+	};
+	struct sigaction action = {.sa_handler = on_sigxfsz};
+	int file = scratch_file(0), wrapped = scratch_file(0), proxy = proxy_make(s, wrapped);
+
+	SYS(sigaction(SIGXFSZ, &action, NULL));
+	scene_ring(s, 4);
+	set_fsize(LIMIT);
+	for (unsigned int i = 0; i < ARRAY_LEN(rows); i++) {
+		long want = write_at(s, file, rows[i].offset, rows[i].nbytes), got;
+		unsigned int before = sigxfszs;
+
+		got = write_at(s, proxy, rows[i].offset, rows[i].nbytes);
+		if (got != want)
+			fail_at(HERE(), "%zu bytes at %lld: %ld, on the file itself %ld", rows[i].nbytes,
+				rows[i].offset, got, want);
+		CHECK_EQ(sigxfszs, before);
+	}
+	CHECK_EQ(write_at(s, proxy, LIMIT, 1), -EFBIG);
+	set_fsize(RLIM_INFINITY);
+	CHECK_EQ(write_at(s, proxy, LIMIT, 1), 1);
+}
+
+void fsize_limit_of_the_submission_counts(struct scene *s)
+{
+	int proxy = proxy_make(s, scratch_file(0));
+	struct op limited, unlimited;
+	struct jam jam;
+
+	scene_ring(s, 4);
+	jam_start(&jam);
+	start_write_at(s, &unlimited, proxy, LIMIT, 1);
+	set_fsize(LIMIT);
+	start_write_at(s, &limited, proxy, LIMIT, 1);
+	stay_quiet(&s->ring);
+	set_fsize(RLIM_INFINITY);
+	jam_clear(&jam);
+	CHECK_EQ(await(&s->ring, &limited), -EFBIG);
+	CHECK_EQ(await(&s->ring, &unlimited), 1);
+	jam_end(&jam);
+}
+
+void fsize_without_the_bit_is_unlimited(struct scene *s)
+{
+	int proxy = wrap_state(scratch_file(0), s->policy, s->flags, TAIO_STATE_FILE & ~TAIO_STATE_FSIZE);
+
+	scene_ring(s, 4);
+	set_fsize(LIMIT);
+	CHECK_EQ(write_at(s, proxy, LIMIT, 100), 100);
+	set_fsize(RLIM_INFINITY);
+}
+
+/* --- two users --- */
+
+enum { CAP = 4, GREEDY_READS = 24, MODEST_USER = 1002, GREEDY_USER = 1001 };
+
+/* What the children use; made before they become somebody, and shared by all. */
+struct crowd {
+	struct link *links[GREEDY_READS + 1]; /* the last is the modest user's */
+	int to_greedy[2], from_greedy[2];
+};
+
+static void tell(int fd)
+{
+	CHECK_EQ(write(fd, "", 1), 1);
+}
+
+static void greedy_user(void *arg)
+{
+	struct crowd *crowd = arg;
+	struct op ops[GREEDY_READS];
+	char bytes[GREEDY_READS];
+	struct ring ring;
+
+	become_user(GREEDY_USER, 0);
+	ring_open(&ring, GREEDY_READS);
+	for (unsigned int i = 0; i < GREEDY_READS; i++) {
+		op_read(&ops[i], crowd->links[i]->proxy_in, &bytes[i], 1);
+		op_start(&ring, &ops[i]);
+	}
+	tell(crowd->from_greedy[1]);
+	fd_read(crowd->to_greedy[0], bytes, 1);
+	for (unsigned int i = 0; i < GREEDY_READS; i++)
+		CHECK_EQ(await(&ring, &ops[i]), 1);
+	ring_close(&ring);
+}
+
+static void modest_user(void *arg)
+{
+	struct crowd *crowd = arg;
+	struct link *link = crowd->links[GREEDY_READS];
+	struct ring ring;
+	struct op op;
+	char byte;
+
+	become_user(MODEST_USER, 0);
+	ring_open(&ring, 4);
+	for (unsigned int i = 0; i < 100; i++) {
+		op_read(&op, link->proxy_in, &byte, 1);
+		op_start(&ring, &op);
+		peer_write(link, "x", 1);
+		CHECK_EQ(await(&ring, &op), 1);
+		op_write(&op, link->proxy_out, "y", 1);
+		op_start(&ring, &op);
+		CHECK_EQ(await(&ring, &op), 1);
+		peer_read(link, &byte, 1);
+	}
+	ring_close(&ring);
+}
+
+void user_at_its_cap_hinders_no_other(struct scene *s)
+{
+	long cap = param_set("user_max", CAP);
+	struct crowd crowd;
+	pid_t greedy;
+	char byte;
+
+	for (unsigned int i = 0; i < ARRAY_LEN(crowd.links); i++)
+		crowd.links[i] = scene_link(s);
+	scratch_pipe(crowd.to_greedy);
+	scratch_pipe(crowd.from_greedy);
+	greedy = child_start(greedy_user, &crowd);
+	fd_read(crowd.from_greedy[0], &byte, 1);
+	CHECK_EQ(child_reap(child_start(modest_user, &crowd), 60000), 0);
+	for (unsigned int i = 0; i < GREEDY_READS; i++)
+		peer_write(crowd.links[i], "x", 1);
+	tell(crowd.to_greedy[1]);
+	CHECK_EQ(child_reap(greedy, 60000), 0);
+	param_set("user_max", cap);
+}
+
+/* --- a full pool --- */
+
+enum { POOL = 8, PAIRS = 24, NBYTES = 100000 };
+
+struct pair {
+	struct link *link;
+	struct op read, write;
+	char byte;
+	size_t drained;
+};
+
+/* What the far end has got of the write so far. True when that is all. */
+static bool drain(struct pair *pair)
+{
+	char got[4096];
+	size_t n = fd_read_some(pair->link->peer_in, got, sizeof(got));
+
+	pattern_check(got, n, pair->drained, 1);
+	pair->drained += n;
+	return pair->write.events && pair->drained == (size_t)pair->write.res;
+}
+
+/* Reads that get no data before the writes are through, several times more than there are helpers. */
+void full_pool_never_starves_writes(struct scene *s)
+{
+	long pool = param_set("helpers_max", POOL), user = param_set("user_max", POOL);
+	static char sent[NBYTES];
+	struct pair pairs[PAIRS] = {0};
+
+	pattern_fill(sent, NBYTES, 0, 1);
+	scene_ring(s, 2 * PAIRS);
+	for (unsigned int i = 0; i < PAIRS; i++) {
+		pairs[i].link = scene_link(s);
+		op_read(&pairs[i].read, pairs[i].link->proxy_in, &pairs[i].byte, 1);
+		op_start(&s->ring, &pairs[i].read);
+	}
+	for (unsigned int i = 0; i < PAIRS; i++) {
+		op_write(&pairs[i].write, pairs[i].link->proxy_out, sent, NBYTES);
+		op_start(&s->ring, &pairs[i].write);
+	}
+	for (unsigned int left = PAIRS; left > 0; collect(&s->ring, 0)) {
+		left = 0;
+		for (unsigned int i = 0; i < PAIRS; i++)
+			left += !drain(&pairs[i]);
+	}
+	for (unsigned int i = 0; i < PAIRS; i++) {
+		CHECK(pairs[i].write.res > 0 && !pairs[i].read.events);
+		peer_write(pairs[i].link, "x", 1);
+	}
+	for (unsigned int i = 0; i < PAIRS; i++)
+		CHECK_EQ(await(&s->ring, &pairs[i].read), 1);
+	param_set("helpers_max", pool);
+	param_set("user_max", user);
+}
