@@ -11,10 +11,11 @@
 #include <stdint.h>
 
 struct engine {
-	const char *name;      /* "threads" */
-	const char *policy;    /* "park", or NULL for an engine without */
-	const char *full_name; /* "threads:park" */
-	const char *summary;   /* one line for `taio engines` */
+	const char *name;	 /* "threads" */
+	const char *policy;	 /* "park", or NULL for an engine without */
+	const char *full_name;	 /* "threads:park" */
+	const char *summary;	 /* one line for `taio engines` */
+	unsigned int attach_fds; /* taio_attach_fds() */
 
 	/* Allocates the engine's ring (struct taio first in it) and fills ring->fd. Writes why on failure. */
 	int (*open)(struct taio **ring, const struct taio_params *params, char *why);

@@ -363,6 +363,7 @@ static void kmod_close(struct taio *ring)
 		.policy = policy_name,                                                                       \
 		.full_name = "kmod:" policy_name,                                                            \
 		.summary = how,                                                                              \
+		.attach_fds = 1,                                                                             \
 		.open = open_##id,                                                                           \
 		.close = kmod_close,                                                                         \
 		.attach = kmod_attach,                                                                       \

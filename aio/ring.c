@@ -284,6 +284,11 @@ void taio_detach(struct taio *ring, int afd)
 	ring->classes[afd] = 0;
 }
 
+unsigned int taio_attach_fds(const struct taio *ring)
+{
+	return ring->engine->attach_fds;
+}
+
 static int iocb_check(const struct taio *ring, const struct iocb *iocb)
 {
 	int fd = iocb->aio_fildes;

@@ -75,8 +75,8 @@ enum taio_class {
 /*
  * Makes @fd known to the ring; returns the descriptor to name in iocbs (aio_fildes), which may be another
  * one than @fd (engine kmod: a proxy), or -errno (-EEXIST: already attached). O_NONBLOCK of a stream's open
- * file description is the engine's from here to taio_detach(): engines in user space set it. @fd stays
- * the caller's to close, after taio_detach().
+ * file description is the engine's from here to taio_detach(): engines in user space set it, engine kmod
+ * clears it. @fd stays the caller's to close, after taio_detach().
  */
 int taio_attach(struct taio *ring, int fd, enum taio_class class);
 
@@ -85,6 +85,10 @@ int taio_attach(struct taio *ring, int fd, enum taio_class class);
  * To be called before close(2): closing does not end an operation (the engine pins the file).
  */
 void taio_detach(struct taio *ring, int afd);
+
+/* Descriptors that taio_attach() opens for each one that is attached: 0 or 1. They count against
+ * RLIMIT_NOFILE. */
+unsigned int taio_attach_fds(const struct taio *ring);
 
 /*
  * Starts up to @nr operations in order; returns how many were taken, or -errno if the very first was not:

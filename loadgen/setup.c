@@ -74,9 +74,9 @@ static uint32_t choose_in_cap(const struct run *run)
 	return cap < IN_MAX ? (uint32_t)cap : IN_MAX;
 }
 
-static int raise_descriptors(uint32_t nconns, char *why)
+static int raise_descriptors(uint32_t nconns, unsigned int each, char *why)
 {
-	rlim_t need = (rlim_t)nconns + SPARE_FDS;
+	rlim_t need = (rlim_t)nconns * each + SPARE_FDS;
 	struct rlimit limit;
 
 	getrlimit(RLIMIT_NOFILE, &limit);
@@ -190,9 +190,11 @@ int run_open(struct run *run, const struct settings *set, const struct mode *mod
 	if (!err && run->proto)
 		err = run->proto->open(run, why);
 	if (!err)
-		err = raise_descriptors(run->nconns, why);
+		err = raise_descriptors(run->nconns, 1, why);
 	if (!err)
 		err = open_ring(run, why);
+	if (!err)
+		err = raise_descriptors(run->nconns, 1 + taio_attach_fds(run->ring), why);
 	if (!err)
 		err = open_tls(run, why);
 	if (!err)

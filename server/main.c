@@ -168,21 +168,25 @@ static unsigned int processors(void)
 	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned int)CPU_COUNT(&set) : 1;
 }
 
-/* Every worker keeps a file cache for each listener. */
-static void raise_nofile(const struct settings *settings)
+static void raise_nofile(void)
 {
-	unsigned int nworkers = settings->workers ? settings->workers : processors();
 	struct rlimit limit;
-	rlim_t want = (rlim_t)settings->max_connections + SPARE_FDS +
-		      (rlim_t)settings->file_cache * settings->listen.len * nworkers;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	if (limit.rlim_cur < limit.rlim_max) {
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	if (limit.rlim_cur < want)
+}
+
+/* Every worker keeps a file cache for each listener, and what is attached to its ring may take a second one. */
+static void judge_nofile(const struct server *s, const struct settings *settings)
+{
+	unsigned int each = 1 + taio_attach_fds(s->workers[0].shard.ring);
+	rlim_t want = (rlim_t)settings->max_connections * each + SPARE_FDS +
+		      (rlim_t)settings->file_cache * settings->listen.len * s->nworkers * each;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < want)
 		log_warning(
 			"max-connections %u and file-cache %u want %llu file descriptors, the limit is %llu: "
 			"raise LimitNOFILE=",
@@ -507,12 +511,14 @@ static int run(struct server *s)
 	const struct settings *settings = &s->current->settings;
 	int ret;
 
-	raise_nofile(settings);
+	raise_nofile();
 	ret = contexts_load(s, s->current);
 	if (!ret)
 		ret = listeners_open(s, settings);
 	if (!ret)
 		ret = workers_open(s, s->current);
+	if (!ret)
+		judge_nofile(s, settings);
 	if (!ret)
 		ret = serve(s);
 	for (unsigned int i = 0; i < s->nworkers; i++)
