@@ -241,15 +241,17 @@ size_t fill_(struct scene *s, struct link *link, uint64_t offset, uint64_t seed,
 	static _Thread_local char buf[16384];
 	size_t total = 0;
 
-	for (;;) {
+	for (bool settled = false;;) {
 		long n;
 
 		pattern_fill(buf, sizeof(buf), offset + total, seed);
 		n = write_nowait(s, link, buf, sizeof(buf));
-		if (n == -EAGAIN && poll(&pfd, 1, settle_ms) == 0)
+		if (n == -EAGAIN && settled)
 			return total;
 		if (n <= 0 && n != -EAGAIN)
 			fail_at(atomic_load(&report->at), "write with RWF_NOWAIT: %ld", n);
 		total += n > 0 ? (size_t)n : 0;
+		/* TCP takes a little again long before it is writable, so only another write tells. */
+		settled = n == -EAGAIN && poll(&pfd, 1, settle_ms) == 0;
 	}
 }

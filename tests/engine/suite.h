@@ -160,8 +160,10 @@ _Noreturn void skip(const char *format, ...) __attribute__((format(printf, 1, 2)
 #define await(s, op)				 (HERE(), await_(s, op))
 #define await_all(s, ops, nops)			 (HERE(), await_all_(s, ops, nops))
 #define stay_quiet(s)				 (HERE(), stay_quiet_(s))
-/* Until it stays full: TCP frees room once more when a delayed acknowledgement comes. */
-#define fill(s, link, offset, seed) (HERE(), fill_(s, link, offset, seed, (s)->kind == LINK_TCP ? 60 : 1))
+/* Until it stays full: TCP frees room once more when a delayed acknowledgement comes, a terminal when the
+ * kernel has brought on what it was given. */
+#define fill(s, link, offset, seed)                                                                          \
+	(HERE(), fill_(s, link, offset, seed, (s)->kind == LINK_TCP ? 60 : (s)->kind == LINK_TTY ? 20 : 1))
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
