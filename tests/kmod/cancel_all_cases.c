@@ -3,12 +3,8 @@
  * nobody. */
 #include "semantics.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -117,31 +113,6 @@ void cancel_ioctl_leaves_other_proxies(struct scene *s)
 }
 
 /* --- helpers --- */
-
-#define HELPERS_MAX 64
-
-/* Process ids of the kernel threads that are called taio/N; returns how many. */
-static unsigned int helpers_find(pid_t pids[HELPERS_MAX])
-{
-	unsigned int n = 0;
-	struct dirent *entry;
-	DIR *dir = opendir("/proc");
-
-	CHECK(dir);
-	while ((entry = readdir(dir)) && n < HELPERS_MAX) {
-		char path[300], comm[64] = "";
-		FILE *file;
-
-		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-		if (!isdigit(*entry->d_name) || !(file = fopen(path, "re")))
-			continue;
-		if (fgets(comm, sizeof(comm), file) && !strncmp(comm, "taio/", 5))
-			pids[n++] = atoi(entry->d_name);
-		fclose(file);
-	}
-	closedir(dir);
-	return n;
-}
 
 void helpers_cannot_be_signalled(struct scene *s)
 {

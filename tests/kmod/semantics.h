@@ -58,6 +58,11 @@ void jam_start(struct jam *jam);
 void jam_clear(struct jam *jam);
 void jam_end(struct jam *jam);
 
+#define HELPERS_MAX 64
+
+/* Process ids of the kernel threads that are called taio/N; returns how many. */
+unsigned int helpers_find(pid_t pids[HELPERS_MAX]);
+
 /* Whether the kernel can ask this file not to wait: it must be empty, or full, so that it would have to. */
 bool honours_nowait(int fd);
 
