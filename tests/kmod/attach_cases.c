@@ -29,6 +29,14 @@ static int make_proxy(void)
 	return proxy;
 }
 
+static int make_file_proxy(void)
+{
+	int file = scratch_file(1), proxy = wrap(file, TAIO_POLICY_BLOCK, 0);
+
+	close(file);
+	return proxy;
+}
+
 static int make_unix(int type)
 {
 	return SYS(socket(AF_UNIX, type, 0));
@@ -97,7 +105,8 @@ void attach_refuses_files_that_cannot_be_proxied(struct scene *s)
 		int (*make)(void);
 		int error;
 	} rows[] = {
-		{"proxy", make_proxy, ELOOP},
+		{"proxy of a stream", make_proxy, ELOOP},
+		{"proxy of a file", make_file_proxy, ELOOP},
 		{"AF_UNIX stream", make_unix_stream, EOPNOTSUPP},
 		{"AF_UNIX dgram", make_unix_dgram, EOPNOTSUPP},
 		{"AF_UNIX seqpacket", make_unix_seqpacket, EOPNOTSUPP},
@@ -381,13 +390,12 @@ void cloexec_is_set_when_asked_for(struct scene *s)
 void info_tells_what_the_proxy_is(struct scene *s)
 {
 	for (unsigned int kind = 0; kind < SCRATCH_NKINDS; kind++) {
-		bool parks;
+		bool parks = kind == SCRATCH_TCP || kind == SCRATCH_PIPE;
 		struct taio_ioc_info info;
 		int fds[2], proxy;
 
 		memset(&info, 0xff, sizeof(info));
 		scratch_make(kind, fds);
-		parks = kind == SCRATCH_TCP || (kind == SCRATCH_PIPE && honours_nowait(fds[0]));
 		proxy = wrap(fds[0], s->policy, s->flags);
 		proxy_info(proxy, &info);
 		CHECK_EQ(info.policy, parks ? s->policy : TAIO_POLICY_BLOCK);

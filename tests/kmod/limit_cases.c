@@ -164,7 +164,8 @@ static void modest_user(void *arg)
 
 void user_at_its_cap_hinders_no_other(struct scene *s)
 {
-	long cap = param_set("user_max", CAP);
+	/* All that the others could want is one user's, if nothing holds him. */
+	long cap = param_set("user_max", CAP), pool = param_set("helpers_max", 2 * CAP);
 	struct crowd crowd;
 	pid_t greedy;
 	char byte;
@@ -181,6 +182,7 @@ void user_at_its_cap_hinders_no_other(struct scene *s)
 	tell(crowd.to_greedy[1]);
 	CHECK_EQ(child_reap(greedy, 60000), 0);
 	param_set("user_max", cap);
+	param_set("helpers_max", pool);
 }
 
 /* --- a full pool --- */

@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -19,7 +18,6 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -176,14 +174,6 @@ void until_inflight_(int proxy, unsigned int n)
 			fail_at(THERE(), "%u in flight on the proxy, not %u", info.inflight, n);
 		pause_ms(1);
 	}
-}
-
-bool honours_nowait(int fd)
-{
-	char byte;
-	struct iovec iov = {&byte, 1};
-
-	return preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == -1 && errno == EAGAIN;
 }
 
 /* Until it stays full: what is written goes on to the other side's buffer in the background. */

@@ -63,9 +63,6 @@ void jam_end(struct jam *jam);
 /* Process ids of the kernel threads that are called taio/N; returns how many. */
 unsigned int helpers_find(pid_t pids[HELPERS_MAX]);
 
-/* Whether the kernel can ask this file not to wait: it must be empty, or full, so that it would have to. */
-bool honours_nowait(int fd);
-
 #define ONCE  CASE_ONCE
 #define BLOCK CASE_BLOCK
 
