@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The moments in which an operation is being armed: a cancel or the data that comes while io_submit(2) is still at it,
- * and herds, where helpers and wake functions meet.
+ * The moments in which an operation is being armed: a cancel or the data that comes while io_submit(2) is
+ * still at it, and herds, where helpers and wake functions meet.
  */
 #include "race.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The gate of a race and its steering. */
-#include "race.h"
+#include "gate.h"
 
 #include <sched.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The runner: every chosen case in each variant (policy, INLINE, kind of file), in a process of its own under a
- * time limit. It is the reaper of whatever processes a case leaves, which must be none, and looks at the module
- * after each case. The report of a case lies in shared memory and so outlives it.
+ * The runner: every chosen case in each variant (policy, INLINE, kind of file), in a process of its own under
+ * a time limit. It is the reaper of whatever processes a case leaves, which must be none, and looks at the
+ * module after each case. The report of a case lies in shared memory and so outlives it.
  */
 #include "kmod.h"
 
@@ -263,10 +263,10 @@ static void list_print(void)
 static bool options_parse(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{"case", required_argument, NULL, 'c'},	  {"policy", required_argument, NULL, 'p'},
-		{"link", required_argument, NULL, 'l'},	  {"rounds", required_argument, NULL, 'r'},
-		{"kills", required_argument, NULL, 'k'},  {"seed", required_argument, NULL, 's'},
-		{"list", no_argument, NULL, 'L'},	  {0},
+		{"case", required_argument, NULL, 'c'},	 {"policy", required_argument, NULL, 'p'},
+		{"link", required_argument, NULL, 'l'},	 {"rounds", required_argument, NULL, 'r'},
+		{"kills", required_argument, NULL, 'k'}, {"seed", required_argument, NULL, 's'},
+		{"list", no_argument, NULL, 'L'},	 {0},
 	};
 	int c;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes that die with operations in flight. The links are the case's and outlive them; proxies and aio contexts
- * are the victim's. A victim must be reaped within a bound, which one that sleeps in state D is not, and the
- * module must be as before it.
+ * Processes that die with operations in flight. The links are the case's and outlive them; proxies and aio
+ * contexts are the victim's. A victim must be reaped within a bound, which one that sleeps in state D is not,
+ * and the module must be as before it.
  */
 #include "death.h"
 
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define VICTIM_LINKS  50
+#define VICTIM_LINKS	50
 #define READS_PER	16
 #define WRITES_PER	4
 #define OPS_PER		(READS_PER + WRITES_PER)

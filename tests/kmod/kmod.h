@@ -2,11 +2,11 @@
 /*
  * The tests of taio.ko by its own interface: stock io_submit(2) and io_cancel(2) on proxies of /dev/taio.
  *
- * A program is a table of cases given to kmod_main(). Each case runs in a process of its own, as root, once for
- * each policy (INLINE off and on) and each kind of file that it names. CHECK and its relatives end the process;
- * nothing is unwound after a failure. They may be used from any thread and in children of the case. After
- * each case the runner demands that no process is left and that the module is as it was: no operation in
- * flight, every reference to submitters' state dropped, its own reference count back.
+ * A program is a table of cases given to kmod_main(). Each case runs in a process of its own, as root, once
+ * for each policy (INLINE off and on) and each kind of file that it names. CHECK and its relatives end the
+ * process; nothing is unwound after a failure. They may be used from any thread and in children of the case.
+ * After each case the runner demands that no process is left and that the module is as it was: no operation
+ * in flight, every reference to submitters' state dropped, its own reference count back.
  */
 #ifndef TAIO_TESTS_KMOD_H
 #define TAIO_TESTS_KMOD_H
@@ -25,7 +25,7 @@ enum link_kind {
 	LINK_NONE = 1 << 0, /* the case makes what it needs */
 	LINK_TCP = 1 << 1,
 	LINK_PIPE = 1 << 2,
-	LINK_TTY = 1 << 3, /* terminal side of a pseudo-terminal, raw; policy BLOCK whatever is asked for */
+	LINK_TTY = 1 << 3,  /* terminal side of a pseudo-terminal, raw; policy BLOCK whatever is asked for */
 	LINK_FILE = 1 << 4, /* likewise BLOCK; no far end */
 
 	LINK_PARKABLE = LINK_TCP | LINK_PIPE,
@@ -33,8 +33,8 @@ enum link_kind {
 };
 
 /*
- * One connection: the near end belongs to the proxies, the far end to the test, which uses plain blocking system
- * calls on it. A pipe link is two pipes. -1: closed.
+ * One connection: the near end belongs to the proxies, the far end to the test, which uses plain blocking
+ * system calls on it. A pipe link is two pipes. -1: closed.
  */
 struct link {
 	int in, out;		 /* near end; the same descriptor unless it is a pipe */
@@ -95,7 +95,8 @@ struct test_case {
 
 /*
  * harness.c: runs the cases chosen on the command line (--case GLOB, --policy block|park|task, --link KIND,
- * --rounds N, --kills N, --seed N, --list). Returns main()'s value: 0, 1, 2 for usage, or 77 without /dev/taio.
+ * --rounds N, --kills N, --seed N, --list). Returns main()'s value: 0, 1, 2 for usage, or 77 without
+ * /dev/taio.
  */
 int kmod_main(int argc, char **argv, const struct test_case *cases, unsigned int ncases);
 
@@ -111,7 +112,8 @@ void link_attach(struct scene *s, struct link *link);
 void link_detach(struct link *link);
 void link_destroy(struct link *link);
 void link_peer_close(struct link *link);
-/* TCP and pipes: writes zeros until no byte more has room (a pipe is made one page long); returns how many. */
+/* TCP and pipes: writes zeros until no byte more has room (a pipe is made one page long); returns how many.
+ */
 size_t link_fill(struct link *link, enum link_kind kind);
 /* The far end writes or reads exactly @nbytes, or fails the case. */
 void peer_write(struct link *link, const void *buf, size_t nbytes);
@@ -167,7 +169,8 @@ void op_poll(struct op *op, int fd, int events);
 /* 1 or -errno. */
 int op_try(struct ring *ring, struct op *op);
 void op_start_(struct ring *ring, struct op *op);
-/* 0: io_cancel(2) has asked the operation to end. -EINVAL: it is not there (any more). Else the case fails. */
+/* 0: io_cancel(2) has asked the operation to end. -EINVAL: it is not there (any more). Else the case fails.
+ */
 int op_cancel_(struct ring *ring, struct op *op);
 /* Takes events, waiting at most @timeout_ms for the first one; returns how many. Signals do not end it. */
 int collect(struct ring *ring, int timeout_ms);
@@ -256,7 +259,7 @@ void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define await(ring, op)				 (HERE(), await_(ring, op))
 #define stay_quiet(ring)			 (HERE(), stay_quiet_(ring))
 #define stage_await(stage, value)		 (HERE(), stage_await_(stage, value))
-#define child_reap(pid, timeout_ms) (HERE(), child_reap_(pid, timeout_ms))
+#define child_reap(pid, timeout_ms)		 (HERE(), child_reap_(pid, timeout_ms))
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 

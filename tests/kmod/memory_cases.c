@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Buffers that are gone when the transfer comes. The measure is the stock kernel: the same system call on the same kind of
- * file with the same buffer, its result and what it leaves in the file.
+ * Buffers that are gone when the transfer comes. The measure is the stock kernel: the same system call on the
+ * same kind of file with the same buffer, its result and what it leaves in the file.
  */
 #include "death.h"
 
@@ -138,7 +138,8 @@ void remapped_buffer_takes_the_bytes(struct scene *s)
 	op_read(&op, link->proxy_in, buf, sizeof(message));
 	op_start(&s->ring, &op);
 	stay_quiet(&s->ring);
-	CHECK(mmap(buf, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == buf);
+	CHECK(mmap(buf, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+	      buf);
 	pattern_fill(message, sizeof(message), 0, 13);
 	peer_write(link, message, sizeof(message));
 	CHECK_EQ(await(&s->ring, &op), sizeof(message));

@@ -140,8 +140,8 @@ static bool module_is_idle(long refcnt, char *why, size_t whylen)
 		uint64_t begun = counter_find(counters, n, pairs[i].begun)->value;
 		uint64_t ended = counter_find(counters, n, pairs[i].ended)->value;
 
-		snprintf(why, whylen, "module: %s %ju, %s %ju", pairs[i].begun, (uintmax_t)begun, pairs[i].ended,
-			 (uintmax_t)ended);
+		snprintf(why, whylen, "module: %s %ju, %s %ju", pairs[i].begun, (uintmax_t)begun,
+			 pairs[i].ended, (uintmax_t)ended);
 		if (begun != ended)
 			return false;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations and the processes around them: an operation belongs to the address space that submitted it, a proxy to
- * whoever has a descriptor of it. Bytes that come after the end of a submitter are for whoever reads next.
+ * Operations and the processes around them: an operation belongs to the address space that submitted it, a
+ * proxy to whoever has a descriptor of it. Bytes that come after the end of a submitter are for whoever reads
+ * next.
  */
 #include "death.h"
 

@@ -1,46 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The cases of kmod_race_test, and how a race is forced: a gate lets two threads, each on a processor of its own, go
- * together, and a head start for one of them is steered after each round towards the point where the outcome
- * tips over.
- */
+/* The cases of kmod_race_test. */
 #ifndef TAIO_TESTS_KMOD_RACE_H
 #define TAIO_TESTS_KMOD_RACE_H
 
-#include "kmod.h"
-
-#include <pthread.h>
-
-/* The peer's thread runs one step a round, published by @go. */
-struct gate {
-	_Atomic long go;	 /* round that may run */
-	_Atomic long done;	 /* round that has run */
-	_Atomic long head_start; /* of the peer, in turns of spin(); negative: of the case's thread */
-	long rounds;
-	void (*step)(struct gate *gate, long round);
-	struct scene *s;
-	uint64_t nbytes; /* step's own count; the case may look at it when the round is done */
-	void *arg;	 /* likewise */
-	pthread_t thread;
-};
-
-void spin(long turns);
-/* Also pins the caller; the peer gets another processor. */
-void gate_start(struct gate *gate);
-/* Lets the peer go; returns when its head start is over. */
-void gate_open(struct gate *gate, long round, long head_start);
-/* Until the peer's step of the round is done. */
-void gate_pass(struct gate *gate, long round);
-void gate_join(struct gate *gate);
-
-/* Moves the head start towards the tipping point: faster the longer the outcome has stayed the same. */
-struct steer {
-	long head_start;
-	int run;
-	bool last;
-};
-
-void steer_to(struct steer *steer, bool peer_won);
+#include "gate.h"
 
 struct outcomes {
 	long delivered, cancelled;
@@ -50,8 +13,8 @@ struct outcomes {
 #define OUTCOMES_MIN 10
 
 /* race_cases.c */
-case_fn cancel_raced_with_data, cancel_raced_with_pipe_room, cancel_raced_with_tcp_room, cancel_raced_with_file,
-	cancel_raced_with_peer_close;
+case_fn cancel_raced_with_data, cancel_raced_with_pipe_room, cancel_raced_with_tcp_room,
+	cancel_raced_with_file, cancel_raced_with_peer_close;
 /* arm_cases.c */
 case_fn cancel_raced_with_submit, herd_cancel_raced_with_data, submit_raced_with_data;
 /* signal_cases.c */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cancel and the peer at the same moment: the case's thread submits and cancels, the gate's thread is the peer, and in some
- * modes a second canceller. Streams carry a numbered pattern: a byte that is lost, doubled or moved fails at
- * once, in the round in which it happens. Each case counts the outcomes and fails if one of them hardly
- * occurred where both must be possible, for then it was no race.
+ * Cancel and the peer at the same moment: the case's thread submits and cancels, the gate's thread is the
+ * peer, and in some modes a second canceller. Streams carry a numbered pattern: a byte that is lost, doubled
+ * or moved fails at once, in the round in which it happens. Each case counts the outcomes and fails if one of
+ * them hardly occurred where both must be possible, for then it was no race.
  */
 #include "race.h"
 
@@ -110,11 +110,12 @@ static void race_check(struct race *race, long ops)
 		sum.cancelled += race->outcomes[mode].cancelled;
 		sum.late += race->outcomes[mode].late;
 	}
-	note("%ld ops: %ld%% delivered (%ld after cancel), %ld%% cancelled; cancelled by io_cancel %ld, ioctl %ld,"
+	note("%ld ops: %ld%% delivered (%ld after cancel), %ld%% cancelled; cancelled by io_cancel %ld, "
+	     "ioctl %ld,"
 	     " both %ld and %ld",
-	     ops, sum.delivered * 100 / ops, sum.late, sum.cancelled * 100 / ops, race->outcomes[BY_IO_CANCEL].cancelled,
-	     race->outcomes[BY_IOCTL].cancelled, race->outcomes[BY_BOTH].cancelled,
-	     race->outcomes[BY_BOTH_FIRST].cancelled);
+	     ops, sum.delivered * 100 / ops, sum.late, sum.cancelled * 100 / ops,
+	     race->outcomes[BY_IO_CANCEL].cancelled, race->outcomes[BY_IOCTL].cancelled,
+	     race->outcomes[BY_BOTH].cancelled, race->outcomes[BY_BOTH_FIRST].cancelled);
 	CHECK_EQ(sum.delivered + sum.cancelled, ops);
 	for (unsigned int mode = 0; mode < BY_BOTH_FIRST && !race->one_outcome; mode++) {
 		CHECK(race->outcomes[mode].delivered >= OUTCOMES_MIN);
@@ -317,9 +318,7 @@ void cancel_raced_with_tcp_room(struct scene *s)
 #define NBLOCKS	 16
 #define BLOCK_AT (off_t) BLOCK
 
-static void nothing(struct gate *gate, long round)
-{
-}
+static void nothing(struct gate *gate, long round) {}
 
 /* What of @block is of round @now must be a prefix of @nbytes; the rest is of round @before. */
 static void block_check(const char *block, size_t nbytes, uint64_t before, uint64_t now)

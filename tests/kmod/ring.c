@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations by stock system calls. Whatever an aio context gives goes through event_take(), which holds every
- * event to the contract: it belongs to a submission of ours and is its only one.
+ * Operations by stock system calls. Whatever an aio context gives goes through event_take(), which holds
+ * every event to the contract: it belongs to a submission of ours and is its only one.
  */
 #include "kmod.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A cancel of policy BLOCK is a signal to a helper, and helpers go from one operation to the next: the signal must end the
- * operation that it is for and no other. A handful of helpers serves operations that are cancelled and such
- * that are not; of the latter none may show a trace of it. At the end no helper has a signal pending.
+ * A cancel of policy BLOCK is a signal to a helper, and helpers go from one operation to the next: the signal
+ * must end the operation that it is for and no other. A handful of helpers serves operations that are
+ * cancelled and such that are not; of the latter none may show a trace of it. At the end no helper has a
+ * signal pending.
  */
 #include "race.h"
 
@@ -174,7 +175,8 @@ void cancels_disturb_no_other_op(struct scene *s)
 #define FILE_OPS 8
 #define FILE_OP	 65536
 
-/* Writes to a file, every other one of them cancelled: the others are complete, not short, not interrupted. */
+/* Writes to a file, every other one of them cancelled: the others are complete, not short, not interrupted.
+ */
 void cancels_disturb_no_file_op(struct scene *s)
 {
 	static char buf[FILE_OP], seen[FILE_OP];

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread that submitted: it exits, is stopped, or takes signals, while its process goes on. Policy TASK wants it to
- * carry the operation out, and has to do without it once it is gone.
+ * The thread that submitted: it exits, is stopped, or takes signals, while its process goes on. Policy TASK
+ * wants it to carry the operation out, and has to do without it once it is gone.
  */
 #include "death.h"
+#include "gate.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -24,6 +25,7 @@ struct shared {
 	char bufs[OPS][NBYTES];
 	pthread_t leader;
 	_Atomic long signals;
+	long linger; /* turns of spin() */
 };
 
 static void links_make(struct scene *s)
@@ -100,38 +102,42 @@ static void *submit_spin_exit(void *arg)
 
 	all_submit(shared);
 	atomic_store(&shared->stage, 1);
-	for (uint64_t turns = random_below(1UL << random_below(18)); turns--;)
-		__asm__ volatile("" ::: "memory");
+	spin(shared->linger);
 	return NULL;
 }
 
 /* The data comes while the thread is on its way out, with its task work and without it. */
 void thread_exit_raced_with_data(struct scene *s)
 {
-	long rounds = s->rounds / 40, round;
-	uint64_t fallbacks = counter_get("task_fallbacks"), runs = counter_get("task_runs");
+	uint64_t fallbacks = counter_get("task_fallbacks"), runs = counter_get("task_runs"), before = runs,
+		 now = runs;
+	long rounds = s->rounds / 40;
 	static struct shared shared;
+	struct steer steer = {0};
 	pthread_t thread;
 
 	shared.s = s;
 	scene_ring(s, OPS);
 	links_make(s);
-	for (round = 1; round <= rounds; round++) {
+	for (long round = 1; round <= rounds; round++) {
 		atomic_store(&shared.stage, 0);
+		shared.linger = -steer.head_start;
 		CHECK_EQ(pthread_create(&thread, NULL, submit_spin_exit, &shared), 0);
 		while (!atomic_load(&shared.stage))
 			sched_yield();
-		for (uint64_t turns = random_below(1UL << random_below(16)); turns--;)
-			__asm__ volatile("" ::: "memory");
+		spin(steer.head_start);
 		all_feed(s, (uint64_t)round);
 		all_finish(&shared, (uint64_t)round);
 		pthread_join(thread, NULL);
+		now = counter_get("task_runs");
+		steer_to(&steer, now == before);
+		before = now;
 	}
 	fallbacks = counter_get("task_fallbacks") - fallbacks;
-	runs = counter_get("task_runs") - runs;
-	note("%ld threads; task work %ju, workqueue %ju", rounds, (uintmax_t)runs, (uintmax_t)fallbacks);
+	note("%ld threads; task work %ju, workqueue %ju", rounds, (uintmax_t)(now - runs),
+	     (uintmax_t)fallbacks);
 	if (s->policy == TAIO_POLICY_TASK)
-		CHECK(runs && fallbacks);
+		CHECK(now > runs && fallbacks);
 }
 
 static void *outlive_the_leader(void *arg)
@@ -229,8 +235,8 @@ static void submit_and_be_cancelled(void *arg)
 }
 
 /*
- * Another process, which has the proxies too, cancels. TASK: half of the operations are handed over to the submitter then,
- * which cannot begin with them; their bytes stay where they are.
+ * Another process, which has the proxies too, cancels. TASK: half of the operations are handed over to the
+ * submitter then, which cannot begin with them; their bytes stay where they are.
  */
 void stopped_submitter_can_be_cancelled(struct scene *s)
 {

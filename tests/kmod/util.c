@@ -2,8 +2,8 @@
 /*
  * Time, chance, children and failure reports. Used from any thread of a case and from its children.
  *
- * Policy TASK interrupts sleeping system calls of the submitter, as a signal does: everything here that sleeps goes
- * on until its condition or its time.
+ * Policy TASK interrupts sleeping system calls of the submitter, as a signal does: everything here that
+ * sleeps goes on until its condition or its time.
  */
 #include "kmod.h"
 
@@ -195,7 +195,8 @@ void stacks_print(pid_t pid)
 		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", (int)pid, entry->d_name);
 		file_print(path);
 		for (unsigned int i = 0; i < ARRAY_LEN(files); i++) {
-			snprintf(path, sizeof(path), "/proc/%d/task/%s/%s", (int)pid, entry->d_name, files[i]);
+			snprintf(path, sizeof(path), "/proc/%d/task/%s/%s", (int)pid, entry->d_name,
+				 files[i]);
 			file_print(path);
 		}
 	}
