@@ -27,8 +27,10 @@ uint64_t now_ns(void);
 /* A number of the command line; else a failure that names @what. */
 long number_of(const char *text, const char *what);
 
-/* helpers.c: the module's threads taio/N, and the work items of unbound workqueues, to one processor. */
+/* helpers.c: the threads taio/N there are, and the workers of unbound workqueues, to one processor, or to
+ * any. */
 void helpers_pin(unsigned int cpu);
+void helpers_free(void);
 typedef void task_fn(int pid, const char *name, void *arg);
 /* Calls @each for every kernel thread. */
 void kthreads_each(task_fn *each, void *arg);
@@ -47,6 +49,6 @@ extern const char *const policy_names[TAIO_NPOLICIES];
 
 /* Commands. argv[0] is the command's name. */
 typedef int command_fn(int argc, char **argv);
-command_fn cmd_serve, cmd_sample, cmd_profile, cmd_submit, cmd_cancel, cmd_state;
+command_fn cmd_serve, cmd_wait, cmd_sample, cmd_profile, cmd_submit, cmd_cancel, cmd_state;
 
 #endif

@@ -61,14 +61,39 @@ static void thread_pin(int pid, const char *name, void *arg)
 		sched_setaffinity(pid, sizeof(cpu_set_t), arg);
 }
 
-void helpers_pin(unsigned int cpu)
+#define CPUMASK "/sys/devices/virtual/workqueue/cpumask"
+
+static void workers_allow(unsigned long cpus)
 {
-	FILE *file = fopen("/sys/devices/virtual/workqueue/cpumask", "we");
+	char line[64];
+	FILE *file;
+
+	/* To set it makes all workqueues anew, even if it stays the same. */
+	if (line_read(CPUMASK, line, sizeof(line)) && strtoul(line, NULL, 16) == cpus)
+		return;
+	file = fopen(CPUMASK, "we");
+	if (!file || fprintf(file, "%lx\n", cpus) < 0 || fclose(file))
+		fail_at(HERE(), CPUMASK ": %m");
+}
+
+static void helpers_allow(unsigned long cpus)
+{
 	cpu_set_t set;
 
-	if (!file || fprintf(file, "%x\n", 1u << cpu) < 0 || fclose(file))
-		fail_at(HERE(), "the workqueues' cpumask: %m");
+	workers_allow(cpus);
 	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
+	for (unsigned int cpu = 0; cpu < 8 * sizeof(cpus); cpu++)
+		if (cpus >> cpu & 1)
+			CPU_SET(cpu, &set);
 	kthreads_each(thread_pin, &set);
+}
+
+void helpers_pin(unsigned int cpu)
+{
+	helpers_allow(1ul << cpu);
+}
+
+void helpers_free(void)
+{
+	helpers_allow((1ul << sysconf(_SC_NPROCESSORS_ONLN)) - 1);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* kmod_bench: the table of commands. Each runs in a child, as the harness reports failures through shared
- * memory. */
+/* kmod_bench: the table of commands. Each runs in a child: the harness reports failures in shared memory. */
 #include "bench.h"
 
 #include <stdio.h>
@@ -27,15 +26,22 @@ static const struct {
 	const char *name;
 	command_fn *run;
 	const char *usage;
+	bool is_server; /* its process is looked at: no child, and no words for a failure */
 } commands[] = {
-	{"serve", cmd_serve,
-	 "PORT_FILE: echoes, a thread for each connection that reads and writes blocking"},
-	{"sample", cmd_sample,
-	 "SERVER_PID LOAD_PID CONNECTIONS SETTLE_MS WINDOW_MS CPU: what both sides cost"},
-	{"profile", cmd_profile, "CPU WINDOW_MS: where the kernel spends a processor's time"},
-	{"submit", cmd_submit, "ROUNDS: time inside io_submit(2)"},
-	{"cancel", cmd_cancel, "ROUNDS: time from io_cancel(2) to the event"},
-	{"state", cmd_state, "PAIRS ROUNDS: cost of each bit of the state mask"},
+	{.name = "serve",
+	 .run = cmd_serve,
+	 .usage = "PORT_FILE: echoes, a thread for each connection that reads and writes blocking",
+	 .is_server = true},
+	{.name = "wait", .run = cmd_wait, .usage = "PID CONNECTIONS: until the process has as many sockets"},
+	{.name = "sample",
+	 .run = cmd_sample,
+	 .usage = "SERVER_PID LOAD_PID WINDOW_MS CPU: what both cost, the helpers on that processor"},
+	{.name = "profile",
+	 .run = cmd_profile,
+	 .usage = "CPU WINDOW_MS: where the kernel spends a processor's time"},
+	{.name = "submit", .run = cmd_submit, .usage = "ROUNDS: time inside io_submit(2)"},
+	{.name = "cancel", .run = cmd_cancel, .usage = "ROUNDS: time from io_cancel(2) to the event"},
+	{.name = "state", .run = cmd_state, .usage = "PAIRS ROUNDS: cost of each bit of the state mask"},
 };
 
 static int usage(void)
@@ -73,6 +79,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
-			return run(commands[i].run, argc - 1, argv + 1);
+			return (commands[i].is_server ? commands[i].run(argc - 1, argv + 1)
+						      : run(commands[i].run, argc - 1, argv + 1));
 	return usage();
 }

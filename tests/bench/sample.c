@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a server and the kernel's helpers cost in a window of time: processor time and the times they were
- * switched to, of every task, from schedstat. The load runs before and after the window; its rate makes costs
- * of a request of it. Helpers that start inside of the window count from their start.
+ * What a server and the kernel's helpers cost in a window of time, with the load running before and after it:
+ * processor time of every task and the times it was switched to, from schedstat, and the bytes that the load
+ * has written, which are its requests. A task that starts inside of the window counts from its start; none
+ * may end inside.
  */
 #include "bench.h"
 
@@ -11,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+/* For the load to begin. */
 #define CONNECT_LIMIT_MS 60000
 
 enum side { SERVER, THREADS, WORKERS, LOAD, SIDES };
@@ -25,6 +28,7 @@ struct task {
 };
 
 struct snapshot {
+	uint64_t at_ns, written; /* bytes, by the load */
 	struct task *tasks;
 	size_t len, cap;
 };
@@ -79,20 +83,30 @@ static void add_process(struct snapshot *s, int pid, enum side side)
 	closedir(dir);
 }
 
-/* kmod_bench is a process with one child, which does the work: both count. */
-static void add_server(struct snapshot *s, int pid)
+static uint64_t written_by(int pid)
 {
-	char path[64], line[64];
+	unsigned long long nbytes;
+	const char *at = NULL;
+	char path[64], text[512];
+	FILE *file;
 
-	add_process(s, pid, SERVER);
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
-	if (line_read(path, line, sizeof(line)) && atoi(line))
-		add_process(s, atoi(line), SERVER);
+	snprintf(path, sizeof(path), "/proc/%d/io", pid);
+	file = fopen(path, "re");
+	if (!file)
+		fail_at(HERE(), "%s: %m", path);
+	while (!at && fgets(text, sizeof(text), file))
+		at = strstr(text, "wchar: ");
+	fclose(file);
+	CHECK(at && sscanf(at, "wchar: %llu", &nbytes) == 1);
+	return nbytes;
 }
 
+/* A task's two readings are as far apart as the two times: each takes its turn as late as before. */
 static void snapshot_take(struct snapshot *s, int server, int load)
 {
-	add_server(s, server);
+	s->at_ns = now_ns();
+	s->written = written_by(load);
+	add_process(s, server, SERVER);
 	add_process(s, load, LOAD);
 	kthreads_each(add_kthread, s);
 }
@@ -105,7 +119,7 @@ static const struct task *task_find(const struct snapshot *s, int pid)
 	return NULL;
 }
 
-static void costs_print(const struct snapshot *before, const struct snapshot *after, double seconds)
+static void costs_print(const struct snapshot *before, const struct snapshot *after)
 {
 	uint64_t ns[SIDES] = {0}, switches[SIDES] = {0};
 
@@ -115,16 +129,18 @@ static void costs_print(const struct snapshot *before, const struct snapshot *af
 		ns[task->side] += task->ns - (was ? was->ns : 0);
 		switches[task->side] += task->switches - (was ? was->switches : 0);
 	}
-	printf("{\"seconds\": %.6f", seconds);
+	printf("{\"seconds\": %.6f, \"written\": %ju", (double)(after->at_ns - before->at_ns) / 1e9,
+	       (uintmax_t)(after->written - before->written));
 	for (int side = 0; side < SIDES; side++)
 		printf(", \"%s_s\": %.6f, \"%s_switches\": %ju", side_names[side], (double)ns[side] / 1e9,
 		       side_names[side], (uintmax_t)switches[side]);
 	printf("}\n");
 }
 
-static long fds_of(int pid)
+static long sockets_of(int pid)
 {
-	char path[64];
+	char path[320], to[16];
+	struct dirent *entry;
 	long n = 0;
 	DIR *dir;
 
@@ -132,40 +148,42 @@ static long fds_of(int pid)
 	dir = opendir(path);
 	if (!dir)
 		fail_at(HERE(), "process %d: %m", pid);
-	while (readdir(dir))
-		n++;
+	while ((entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%s", pid, entry->d_name);
+		n += readlink(path, to, sizeof(to)) > 7 && !memcmp(to, "socket:", 7);
+	}
 	closedir(dir);
 	return n;
 }
 
-static void wait_for_connections(int load, long connections)
+int cmd_wait(int argc, char **argv)
 {
 	int64_t until = now_ms() + CONNECT_LIMIT_MS;
+	long connections;
+	int load;
 
-	while (fds_of(load) < connections) {
+	CHECK_EQ(argc, 3);
+	load = (int)number_of(argv[1], "LOAD_PID");
+	connections = number_of(argv[2], "CONNECTIONS");
+	while (sockets_of(load) < connections) {
 		CHECK(now_ms() < until);
 		pause_ms(5);
 	}
+	return 0;
 }
 
 int cmd_sample(int argc, char **argv)
 {
 	struct snapshot before = {0}, after = {0};
-	uint64_t began, ended;
 	int server, load;
 
-	CHECK_EQ(argc, 7);
+	CHECK_EQ(argc, 5);
 	server = (int)number_of(argv[1], "SERVER_PID");
 	load = (int)number_of(argv[2], "LOAD_PID");
-	wait_for_connections(load, number_of(argv[3], "CONNECTIONS"));
-	pause_ms((unsigned int)number_of(argv[4], "SETTLE_MS"));
-	helpers_pin((unsigned int)number_of(argv[6], "CPU"));
-	/* From start to start: a task's two readings are as far apart as the first task's. */
-	began = now_ns();
+	helpers_pin((unsigned int)number_of(argv[4], "CPU"));
 	snapshot_take(&before, server, load);
-	pause_ms((unsigned int)number_of(argv[5], "WINDOW_MS"));
-	ended = now_ns();
+	pause_ms((unsigned int)number_of(argv[3], "WINDOW_MS"));
 	snapshot_take(&after, server, load);
-	costs_print(&before, &after, (double)(ended - began) / 1e9);
+	costs_print(&before, &after);
 	return 0;
 }
