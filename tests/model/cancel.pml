@@ -122,9 +122,10 @@ inline hand_over(o)
 	fi
 }
 
-/* admit_next() with it. */
-inline release()
+/* With admit_next(). */
+inline release(o)
 {
+	touch(o);
 	busy--;
 	if
 	:: refused?next -> busy++; hand_over(next)
@@ -199,7 +200,7 @@ inline op_cancel_act(o)
 	:: atomic { was == WAITING -> touch(o);
 		if
 #ifndef MUTANT_STAYS_QUEUED
-		:: admitted??[eval(o)] -> admitted??eval(o); release(); work[o] = QUEUED
+		:: admitted??[eval(o)] -> admitted??eval(o); release(o); work[o] = QUEUED
 		:: refused??[eval(o)] -> refused??eval(o); work[o] = QUEUED
 #endif
 		:: else
@@ -339,7 +340,7 @@ more:		atomic {
 #endif
 		:: else
 		fi;
-		atomic { was = 0; release() };
+		atomic { was = 0; release(op) };
 		op_complete(op);
 #ifdef MUTANT_STAYS_LISTED
 		d_step { !proxy_lock -> listed[op] = false };
