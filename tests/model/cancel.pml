@@ -3,13 +3,15 @@
  * The life and the cancel of an operation under policy block of taio.ko, for SPIN. docs/cancel.md tells the protocol,
  * and maps each step here to the function in kmod/ that it stands for. tests/model/run checks it.
  *
- * Checked, in every interleaving: the properties named below; no invalid end state, and no cycle at all (so every
- * run ends, and where it ends every operation has completed: no assumption of fairness is needed).
+ * Checked, in every interleaving: the properties named below; no invalid end state; and, in some of the
+ * configurations, no cycle at all, so that every run ends, and where it ends every operation has completed: no assumption
+ * of fairness is needed.
  *
  * Abstraction, and why it is sound:
  * - Sequential consistency. Every transition of the state word is a value-returning atomic, fully ordered in the kernel's
  *   memory model; all else that is shared is under a lock. Plain accesses beside them (op->worker before RUNNING) are
- *   ordered by them. Memory order is not checked here.
+ *   ordered by them. A cmpxchg that fails orders nothing, and nothing relies on it: op_finish()'s exchange follows. Memory
+ *   order is not checked here.
  * - A critical section of pool.idle.lock is one step: all that it reads or writes is guarded by that lock, but for at
  *   most one state word, and it waits for nothing inside. fs/aio's ctx_lock and proxy->lock are held over several steps
  *   and are modelled, but where they guard a single access.
@@ -418,7 +420,7 @@ inline check_rest()
 	:: op < OPS && state[op] != RUNNING -> op++
 	:: else -> break
 	od;
-	HOLDS(nothing_lost, n == busy);
+	HOLDS(nothing_lost, n == busy && busy <= WORKERS);
 	op = 0;
 	do
 	:: op < OPS ->
