@@ -16,6 +16,26 @@
 /* uring_await() calls fail_at(THERE()). */
 #define uring_await(uring, user_data) (HERE(), uring_await(uring, user_data))
 
+struct body {
+	struct scene *s;
+	case_fn *run;
+};
+
+static void run_body(void *arg)
+{
+	struct body *body = arg;
+
+	body->run(body->s);
+}
+
+/* Threads that io_uring has made stay as long as the process. */
+static void in_child(struct scene *s, case_fn *run)
+{
+	struct body body = {s, run};
+
+	CHECK_EQ(child_reap(child_start(run_body, &body), 60000), 0);
+}
+
 static void submit_rw(struct uring *uring, int opcode, int fd, void *buf, unsigned int len, uint64_t offset)
 {
 	uring_submit(uring, &(struct io_uring_sqe){.opcode = (uint8_t)opcode,
@@ -48,8 +68,8 @@ static void use_stream(struct link *link, int in, int out, long results[NRESULTS
 	results[1] = rw(&uring, IORING_OP_WRITE, out, "reply", 5, (uint64_t)-1);
 	peer_read(link, buf, 5);
 	CHECK(memcmp(buf, "reply", 5) == 0);
-	results[2] = rw(&uring, IORING_OP_READ, in, buf, 0, (uint64_t)-1);
 	peer_write(link, "x", 1);
+	results[2] = rw(&uring, IORING_OP_READ, in, buf, 0, (uint64_t)-1);
 	results[3] = rw(&uring, IORING_OP_READ, in, buf, 1, 5);
 	results[4] = rw(&uring, IORING_OP_WRITE, out, (void *)16, 1, (uint64_t)-1);
 	link_peer_close(link);
@@ -57,7 +77,7 @@ static void use_stream(struct link *link, int in, int out, long results[NRESULTS
 	uring_close(&uring);
 }
 
-void uring_on_a_stream_proxy(struct scene *s)
+static void stream_body(struct scene *s)
 {
 	struct link *stock = scene_link(s), *link = scene_link(s);
 	uint64_t passed = counter_get("passed"), submitted = counter_get("submitted");
@@ -75,7 +95,12 @@ void uring_on_a_stream_proxy(struct scene *s)
 	CHECK_EQ(counter_get("submitted"), submitted);
 }
 
-void uring_on_a_file_proxy(struct scene *s)
+void uring_on_a_stream_proxy(struct scene *s)
+{
+	in_child(s, stream_body);
+}
+
+static void file_body(struct scene *s)
 {
 	int file = scratch_file(10000), proxy = proxy_make(s, file);
 	char buf[1000];
@@ -112,7 +137,12 @@ void uring_on_a_file_proxy(struct scene *s)
 	uring_close(&uring);
 }
 
-void uring_poll_on_the_proxy(struct scene *s)
+void uring_on_a_file_proxy(struct scene *s)
+{
+	in_child(s, file_body);
+}
+
+static void poll_body(struct scene *s)
 {
 	struct link *link = scene_link(s);
 	struct io_uring_sqe sqe = {
@@ -131,7 +161,12 @@ void uring_poll_on_the_proxy(struct scene *s)
 	uring_close(&uring);
 }
 
-void uring_cancel_on_the_proxy(struct scene *s)
+void uring_poll_on_the_proxy(struct scene *s)
+{
+	in_child(s, poll_body);
+}
+
+static void cancel_body(struct scene *s)
 {
 	static const struct io_uring_sqe cancel = {
 		.opcode = IORING_OP_ASYNC_CANCEL, .fd = -1, .addr = 1, .user_data = 2};
@@ -157,4 +192,9 @@ void uring_cancel_on_the_proxy(struct scene *s)
 	fd_read(link->proxy_in, &byte, 1);
 	CHECK_EQ(byte, 'x');
 	uring_close(&uring);
+}
+
+void uring_cancel_on_the_proxy(struct scene *s)
+{
+	in_child(s, cancel_body);
 }
