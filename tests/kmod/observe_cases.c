@@ -20,6 +20,7 @@
 #define IOPRIO_WHO_PROCESS  1
 #define IOPRIO(class, data) ((class) << 13 | (data))
 #define IOPRIO_BE	    2
+#define IOCB_FLAG_IOPRIO (1 << 1) /* linux/aio_abi.h; that header and that of libaio exclude one another */
 
 static const char *const taio_events[] = {"taio:taio_submit", "taio:taio_queue",    "taio:taio_start",
 					  "taio:taio_cancel", "taio:taio_complete", NULL};
@@ -106,54 +107,66 @@ void ioprio_of_the_submitter_reaches_file_ops(struct scene *s)
 	CHECK(!strstr(start_line(s, without), "ioprio=2/3"));
 }
 
-/* The request's priority in the block layer's own event, 1 if it is best-effort 3; -1: this kernel's does not
- * say. */
-static int issued_with_ours(struct scene *s, int proxy, void *buf)
+/* A read that the block layer sees: at an offset, with IOCB_FLAG_IOPRIO if @own is not 0. */
+static void read_block(struct scene *s, int proxy, void *buf, int own)
+{
+	struct op op;
+
+	op_read(&op, proxy, buf, 4096);
+	op.iocb.u.c.offset = 4096;
+	op.iocb.aio_reqprio = (short)own;
+	op.iocb.u.c.flags = own ? IOCB_FLAG_IOPRIO : 0;
+	op_start(&s->ring, &op);
+	CHECK_EQ(await(&s->ring, &op), 4096);
+}
+
+/* Whether the block layer's own event says @ioprio ("be,0,3"); -1: this kernel's does not tell. */
+static int is_issued_with(struct scene *s, int proxy, int own, const char *ioprio)
 {
 	static const char *const events[] = {"block:block_rq_issue", NULL};
+	char *buf = aligned_alloc(4096, 4096), *text;
 	const char *line;
-	char *text;
-	int ret;
 
+	CHECK(buf);
 	trace_start(events);
-	CHECK_EQ(read_at(s, proxy, buf, 4096, 4096), 4096);
+	read_block(s, proxy, buf, own);
 	text = trace_stop();
 	line = find_line(text, "block_rq_issue:", " R");
 	if (!line)
 		fail_at(HERE(), "no read was issued: %s", text);
-	ret = strstr(line, ",0,") ? strstr(line, "be,0,3") != NULL : -1;
 	free(text);
-	return ret;
+	free(buf);
+	return strstr(line, ",0,") ? strstr(line, ioprio) != NULL : -1;
 }
 
-static void check_block_ioprio(struct scene *s, int file, uint32_t state, int want)
+static void check_block_ioprio(struct scene *s, int file, uint32_t state, int own, const char *ioprio, int want)
 {
 	int proxy = wrap_state(file, s->policy, s->flags, state), got;
-	char *buf = aligned_alloc(4096, 4096);
 
-	CHECK(buf);
 	SYS(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED));
-	got = issued_with_ours(s, proxy, buf);
+	got = is_issued_with(s, proxy, own, ioprio);
 	if (got < 0)
 		note("block_rq_issue of this kernel does not tell the ioprio");
 	else
 		CHECK_EQ(got, want);
 	close(proxy);
-	free(buf);
 }
 
+/* The submitter's, and for O_DIRECT an operation's own as well; through the page cache the stock kernel has no such. */
 void ioprio_reaches_the_block_layer(struct scene *s)
 {
 	const uint32_t without = TAIO_STATE_FILE & ~TAIO_STATE_IOCONTEXT;
-	int file = scratch_disk_file(65536);
+	int file = scratch_disk_file(65536), own = IOPRIO(IOPRIO_BE, 5);
 
 	scene_ring(s, 4);
 	ioprio_set(IOPRIO(IOPRIO_BE, 3));
-	check_block_ioprio(s, file, TAIO_STATE_FILE, 1);
-	check_block_ioprio(s, file, without, 0);
+	check_block_ioprio(s, file, TAIO_STATE_FILE, 0, "be,0,3", 1);
+	check_block_ioprio(s, file, without, 0, "be,0,3", 0);
 	SYS(fcntl(file, F_SETFL, O_DIRECT));
-	check_block_ioprio(s, file, TAIO_STATE_FILE, 1);
-	check_block_ioprio(s, file, without, 0);
+	check_block_ioprio(s, file, TAIO_STATE_FILE, 0, "be,0,3", 1);
+	check_block_ioprio(s, file, without, 0, "be,0,3", 0);
+	check_block_ioprio(s, file, TAIO_STATE_FILE, own, "be,0,5", 1);
+	check_block_ioprio(s, file, without, own, "be,0,5", 0);
 }
 
 /* --- block cgroup --- */
