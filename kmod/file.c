@@ -81,7 +81,7 @@ static ssize_t transfer_passed(struct taio_proxy *proxy, struct kiocb *iocb, str
  * INLINE. Returns -EAGAIN where the operation has to be kept. A file's short read is tried again as a whole by a
  * helper, since only that tells the end of the file from the end of what the page cache holds. A file is not
  * written here: few file systems can without waiting, and half an appending write cannot be tried again. A stream is
- * asked before it is read, as the answer to what was just written is seldom there: a poll is cheaper than a read in vain.
+ * asked before it is read, as the answer to what was just written is seldom there, and a poll is cheap beside a read.
  */
 static ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
