@@ -364,6 +364,18 @@ void descriptor_can_be_attached_again(struct scene *s)
 	stay_quiet(s);
 }
 
+/* Sockets, pipes and files, which the module is for; the rest an engine with proxies serves without. */
+void proxies_are_where_the_engine_has_them(struct scene *s)
+{
+	bool wanted = s->kind & (LINK_TCP | LINK_PIPE | LINK_FILE);
+	struct link *link;
+
+	scene_ring(s, 8, 0);
+	link = scene_link(s);
+	CHECK_EQ(link->afd_in != link->in, wanted && taio_attach_fds(s->ring) == 1);
+	CHECK_EQ(link->afd_out != link->out, link->afd_in != link->in);
+}
+
 void attach_refuses_what_it_cannot_take(struct scene *s)
 {
 	struct link *link;

@@ -104,6 +104,7 @@ static const struct test_case cases[] = {
 	CASE(waiting_reads_do_not_starve_file_reads, ON(WAITING)),
 	CASE(rings_in_two_threads, ON(WAITING)),
 	CASE(descriptor_can_be_attached_again, ON(WAITING)),
+	CASE(proxies_are_where_the_engine_has_them, .links = LINK_WAITING | LINK_FILE),
 	CASE(attach_refuses_what_it_cannot_take, ON(WAITING)),
 
 	CASE(full_ring_says_eagain_and_keeps_what_it_has, ON(WAITING), AS(VARIANTS)),

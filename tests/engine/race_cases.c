@@ -16,9 +16,9 @@
 
 #define OUTCOMES_MIN   10
 #define SPIN_YIELD     4096
-#define STEP_LOG_MAX   15
-#define HEAD_START_MAX 1000000
-#define SETTLE_TURNS   20000 /* some microseconds */
+#define STEP_LOG_MAX   18
+#define HEAD_START_MAX 8000000 /* what a busy machine, perhaps an emulated one, keeps a thread waiting */
+#define SETTLE_TURNS   20000   /* some microseconds */
 
 /* The peer's thread runs one step a round, published by @go. */
 struct gate {

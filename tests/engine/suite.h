@@ -191,7 +191,8 @@ case_fn cancel_raced_with_data, cancel_raced_with_room, cancel_raced_with_peer_c
 case_fn close_lets_go_of_buffers_and_data, close_with_unreaped_events, exit_with_ops_in_flight,
 	quick_exit_with_ops_in_flight, kill_with_ops_in_flight, submit_never_blocks,
 	waiting_reads_do_not_starve_their_writes, waiting_reads_do_not_starve_file_reads,
-	rings_in_two_threads, descriptor_can_be_attached_again, attach_refuses_what_it_cannot_take;
+	rings_in_two_threads, descriptor_can_be_attached_again, proxies_are_where_the_engine_has_them,
+	attach_refuses_what_it_cannot_take;
 /* ring_cases.c */
 case_fn full_ring_says_eagain_and_keeps_what_it_has, batch_is_taken_up_to_the_room,
 	batch_is_taken_up_to_a_bad_op, bad_arguments_are_refused, fd_wakes_a_sleeper,
