@@ -59,6 +59,11 @@ const char *taio_name(const struct taio *ring);
 /*
  * A file descriptor that polls readable when taio_reap() may have something to give. Only taio_reap()
  * resets it. Never read, close or submit it.
+ *
+ * Engine kmod:task transfers in the ring's thread, and wakes it for that. In this thread system calls of
+ * signal(7) that no SA_RESTART restarts, epoll_wait(2) and io_getevents(2) among them, may then fail with
+ * EINTR though no handler has run; poll(2), ppoll(2), select(2) and taio_wait() do not. Take it as "call
+ * taio_reap()".
  */
 int taio_fd(const struct taio *ring);
 
