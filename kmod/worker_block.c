@@ -177,7 +177,8 @@ static void signal_take(void)
 {
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
-		if (signal_pending(current))
+		/* Not signal_pending(): that is true for a notification as well, which flush_signals() leaves. */
+		if (task_sigpending(current))
 			break;
 		schedule();
 	}
