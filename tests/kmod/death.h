@@ -17,8 +17,8 @@ case_fn child_that_exits_ends_nothing, child_that_execs_ends_nothing, child_goes
 	proxy_outlives_exec, proxy_passed_to_another_process, proxy_outlives_its_attacher;
 /* thread_cases.c */
 case_fn ops_outlive_the_thread_that_submitted, thread_exit_raced_with_data, ops_outlive_the_leader,
-	stopped_submitter_loses_nothing, stopped_submitter_can_be_cancelled,
-	signals_to_the_submitter_end_nothing;
+	ops_outlive_the_exec_of_their_submitter, stopped_submitter_loses_nothing,
+	stopped_submitter_can_be_cancelled, signals_to_the_submitter_end_nothing;
 /* memory_cases.c */
 case_fn unmapped_read_buffer_behaves_as_stock, half_unmapped_read_buffer_behaves_as_stock,
 	unmapped_write_buffer_behaves_as_stock, remapped_buffer_takes_the_bytes;

@@ -3,7 +3,7 @@
 #include "death.h"
 
 static const struct test_case cases[] = {
-	CASE(kill_with_a_thousand_ops_in_flight, ON(PARKABLE), AS(CASE_LONG)),
+	CASE(kill_with_a_thousand_ops_in_flight, ON(KILLABLE), AS(CASE_LONG)),
 	CASE(exit_with_ops_in_flight, ON(STREAMS)),
 	CASE(io_destroy_ends_ops_in_flight, ON(STREAMS)),
 
@@ -28,6 +28,7 @@ static const struct test_case cases[] = {
 	CASE(ops_outlive_the_thread_that_submitted, ON(STREAMS)),
 	CASE(thread_exit_raced_with_data, ON(PARKABLE), AS(CASE_LONG)),
 	CASE(ops_outlive_the_leader, ON(STREAMS)),
+	CASE(ops_outlive_the_exec_of_their_submitter, ON(STREAMS)),
 	CASE(stopped_submitter_loses_nothing, ON(STREAMS)),
 	CASE(stopped_submitter_can_be_cancelled, ON(STREAMS)),
 	CASE(signals_to_the_submitter_end_nothing, ON(STREAMS)),

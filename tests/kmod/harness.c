@@ -46,7 +46,14 @@ static const struct {
 	{"tcp", LINK_TCP}, {"pipe", LINK_PIPE}, {"tty", LINK_TTY}, {"file", LINK_FILE}, {"none", LINK_NONE},
 };
 
-static const uint32_t inlines[] = {0, TAIO_ATTACH_INLINE};
+static const struct {
+	const char *suffix;
+	uint32_t flags;
+} variants[] = {
+	{"", 0},
+	{"+inline", TAIO_ATTACH_INLINE},
+	{"+coop", TAIO_ATTACH_COOP}, /* of policy TASK, and for what depends on the moment */
+};
 
 /* Of the module; a case may set them, and they are put back after it. */
 static const char *const param_names[] = {"helpers_max", "user_max", "idle_ms"};
@@ -222,18 +229,25 @@ static bool policy_applies(const struct test_case *tc, unsigned int policy, enum
 	return !options.policy || !strcmp(options.policy, policies[policy]);
 }
 
+static unsigned int variants_of(const struct test_case *tc, unsigned int policy)
+{
+	if (tc->flags & CASE_ONCE)
+		return 1;
+	return policy == TAIO_POLICY_TASK && tc->flags & CASE_LONG ? 3 : 2;
+}
+
 static void case_run_policy(const struct test_case *tc, unsigned int policy, unsigned int kind)
 {
-	unsigned int nvariants = tc->flags & CASE_ONCE ? 1 : ARRAY_LEN(inlines);
+	unsigned int n = variants_of(tc, policy);
 
-	for (unsigned int i = 0; i < nvariants; i++) {
-		struct scene s = {.policy = policy, .flags = inlines[i], .kind = kinds[kind].kind};
+	for (unsigned int i = 0; i < n; i++) {
+		struct scene s = {.policy = policy, .flags = variants[i].flags, .kind = kinds[kind].kind};
 		char variant[32];
 
-		s.rounds = (options.rounds + nvariants - 1) / nvariants;
-		s.kills = (options.kills + nvariants - 1) / nvariants;
+		s.rounds = (options.rounds + n - 1) / n;
+		s.kills = (options.kills + n - 1) / n;
 		snprintf(variant, sizeof(variant), "%s%s", tc->flags & CASE_ONCE ? "-" : policies[policy],
-			 s.flags ? "+inline" : "");
+			 variants[i].suffix);
 		case_run(tc, &s, variant, kinds[kind].name);
 	}
 }

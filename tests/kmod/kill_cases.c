@@ -47,6 +47,9 @@ static void victim_submit(struct victim *victim, struct victim_op *vop)
 		op_write(&vop->op, vop->link->proxy_out, vop->buf, sizeof(vop->buf));
 	else
 		op_read(&vop->op, vop->link->proxy_in, vop->buf, sizeof(vop->buf));
+	/* Of a file: reads at its end are over at once, writes make it longer. */
+	if (victim->s->kind == LINK_FILE)
+		vop->op.iocb.u.c.offset = (long long)random_below(1 << 16);
 	op_start(&victim->s->ring, &vop->op);
 }
 
@@ -93,7 +96,7 @@ static void victim_disturb(struct scene *s)
 {
 	static char buf[4096];
 
-	for (uint64_t turns = random_below(200); turns--;) {
+	for (uint64_t turns = s->kind == LINK_FILE ? 0 : random_below(200); turns--;) {
 		struct link *link = s->links[random_below(VICTIM_LINKS)];
 
 		if (random_below(2))
@@ -142,7 +145,7 @@ void kill_with_a_thousand_ops_in_flight(struct scene *s)
 		/* By turns: most of them parked, and each with a helper of its own. */
 		param_set("helpers_max", round & 2 ? MANY_HELPERS : 64);
 		param_set("user_max", round & 2 ? MANY_HELPERS : 64);
-		for (unsigned int i = 0; i < VICTIM_LINKS; i++) {
+		for (unsigned int i = 0; i < VICTIM_LINKS && s->kind != LINK_FILE; i++) {
 			link_drain(s->links[i]);
 			link_fill(s->links[i], s->kind);
 		}

@@ -30,6 +30,7 @@ enum link_kind {
 
 	LINK_PARKABLE = LINK_TCP | LINK_PIPE,
 	LINK_STREAMS = LINK_PARKABLE | LINK_TTY,
+	LINK_KILLABLE = LINK_PARKABLE | LINK_FILE,
 };
 
 /*
@@ -61,7 +62,7 @@ struct op {
 /* What a case works with. */
 struct scene {
 	enum taio_policy_id policy;
-	uint32_t flags; /* of attach: TAIO_ATTACH_INLINE or 0 */
+	uint32_t flags; /* of attach: TAIO_ATTACH_INLINE, _COOP or 0 */
 	enum link_kind kind;
 	long rounds; /* of a race, in this variant */
 	long kills;  /* likewise */
@@ -74,7 +75,7 @@ typedef void case_fn(struct scene *s);
 
 enum case_flags {
 	CASE_ONCE = 1 << 0,  /* not of one policy: runs once a kind, with BLOCK and no flags in the scene */
-	CASE_LONG = 1 << 1,  /* its time grows with --rounds and --kills */
+	CASE_LONG = 1 << 1,  /* depends on the moment: its time grows with --rounds and --kills */
 	CASE_BLOCK = 1 << 2, /* policy BLOCK alone */
 	CASE_KEEPS = 1 << 3, /* the counters' settling is the case's own affair */
 };

@@ -82,7 +82,8 @@ static bool race_cancel(struct race *race, struct op *op, enum cancel_mode mode)
 static bool race_run(struct race *race, long round, struct op *op)
 {
 	enum cancel_mode mode = mode_of(round);
-	struct steer *steer = &race->steers[mode][settles(round)];
+	/* Where the cancel always comes first there is nothing to steer by. */
+	struct steer *steer = &race->steers[mode == BY_BOTH_FIRST ? BY_IO_CANCEL : mode][settles(round)];
 	struct outcomes *outcomes = &race->outcomes[mode];
 	bool asked, delivered;
 
@@ -96,7 +97,8 @@ static bool race_run(struct race *race, long round, struct op *op)
 	outcomes->delivered += delivered;
 	outcomes->cancelled += !delivered;
 	outcomes->late += delivered && asked;
-	steer_to(steer, delivered);
+	if (mode != BY_BOTH_FIRST)
+		steer_to(steer, delivered);
 	gate_pass(&race->gate, round);
 	return delivered;
 }
@@ -126,9 +128,9 @@ static void race_check(struct race *race, long ops)
 /* The rounds of a case whose round costs @times as much; enough of them to see both outcomes in each mode. */
 static long rounds_part(const struct scene *s, long times)
 {
-	long rounds = s->rounds / times;
+	long rounds = s->rounds / times, enough = s->rounds < 2000 ? s->rounds : 2000;
 
-	return rounds < 2000 ? 2000 : rounds;
+	return rounds < enough ? enough : rounds;
 }
 
 static void write_chunk(struct gate *gate, long round)

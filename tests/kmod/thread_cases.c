@@ -178,6 +178,41 @@ void ops_outlive_the_leader(struct scene *s)
 	CHECK_EQ(child_reap(child_start(leader_exits, &shared), REAP_MS), 0);
 }
 
+static int submit_and_exec(void *arg)
+{
+	all_submit(arg);
+	execl("/bin/sleep", "sleep", "1000", NULL);
+	_exit(1);
+}
+
+/*
+ * A child that shares the memory, as posix_spawn(3)'s does, submits and execs: the operations belong to
+ * memory that lives on, but who submitted them has another one now.
+ */
+void ops_outlive_the_exec_of_their_submitter(struct scene *s)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	static struct shared shared;
+	pid_t pid;
+
+	shared.s = s;
+	scene_ring(s, OPS);
+	links_make(s);
+	pid = SYS(clone(submit_and_exec, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &shared));
+	stay_quiet(&s->ring);
+	for (unsigned int i = 0; i < OPS / 2; i++)
+		CHECK_EQ(op_cancel(&s->ring, &shared.ops[i]), 0);
+	all_feed(s, 1);
+	for (unsigned int i = 0; i < OPS / 2; i++) {
+		CHECK_EQ(await(&s->ring, &shared.ops[i]), -ECANCELED);
+		op_read(&shared.ops[i], s->links[i]->proxy_in, shared.bufs[i], NBYTES);
+		op_start(&s->ring, &shared.ops[i]);
+	}
+	all_finish(&shared, 1);
+	SYS(kill(pid, SIGKILL));
+	CHECK_EQ(child_reap(pid, REAP_MS), SIGKILL);
+}
+
 static void submit_and_finish(void *arg)
 {
 	struct shared *shared = arg;
