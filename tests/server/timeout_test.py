@@ -6,7 +6,7 @@ import ssl
 import time
 import unittest
 
-from harness import (Http, PATIENCE, SLACK, Server, ServerCase, client_context, connect, pattern, read_exactly,
+from harness import (Http, PATIENCE, SLACK, SLOW, Server, ServerCase, client_context, connect, pattern, read_exactly,
                      read_to_end, until)
 
 HANDSHAKE, HEADER, IDLE, WRITE, LINGER = 0.7, 0.8, 0.9, 1.0, 0.5
@@ -241,7 +241,7 @@ class Timeouts(ServerCase):
 class Herd(unittest.TestCase):
     """One deadline for many: none early, every one ended by a cancel."""
 
-    HERD = 1000
+    HERD = 1000 // SLOW
 
     def herd(self, tls):
         listener = "service=echo,tls" if tls else "service=echo"
