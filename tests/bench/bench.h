@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What scripts/bench-kmod cannot do itself in a guest: each command of kmod_bench measures one thing and
- * prints it as JSON on standard output. No test: it ends with 0 once it has measured. Built on the harness of
- * tests/kmod, whose CHECK ends a run that is not what it should be.
+ * prints it for the script, as JSON, or for people (profile). No test: it ends with 0 once it has measured.
+ * Built on the harness of tests/kmod, whose CHECK ends a run that is not what it should be.
  */
 #ifndef TAIO_BENCH_H
 #define TAIO_BENCH_H
@@ -27,9 +27,9 @@ uint64_t now_ns(void);
 /* A number of the command line; else a failure that names @what. */
 long number_of(const char *text, const char *what);
 
-/* helpers.c: the threads taio/N there are, and the workers of unbound workqueues, to one processor, or to
- * any. */
+/* helpers.c: the threads taio/N that there are, and the workers of unbound workqueues, to one processor. */
 void helpers_pin(unsigned int cpu);
+/* And to any. */
 void helpers_free(void);
 typedef void task_fn(int pid, const char *name, void *arg);
 /* Calls @each for every kernel thread. */

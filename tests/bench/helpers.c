@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The module's helpers as /proc and /sys show them: kernel threads taio/N and the workers of unbound
- * workqueues. */
+/* The module's helpers as /proc and /sys show them: threads taio/N, and the workers of unbound workqueues. */
 #include "bench.h"
 
 #include <ctype.h>

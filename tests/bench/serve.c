@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The oldest server there is, to compare with: a thread for each connection, in a loop of blocking read and
- * write. */
+/* The oldest server there is, to compare with: a thread for each connection, reading and writing in a loop.
+ */
 #include "bench.h"
 
 #include <errno.h>
