@@ -30,8 +30,8 @@ static void put(const char *path, const char *text)
 }
 
 /*
- * Allocations that may sleep fail as well. Each fault leaves a line in the kernel's log, whatever the rate: who reads that
- * knows by it which complaint was asked for.
+ * Allocations that may sleep fail as well. Each fault leaves a line in the kernel's log, whatever the rate: who
+ * reads that knows by it which complaint was asked for.
  */
 static void faults_prepare(void)
 {
@@ -230,7 +230,7 @@ static void submit_of_a_read_meets_every_fault(struct scene *s)
 	trials_run(s, getpid(), 3, try_read, link);
 }
 
-/* Not asked by poll(2): a pipe that could not copy a writer's bytes is readable and gives nothing, proxy or not. */
+/* Not by poll(2): a pipe that could not copy a writer's bytes is readable and gives nothing, proxy or not. */
 static bool is_empty(int fd)
 {
 	char byte;

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """taiod over the module: what of the submitters' state its operations took along, by the module's own counters.
 
-A network operation needs no io_context, block cgroup or file size limit: over a whole run of HTTP and TLS on sockets
-(curl, taio-load) not one is taken. That the counters work is shown after it, by requests whose answers are read from
-files: those take all of them, and give all of them back.
+A network operation needs no io_context, block cgroup or file size limit: over a whole run of HTTP and TLS on
+sockets (curl, taio-load) not one is taken. That the counters work is shown after it, by requests whose answers
+are read from files: those take all of them, and give all of them back.
 
 usage: http_state_test.py [ENGINE...], in the guest: TAIOD and TAIO_LOAD are set, taio.ko is loaded.
 """

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kmod_semantics_test: what the manual in kmod/uapi/taio.h promises, promise by promise. Where it says "as the file
- * itself does" the same calls are made on the file and their results compared, so that the kernel that runs is
- * the oracle.
+ * kmod_semantics_test: what the manual in kmod/uapi/taio.h promises, promise by promise. Where it says "as on
+ * the file itself" the same calls are made on the file and their results compared, so that the kernel that
+ * runs is the oracle.
  */
 #ifndef TAIO_TESTS_SEMANTICS_H
 #define TAIO_TESTS_SEMANTICS_H
@@ -44,8 +44,8 @@ void until_inflight_(int proxy, unsigned int n);
 #define until_inflight(proxy, n) (HERE(), until_inflight_(proxy, n))
 
 /*
- * All helpers that the user may have are taken: they write to a terminal that nobody reads, so that what is submitted next
- * waits for a helper. clear reads the terminal and lets things go on.
+ * All helpers that the user may have are taken: they write to a terminal that nobody reads, so that what is
+ * submitted next waits for a helper. jam_clear() reads the terminal and lets things go on.
  */
 struct jam {
 	struct ring ring;
