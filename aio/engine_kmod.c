@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine kmod: io_submit(2) on proxies of /dev/taio. The caller's own iocb goes to the kernel, where it
- * waits, and its event comes back from the mapped ring as it is. This file owns the device and the proxies;
- * the ring is engine poll's, and so is the way of whatever has no proxy: see wants_proxy(). IO_CMD_POLL goes
- * that way too, as a proxy passes it on. Ring's thread only.
+ * Engine kmod: a ring of engine poll with proxies of /dev/taio in the place of descriptors, so that an
+ * operation which has to wait does so in the kernel: its policy decides who transfers then. This file owns
+ * the device and the proxies. Ring's thread only. Invariant: a proxy is open from attach to detach, or until
+ * nothing is in flight any more and the ring is closed.
  *
- * Invariant: an iocb is marked by wake_by_eventfd() from submit to reap, and is not in a slot meanwhile.
+ * Trying first what need not wait (INLINE) is engine poll's habit anyway, with a wake-up for nothing that
+ * completes so; the module's own first try comes on top where the operation is not expected to succeed.
+ * Without INLINE neither is made.
  *
  * Policy task runs in the thread that submits, the next time that this enters the kernel (TAIO_ATTACH_COOP):
  * it is not interrupted for that, since a caller that has reaped everything sleeps on taio_fd(), and the
@@ -13,7 +15,6 @@
  * eventfd written; epoll_wait(2) returns -1 with EINTR though no handler has run. Both lead to a reap.
  */
 #include "engine_poll.h"
-#include "transfer.h"
 
 #include "kmod/uapi/taio.h"
 
@@ -25,10 +26,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-/* Reaps in a row that may find nothing without a system call. */
-#define SPINS_MAX 64
+/* Of so many reaps that find nothing one enters the kernel. */
+#define SPINS 64
 
 /* By descriptor; links are descriptor + 1, 0 is none. */
 struct file {
@@ -123,10 +125,8 @@ static int proxy_make(struct kmod_ring *k, int fd)
 
 static int proxy_publish(struct kmod_ring *k, int fd, int afd, enum taio_class class)
 {
-	/* The module takes O_NONBLOCK at its word: what has to wait would be -EAGAIN. */
-	int ret = class == TAIO_CLASS_STREAM ? stream_block(fd) : 0;
+	int ret = files_reserve(k, afd) ?: poll_attach_proxy(&k->poll, afd, fd, class);
 
-	ret = ret ?: files_reserve(k, afd);
 	if (ret)
 		return ret;
 	k->files[afd].target = fd + 1;
@@ -165,89 +165,8 @@ static void kmod_detach(struct taio *ring, int afd)
 		return;
 	k->files[file->target - 1].proxy = 0;
 	file->target = 0;
+	poll_detach_proxy(&k->poll, afd);
 	close(afd);
-}
-
-/* --- operations --- */
-
-static bool is_direct(const struct kmod_ring *k, const struct iocb *iocb)
-{
-	return k->files[iocb->aio_fildes].target && iocb->aio_lio_opcode != IO_CMD_POLL;
-}
-
-/* The kernel says no to @iocb, and no event will come: that is the operation's result. */
-static void refuse(struct kmod_ring *k, struct iocb *iocb, int res)
-{
-	struct slot *slot = slot_alloc(&k->poll);
-
-	slot->user = iocb;
-	iocb->key = slot_index(&k->poll, slot);
-	ready_put(&k->poll, slot, res);
-}
-
-/* Returns how many were taken: fewer than @nr if the kernel's ring is full. */
-static long submit_direct(struct kmod_ring *k, long nr, struct iocb **iocbs)
-{
-	long done = 0;
-
-	while (done < nr) {
-		int n = io_submit(k->poll.ctx, nr - done, iocbs + done);
-
-		if (n == -EAGAIN)
-			break;
-		if (n <= 0) {
-			iocbs[done]->u.c.flags = 0;
-			refuse(k, iocbs[done], n ? n : -EIO);
-			n = 1;
-		}
-		done += n;
-	}
-	for (long i = done; i < nr; i++)
-		iocbs[i]->u.c.flags = 0;
-	return done;
-}
-
-/* Marks the first of @iocbs as far as they are direct; returns how many. */
-static long mark_direct(struct kmod_ring *k, long nr, struct iocb **iocbs)
-{
-	long n;
-
-	for (n = 0; n < nr && is_direct(k, iocbs[n]); n++)
-		wake_by_eventfd(&k->poll, iocbs[n]);
-	return n;
-}
-
-static int kmod_submit(struct taio *ring, long nr, struct iocb **iocbs)
-{
-	struct kmod_ring *k = to_kmod(ring);
-	long done = 0;
-
-	while (done < nr) {
-		long run = mark_direct(k, nr - done, iocbs + done), n;
-
-		if (!run) {
-			poll_start(&k->poll, iocbs[done++]);
-			continue;
-		}
-		n = submit_direct(k, run, iocbs + done);
-		done += n;
-		if (n < run)
-			break;
-	}
-	poll_flush(&k->poll);
-	return done ? (int)done : -EAGAIN;
-}
-
-static int kmod_cancel(struct taio *ring, struct iocb *iocb)
-{
-	struct io_event unused;
-
-	if (!iocb->u.c.flags)
-		return poll_cancel(ring, iocb);
-	/* -EINPROGRESS: its event comes; -EINVAL: it is done, or cancelled before, and its event comes too.
-	 */
-	io_cancel(to_kmod(ring)->poll.ctx, iocb, &unused);
-	return 0;
 }
 
 /*
@@ -259,7 +178,7 @@ static int kmod_reap(struct taio *ring, long nr, struct io_event *events)
 	struct kmod_ring *k = to_kmod(ring);
 	int n = poll_reap(ring, nr, events);
 
-	if (n || ++k->spins % SPINS_MAX)
+	if (n || ++k->spins % SPINS)
 		return n;
 	sched_yield();
 	return poll_reap(ring, nr, events);
@@ -330,6 +249,7 @@ static int kmod_open(struct taio **ring, const struct taio_params *params, char 
 	ret = poll_init(&k->poll, params, why);
 	if (ret)
 		goto close_device;
+	k->poll.waits_only = !(flags & TAIO_ATTACH_INLINE);
 	*ring = &k->poll.taio;
 	return 0;
 close_device:
@@ -368,8 +288,8 @@ static void kmod_close(struct taio *ring)
 		.close = kmod_close,                                                                         \
 		.attach = kmod_attach,                                                                       \
 		.detach = kmod_detach,                                                                       \
-		.submit = kmod_submit,                                                                       \
-		.cancel = kmod_cancel,                                                                       \
+		.submit = poll_submit,                                                                       \
+		.cancel = poll_cancel,                                                                       \
 		.reap = kmod_reap,                                                                           \
 	}
 

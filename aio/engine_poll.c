@@ -14,6 +14,9 @@
  * is tried then: a busy server neither polls nor sleeps. Where that guess keeps failing (few connections),
  * the POLL goes out in the same io_submit as the write, see guess_learn().
  *
+ * On a proxy of engine kmod WAIT takes the place of POLL: the operation itself, which waits in the kernel
+ * until it is done, so that no other TRY follows.
+ *
  * Regular files: PREAD with RWF_NOWAIT serves what the page cache holds; what would block goes to a
  * helper (pool.h). O_DIRECT files are asynchronous in the stock kernel and left to it.
  */
@@ -23,7 +26,6 @@
 #include "transfer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,12 +44,20 @@ static struct poll_ring *to_ring(struct taio *ring)
 
 /* --- what goes to the kernel --- */
 
+static void wake_by_eventfd(struct poll_ring *r, struct iocb *iocb)
+{
+	iocb->u.c.flags |= 1; /* IOCB_FLAG_RESFD */
+	iocb->u.c.resfd = (unsigned int)r->taio.fd;
+}
+
 static void queue_try(struct poll_ring *r, struct slot *slot)
 {
 	int fd = slot->user->aio_fildes;
 
 	slot->k = *slot->user;
-	if (file_class(&r->taio, fd) == TAIO_CLASS_STREAM)
+	if (has_proxy(r, slot->user))
+		slot->k.aio_rw_flags |= RWF_NOWAIT;
+	else if (file_class(&r->taio, fd) == TAIO_CLASS_STREAM)
 		slot->k.aio_rw_flags =
 			0; /* O_NONBLOCK serves, and needs no RWF_NOWAIT in the file's driver */
 	else if (r->file_flags[fd] & FILE_DIRECT)
@@ -78,6 +88,28 @@ static void queue_poll(struct poll_ring *r, struct slot *slot)
 {
 	prepare_poll(r, slot);
 	sq_put(r, slot, SLOT_POLL);
+}
+
+static void prepare_wait(struct poll_ring *r, struct slot *slot)
+{
+	slot->k = *slot->user;
+	wake_by_eventfd(r, &slot->k);
+	slot->sleeps = r->sleeps;
+}
+
+static void queue_wait(struct poll_ring *r, struct slot *slot)
+{
+	prepare_wait(r, slot);
+	sq_put(r, slot, SLOT_WAIT);
+}
+
+/* A stream has nothing now, or is not expected to. */
+static void queue_until_ready(struct poll_ring *r, struct slot *slot)
+{
+	if (has_proxy(r, slot->user))
+		queue_wait(r, slot);
+	else
+		queue_poll(r, slot);
 }
 
 /* --- reads: now, later or when polled --- */
@@ -112,7 +144,7 @@ static void read_start(struct poll_ring *r, struct slot *slot)
 	}
 	slot->guessed = true;
 	if (r->guess <= GUESS_MAX / 2) {
-		queue_poll(r, slot);
+		queue_until_ready(r, slot);
 		return;
 	}
 	slot->state = SLOT_LATER;
@@ -162,6 +194,14 @@ static void queue_helper(struct poll_ring *r, struct slot *slot)
 		ready_put(r, slot, ret);
 }
 
+static void queue_blocking(struct poll_ring *r, struct slot *slot)
+{
+	if (has_proxy(r, slot->user))
+		queue_wait(r, slot);
+	else
+		queue_helper(r, slot);
+}
+
 /* --- what the kernel refuses --- */
 
 /*
@@ -209,11 +249,31 @@ static bool is_for_helper(struct poll_ring *r, const struct iocb *iocb, int res)
 	return true;
 }
 
+/* A proxy of a file that knows no RWF_NOWAIT lets the operation wait at once. As refuse(). */
+static bool wait_by_proxy(struct poll_ring *r, struct slot *slot)
+{
+	r->file_flags[slot->user->aio_fildes] |= FILE_NO_NOWAIT;
+	prepare_wait(r, slot);
+	slot->state = SLOT_WAIT;
+	return false;
+}
+
+static bool refuse_proxy(struct poll_ring *r, struct slot *slot, int res)
+{
+	if (slot->state == SLOT_TRY && res == -EOPNOTSUPP && !iocb_is_nowait(slot->user))
+		return wait_by_proxy(r, slot);
+	slot->queued = false;
+	ready_put(r, slot, res);
+	return true;
+}
+
 /* A refuse_fn. */
 static bool refuse(struct poll_ring *r, struct slot *slot, int res)
 {
 	bool is_file = file_class(&r->taio, slot->user->aio_fildes) == TAIO_CLASS_FILE;
 
+	if (has_proxy(r, slot->user))
+		return refuse_proxy(r, slot, res);
 	if (slot->state == SLOT_POLL && res == -EINVAL && poll_by_set(r, slot))
 		return false;
 	if (slot->state == SLOT_TRY && res == -EINVAL && !is_file)
@@ -241,7 +301,7 @@ static bool on_try_stream(struct poll_ring *r, struct slot *slot, long *res)
 	}
 	if (slot->user->aio_rw_flags & RWF_NOWAIT)
 		return true;
-	queue_poll(r, slot);
+	queue_until_ready(r, slot);
 	return false;
 }
 
@@ -258,7 +318,7 @@ static bool on_try_file(struct poll_ring *r, struct slot *slot, long *res)
 		*res = -ECANCELED;
 		return true;
 	}
-	queue_helper(r, slot);
+	queue_blocking(r, slot);
 	return false;
 }
 
@@ -305,24 +365,24 @@ static bool on_poll(struct poll_ring *r, struct slot *slot, long *res)
 	return false;
 }
 
-/* Engine kmod's: the event is the caller's as it is, and so is the iocb from here on. */
-static void on_direct(struct poll_ring *r, struct iocb *iocb)
+static bool on_wait(struct poll_ring *r, struct slot *slot, long *res)
 {
 	signal_owed(r);
-	iocb->u.c.flags = 0;
+	guess_learn(r, slot, slot->sleeps == r->sleeps);
+	return true;
 }
+
+typedef bool on_state_fn(struct poll_ring *r, struct slot *slot, long *res);
 
 /* True: *event is the caller's now. */
 static bool on_event(struct poll_ring *r, struct io_event *event)
 {
+	static on_state_fn *const on_state[] = {
+		[SLOT_TRY] = on_try, [SLOT_POLL] = on_poll, [SLOT_WAIT] = on_wait};
 	struct slot *slot = (struct slot *)event->obj;
 	long res = (long)event->res;
 
-	if (!is_slot(r, event->obj)) {
-		on_direct(r, event->obj);
-		return true;
-	}
-	if (!(slot->state == SLOT_POLL ? on_poll(r, slot, &res) : on_try(r, slot, &res)))
+	if (!on_state[slot->state](r, slot, &res))
 		return false;
 	event_fill(event, slot->user, res);
 	slot_free(r, slot);
@@ -391,7 +451,7 @@ int poll_reap(struct taio *ring, long nr, struct io_event *events)
 
 /* --- the caller's side --- */
 
-void poll_start(struct poll_ring *r, struct iocb *iocb)
+static void start(struct poll_ring *r, struct iocb *iocb)
 {
 	struct slot *slot = slot_alloc(r);
 	int fd = iocb->aio_fildes;
@@ -400,28 +460,24 @@ void poll_start(struct poll_ring *r, struct iocb *iocb)
 	iocb->key = slot_index(r, slot);
 	if (iocb->aio_lio_opcode == IO_CMD_POLL)
 		queue_poll(r, slot);
+	else if (r->waits_only && has_proxy(r, iocb))
+		queue_wait(r, slot);
 	else if (file_class(&r->taio, fd) == TAIO_CLASS_STREAM && iocb_is_read(iocb))
 		read_start(r, slot);
 	else if (file_class(&r->taio, fd) == TAIO_CLASS_FILE && r->file_flags[fd] & FILE_NO_NOWAIT &&
 		 !(iocb->aio_rw_flags & RWF_NOWAIT))
-		queue_helper(r, slot);
+		queue_blocking(r, slot);
 	else
 		queue_try(r, slot);
 }
 
-void poll_flush(struct poll_ring *r)
-{
-	if (r->sq_len)
-		sq_flush(r, refuse);
-}
-
-static int poll_submit(struct taio *ring, long nr, struct iocb **iocbs)
+int poll_submit(struct taio *ring, long nr, struct iocb **iocbs)
 {
 	struct poll_ring *r = to_ring(ring);
 
 	for (long i = 0; i < nr; i++)
-		poll_start(r, iocbs[i]);
-	poll_flush(r);
+		start(r, iocbs[i]);
+	sq_flush(r, refuse);
 	return (int)nr;
 }
 
@@ -442,33 +498,11 @@ int poll_cancel(struct taio *ring, struct iocb *iocb)
 		ready_put(r, slot, -ECANCELED);
 	} else if (slot->state == SLOT_HELPER && pool_withdraw(r->pool, &slot->h.job)) {
 		ready_put(r, slot, -ECANCELED);
-	} else if (slot->state == SLOT_POLL) {
+	} else if (slot->state == SLOT_POLL || slot->state == SLOT_WAIT) {
 		/* -EINPROGRESS: its event comes; -EINVAL: it has fired, and its event comes as well. */
 		io_cancel(r->ctx, &slot->k, &unused);
 	}
 	return 0;
-}
-
-int poll_attach(struct taio *ring, int fd, enum taio_class class)
-{
-	struct poll_ring *r = to_ring(ring);
-	int flags;
-
-	if (class == TAIO_CLASS_STREAM)
-		return stream_unblock(fd) ?: fd;
-	if (r->nfile_flags < ring->nfiles) {
-		uint8_t *bigger = realloc(r->file_flags, ring->nfiles);
-
-		if (!bigger)
-			return -ENOMEM;
-		r->file_flags = bigger;
-		r->nfile_flags = ring->nfiles;
-	}
-	flags = fcntl(fd, F_GETFL);
-	if (flags < 0)
-		return -errno;
-	r->file_flags[fd] = flags & O_DIRECT ? FILE_DIRECT : 0;
-	return fd;
 }
 
 int poll_init(struct poll_ring *r, const struct taio_params *params, char *why)

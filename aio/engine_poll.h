@@ -1,28 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parts of engine poll that engine kmod is built upon: its ring, and the way of an operation whose file
- * has no proxy. Ring's thread only.
+ * The parts of engine poll that engine kmod is built upon. An operation on a proxy goes the same way as any
+ * other but for the wait: where POLL would go out, to be followed by another try, the operation itself does,
+ * and waits in the kernel until it is done. Ring's thread only.
  */
 #ifndef TAIO_ENGINE_POLL_H
 #define TAIO_ENGINE_POLL_H
 
 #include "poll_ring.h"
 
-/* @r is zero; why as in taio_open(). */
+/* @r is zero; why as in taio_open(). Engine kmod sets r->waits_only afterwards. */
 int poll_init(struct poll_ring *r, const struct taio_params *params, char *why);
 
-/* Returns when the kernel has let go of every iocb, those that were submitted as they are included. */
+/* Returns when the kernel has let go of every iocb. */
 void poll_fini(struct poll_ring *r);
 
-/* Begins one operation, which may go to the kernel with poll_flush() only. */
-void poll_start(struct poll_ring *r, struct iocb *iocb);
-void poll_flush(struct poll_ring *r);
+/* poll_files.c. @afd is a proxy of @fd, and knows RWF_NOWAIT if it is a stream. 0 or -errno. */
+int poll_attach_proxy(struct poll_ring *r, int afd, int fd, enum taio_class class);
+void poll_detach_proxy(struct poll_ring *r, int afd);
 
-/*
- * As in struct engine. An iocb that was given to the kernel as it is, marked by wake_by_eventfd(), is handed
- * out by reap with its mark taken off; cancel knows nothing of it.
- */
+/* As in struct engine. */
 int poll_attach(struct taio *ring, int fd, enum taio_class class);
+int poll_submit(struct taio *ring, long nr, struct iocb **iocbs);
 int poll_cancel(struct taio *ring, struct iocb *iocb);
 int poll_reap(struct taio *ring, long nr, struct io_event *events);
 

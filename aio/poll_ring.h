@@ -16,6 +16,7 @@ enum slot_state {
 	SLOT_LATER,  /* read that waits for the ring to run dry */
 	SLOT_TRY,    /* transfer: in the submission queue, or in the kernel */
 	SLOT_POLL,   /* POLL: in the submission queue, or in the kernel */
+	SLOT_WAIT,   /* on a proxy: likewise; its event is the operation's */
 	SLOT_HELPER, /* class FILE: queued to a helper, run by it, or in the done list */
 	SLOT_READY,  /* its event waits for reap */
 };
@@ -23,7 +24,7 @@ enum slot_state {
 /* One operation. The kernel and the helpers touch a slot only while its state says so. */
 struct slot {
 	union {
-		struct iocb k; /* TRY, POLL: the kernel reads it at submit and names it in the event */
+		struct iocb k; /* TRY, POLL, WAIT: the kernel reads it at submit and names it in the event */
 		struct {       /* HELPER */
 			struct job job;
 			struct poll_ring *ring;
@@ -36,10 +37,10 @@ struct slot {
 	struct iocb *user;
 	uint32_t next;	/* in a fifo or the free list: index + 1 */
 	uint8_t state;	/* enum slot_state */
-	bool queued;	/* TRY, POLL: in sq, not in the kernel yet */
+	bool queued;	/* TRY, POLL, WAIT: in sq, not in the kernel yet */
 	bool cancelled; /* the caller wants its event sooner */
 	bool guessed;	/* read whose first step tells whether the guess was right */
-	uint8_t sleeps; /* POLL: ring->sleeps when it was queued */
+	uint8_t sleeps; /* POLL, WAIT: ring->sleeps when it was queued */
 	int epfd;	/* set that POLL waits on in place of a terminal, or -1 */
 };
 
@@ -52,6 +53,7 @@ struct fifo {
 enum file_flags {
 	FILE_NO_NOWAIT = 1, /* RWF_NOWAIT was refused: straight to a helper */
 	FILE_DIRECT = 2,    /* O_DIRECT: io_submit(2) is asynchronous by itself */
+	FILE_PROXY = 4,	    /* engine kmod's: an operation waits in the kernel by itself */
 };
 
 struct poll_ring {
@@ -66,12 +68,13 @@ struct poll_ring {
 	struct iocb **sq; /* for the next io_submit */
 	unsigned int sq_len;
 
-	/* engine_poll.c writes these. */
+	/* engine_poll.c writes these, poll_files.c file_flags. */
 	struct fifo later;
 	uint8_t sleeps;	    /* counts reaps that found nothing; wraps */
 	unsigned int guess; /* 0..GUESS_MAX, above half: reads are tried later rather than polled */
 	unsigned int group; /* how many of later are tried at once */
 	bool group_missed;  /* one of the last group found nothing */
+	bool waits_only;    /* what has a proxy is not tried first */
 	uint8_t *file_flags;
 	unsigned int nfile_flags;
 	struct pool *pool; /* created by the first operation that would block */
@@ -85,18 +88,20 @@ int poll_ring_init(struct poll_ring *r, const struct taio_params *params, char *
 /* Returns when the kernel has let go of every iocb. pool and file_flags are gone by then. */
 void poll_ring_fini(struct poll_ring *r);
 
+/* Engine kmod's: an operation that can wait in the kernel by itself. */
+static inline bool has_proxy(const struct poll_ring *r, const struct iocb *iocb)
+{
+	unsigned int fd = (unsigned int)iocb->aio_fildes;
+
+	return fd < r->nfile_flags && r->file_flags[fd] & FILE_PROXY && iocb->aio_lio_opcode != IO_CMD_POLL;
+}
+
 /* There is one: ring.c never has more in flight than entries. */
 struct slot *slot_alloc(struct poll_ring *r);
 void slot_free(struct poll_ring *r, struct slot *slot);
 
 /* The slot of an operation in flight, or NULL. */
 struct slot *slot_of(const struct poll_ring *r, const struct iocb *iocb);
-
-/* What an event names: a slot, or else an iocb of the caller's that engine kmod has submitted as it is. */
-static inline bool is_slot(const struct poll_ring *r, const void *obj)
-{
-	return (uintptr_t)obj - (uintptr_t)r->slots < r->taio.entries * sizeof(r->slots[0]);
-}
 
 static inline uint32_t slot_index(const struct poll_ring *r, const struct slot *slot)
 {
@@ -113,7 +118,7 @@ void fifo_remove(struct poll_ring *r, struct fifo *fifo, const struct slot *slot
 void ready_put(struct poll_ring *r, struct slot *slot, long res);
 int ready_take(struct poll_ring *r, int nr, struct io_event *events);
 
-/* slot->k is for the next sq_flush(); state is TRY or POLL. */
+/* slot->k is for the next sq_flush(); state is TRY, POLL or WAIT. */
 void sq_put(struct poll_ring *r, struct slot *slot, enum slot_state state);
 void sq_remove(struct poll_ring *r, struct slot *slot);
 
@@ -122,13 +127,6 @@ void sq_remove(struct poll_ring *r, struct slot *slot);
  * and leaves the queue; false: slot->k is another one now, to be submitted again. May not touch the queue.
  */
 typedef bool refuse_fn(struct poll_ring *r, struct slot *slot, int res);
-
-/* The kernel's event for @iocb comes with an eventfd write; its event then owes one, see signal_owed(). */
-static inline void wake_by_eventfd(const struct poll_ring *r, struct iocb *iocb)
-{
-	iocb->u.c.flags |= 1; /* IOCB_FLAG_RESFD */
-	iocb->u.c.resfd = (unsigned int)r->taio.fd;
-}
 
 /* Gives the queue to the kernel, as far as that has room. */
 void sq_flush(struct poll_ring *r, refuse_fn *refuse);

@@ -115,23 +115,13 @@ bool transfer_may_wait(const struct iocb *iocb)
 	return true;
 }
 
-static int nonblock_set(int fd, int nonblock)
+int stream_unblock(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
 	if (flags < 0)
 		return -errno;
-	if ((flags & O_NONBLOCK) != nonblock && fcntl(fd, F_SETFL, flags ^ O_NONBLOCK) < 0)
+	if ((flags & O_NONBLOCK) == 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	return 0;
-}
-
-int stream_unblock(int fd)
-{
-	return nonblock_set(fd, O_NONBLOCK);
-}
-
-int stream_block(int fd)
-{
-	return nonblock_set(fd, 0);
 }

@@ -29,8 +29,7 @@ bool transfer_may_wait(const struct iocb *iocb);
 /* Bytes that an operation which has moved some asked for; only then is its iovec array known to be good. */
 size_t transfer_nbytes(const struct iocb *iocb);
 
-/* Sets or clears O_NONBLOCK of the open file description behind @fd unless it is so. 0 or -errno. */
+/* Sets O_NONBLOCK on the open file description behind @fd unless it is set. 0 or -errno. */
 int stream_unblock(int fd);
-int stream_block(int fd);
 
 #endif

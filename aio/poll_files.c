@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns what a ring of engine poll knows of each descriptor, and O_NONBLOCK of what is attached. Called by
+ * engines poll and kmod on the ring's thread. Invariant: FILE_PROXY is set as long as a proxy is attached,
+ * and no longer.
+ */
+#include "engine_poll.h"
+#include "transfer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int flags_reserve(struct poll_ring *r, int fd)
+{
+	unsigned int want = r->nfile_flags ? r->nfile_flags : 64;
+	uint8_t *bigger;
+
+	if ((unsigned int)fd < r->nfile_flags)
+		return 0;
+	while (want <= (unsigned int)fd)
+		want *= 2;
+	bigger = realloc(r->file_flags, want);
+	if (!bigger)
+		return -ENOMEM;
+	memset(bigger + r->nfile_flags, 0, want - r->nfile_flags);
+	r->file_flags = bigger;
+	r->nfile_flags = want;
+	return 0;
+}
+
+int poll_attach(struct taio *ring, int fd, enum taio_class class)
+{
+	struct poll_ring *r = (struct poll_ring *)ring;
+	int flags, ret;
+
+	if (class == TAIO_CLASS_STREAM)
+		return stream_unblock(fd) ?: fd;
+	ret = flags_reserve(r, fd);
+	if (ret)
+		return ret;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0)
+		return -errno;
+	r->file_flags[fd] = flags & O_DIRECT ? FILE_DIRECT : 0;
+	return fd;
+}
+
+int poll_attach_proxy(struct poll_ring *r, int afd, int fd, enum taio_class class)
+{
+	int flags = fcntl(fd, F_GETFL), ret;
+
+	if (flags < 0)
+		return -errno;
+	ret = flags_reserve(r, afd);
+	if (ret)
+		return ret;
+	/* The proxy takes O_NONBLOCK at its word: what has to wait would be -EAGAIN. */
+	if (class == TAIO_CLASS_STREAM && flags & O_NONBLOCK && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+		return -errno;
+	r->file_flags[afd] = FILE_PROXY;
+	/* O_DIRECT goes past the cache, and there is nothing to try. */
+	if (class == TAIO_CLASS_FILE && flags & O_DIRECT)
+		r->file_flags[afd] |= FILE_NO_NOWAIT;
+	return 0;
+}
+
+void poll_detach_proxy(struct poll_ring *r, int afd)
+{
+	r->file_flags[afd] = 0;
+}
