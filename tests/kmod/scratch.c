@@ -182,7 +182,7 @@ static void fill_terminal(int tty)
 	char buf[1024] = {0};
 
 	SYS(fcntl(tty, F_SETFL, O_NONBLOCK));
-	for (int full = 0; full < 20; pause_ms(1))
+	for (int full = 0; full < 60; pause_ms(1))
 		full = write(tty, buf, sizeof(buf)) < 0 ? full + 1 : 0;
 	while (write(tty, buf, 1) > 0)
 		;
