@@ -4,8 +4,8 @@
  * people and tests; nothing in the module depends on them.
  */
 #include <linux/debugfs.h>
+#include <linux/jiffies.h>
 #include <linux/seq_file.h>
-#include <linux/timekeeping.h>
 
 #include "counters.h"
 #include "dev.h"
@@ -93,22 +93,21 @@ static int counters_show(struct seq_file *seq, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(counters);
 
-static void show_op(struct seq_file *seq, const struct taio_op *op, u64 now)
+static void show_op(struct seq_file *seq, const struct taio_op *op)
 {
-	seq_printf(seq, "iocb %p %s %s %s submitter %d bytes %zu age_us %llu\n", op->iocb, op->policy->name,
+	seq_printf(seq, "iocb %p %s %s %s submitter %d bytes %zu age_ms %u\n", op->iocb, op->policy->name,
 		   op->rw == READ ? "read" : "write", op_state_name(atomic_read(&op->state)), op->pid,
-		   iov_iter_count(&op->iter), div_u64(now - op->since_ns, NSEC_PER_USEC));
+		   iov_iter_count(&op->iter), jiffies_to_msecs(jiffies - op->since));
 }
 
 static void show_ops(struct taio_proxy *proxy, void *arg)
 {
-	u64 now = ktime_get_ns();
 	struct taio_op *op;
 	unsigned long flags;
 
 	spin_lock_irqsave(&proxy->lock, flags);
 	list_for_each_entry(op, &proxy->ops, link)
-		show_op(arg, op, now);
+		show_op(arg, op);
 	spin_unlock_irqrestore(&proxy->lock, flags);
 }
 

@@ -10,9 +10,9 @@
  */
 #include <linux/aio.h>
 #include <linux/cred.h>
+#include <linux/jiffies.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
-#include <linux/timekeeping.h>
 
 #include "compat.h"
 #include "counters.h"
@@ -25,7 +25,8 @@ static struct kmem_cache *op_cache;
 
 int op_cache_create(void)
 {
-	op_cache = KMEM_CACHE(taio_op, SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT);
+	/* Not accounted, as fs/aio's own request is not: fs.aio-max-nr bounds both. */
+	op_cache = KMEM_CACHE(taio_op, SLAB_HWCACHE_ALIGN);
 	return op_cache ? 0 : -ENOMEM;
 }
 
@@ -48,17 +49,21 @@ static struct taio_user *user_of_submitter(struct taio_proxy *proxy)
 	return user_get(current_uid());
 }
 
+/* Each member that is read before it is written by a policy: clearing the whole would cost more than the rest. */
 static struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
-	struct taio_op *op = kmem_cache_zalloc(op_cache, GFP_KERNEL);
+	struct taio_op *op = kmem_cache_alloc(op_cache, GFP_KERNEL);
 
 	if (!op)
 		return NULL;
 	if (iter_copy(op, iter))
 		goto free_op;
-	op->user = user_of_submitter(proxy);
-	if (!op->user)
-		goto free_iov;
+	op->user = NULL;
+	if (proxy->policy->has_helpers) {
+		op->user = user_of_submitter(proxy);
+		if (!op->user)
+			goto free_iov;
+	}
 	refcount_set(&op->refs, 1);
 	atomic_set(&op->state, OP_ARMING);
 	op->iocb = iocb;
@@ -66,9 +71,13 @@ static struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, s
 	op->policy = proxy->policy;
 	op->rw = rw;
 	op->pid = task_pid_nr(current);
-	op->since_ns = ktime_get_ns();
+	op->since = jiffies;
 	INIT_LIST_HEAD(&op->queue);
-	INIT_DELAYED_WORK(&op->work, park_work);
+	op->nwaits = 0;
+	op->vain = 0;
+	op->unhookable = false;
+	op->has_work = false;
+	op->task = NULL;
 	cargo_take(&op->cargo, proxy->state & ~proxy->policy->own_state, iocb->ki_ioprio);
 	return op;
 free_iov:
@@ -83,7 +92,8 @@ void op_put(struct taio_op *op)
 	if (!refcount_dec_and_test(&op->refs))
 		return;
 	cargo_put(&op->cargo);
-	user_put(op->user);
+	if (op->user)
+		user_put(op->user);
 	if (op->task)
 		put_task_struct(op->task);
 	kfree(op->iov);

@@ -38,7 +38,8 @@ enum op_state {
 /* How an operation waits. */
 struct taio_policy {
 	const char *name;
-	u32 own_state;	/* TAIO_STATE_ that its runner has anyway */
+	u32 own_state;		/* TAIO_STATE_ that its runner has anyway */
+	bool has_helpers;	/* counted by user */
 
 	/* Owner, OP_ARMING, in io_submit: sees to it that the operation completes, now or later. */
 	void (*start)(struct taio_op *op);
@@ -79,13 +80,13 @@ struct taio_op {
 	const void *iov;		/* segments that iter points to, ours to free; or NULL */
 	int rw;				/* READ or WRITE */
 	pid_t pid;			/* submitter, for the list in debugfs */
-	u64 since_ns;
+	unsigned long since;		/* jiffies */
 	struct op_cargo cargo;		/* state of the submitter, see state.h */
 
 	/* block: pool.idle.lock */
 	struct list_head queue;		/* in a queue for helpers, or empty */
 	bool admitted;			/* counted as busy */
-	struct taio_user *user;
+	struct taio_user *user;		/* a reference, or NULL: has_helpers is not set */
 	struct task_struct *worker;	/* set before RUNNING, valid until DONE */
 
 	/* park, task */
@@ -93,6 +94,7 @@ struct taio_op {
 	unsigned int nwaits;
 	unsigned int vain;		/* times in a row that it was woken with nothing to transfer */
 	bool unhookable;		/* the file has more wait queues than we have entries */
+	bool has_work;			/* @work was initialised */
 	struct delayed_work work;	/* runs it, or completes it as cancelled */
 
 	/* task */
@@ -166,7 +168,5 @@ void park_start(struct taio_op *op);
 void park_run(struct taio_op *op);
 /* Gives the operation to a work item, which runs it, or completes it if it is CANCELLED. Any context. */
 void park_give_to_work(struct taio_op *op);
-/* The work item's function, for INIT_DELAYED_WORK(). */
-void park_work(struct work_struct *work);
 
 #endif

@@ -160,6 +160,7 @@ static void fsize_leave(const struct op_cargo *cargo, const struct op_saved *sav
 		WRITE_ONCE(current->signal->rlim[RLIMIT_FSIZE].rlim_cur, saved->fsize);
 }
 
+/* In the order of the bits, so that a mask of low ones ends the walk early. No row depends on another. */
 static const struct {
 	u32 bit;
 	void (*take)(struct op_cargo *cargo);
@@ -181,7 +182,7 @@ void cargo_take(struct op_cargo *cargo, u32 mask, u16 ioprio)
 	cargo->taken = mask;
 	cargo->mm = current->mm;
 	cargo->ioprio = ioprio;
-	for (i = 0; i < ARRAY_SIZE(rows); i++)
+	for (i = 0; i < ARRAY_SIZE(rows) && mask >= rows[i].bit; i++)
 		if (mask & rows[i].bit)
 			rows[i].take(cargo);
 }
@@ -190,7 +191,7 @@ void cargo_put(struct op_cargo *cargo)
 {
 	int i;
 
-	for (i = ARRAY_SIZE(rows) - 1; i >= 0; i--)
+	for (i = 0; i < ARRAY_SIZE(rows) && cargo->taken >= rows[i].bit; i++)
 		if (cargo->taken & rows[i].bit)
 			rows[i].put(cargo);
 }
@@ -202,7 +203,7 @@ void cargo_enter(const struct op_cargo *cargo, struct op_saved *saved)
 
 	if (is_helper())
 		kthread_use_mm(cargo->mm);
-	for (i = 0; i < ARRAY_SIZE(rows); i++)
+	for (i = 0; i < ARRAY_SIZE(rows) && cargo->taken >= rows[i].bit; i++)
 		if (cargo->taken & rows[i].bit && rows[i].enter)
 			rows[i].enter(cargo, saved);
 }
@@ -211,7 +212,7 @@ void cargo_leave(const struct op_cargo *cargo, const struct op_saved *saved)
 {
 	int i;
 
-	for (i = ARRAY_SIZE(rows) - 1; i >= 0; i--)
+	for (i = 0; i < ARRAY_SIZE(rows) && cargo->taken >= rows[i].bit; i++)
 		if (cargo->taken & rows[i].bit && rows[i].leave)
 			rows[i].leave(cargo, saved);
 	if (is_helper())

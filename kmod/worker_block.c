@@ -368,6 +368,7 @@ static void block_cancelled(struct taio_op *op, enum op_state was)
 
 const struct taio_policy taio_policy_block = {
 	.name = "block",
+	.has_helpers = true,
 	.start = block_start,
 	.cancelled = block_cancelled,
 };

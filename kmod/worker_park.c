@@ -117,6 +117,27 @@ static enum arm_result arm(struct taio_op *op)
 
 /* --- the runner --- */
 
+static void park_work(struct work_struct *work)
+{
+	park_run(container_of(to_delayed_work(work), struct taio_op, work));
+}
+
+/* Initialised once and as late as this: most operations have no use for it. */
+static void give_to_work(struct taio_op *op, unsigned long delay)
+{
+	if (!op->has_work) {
+		INIT_DELAYED_WORK(&op->work, park_work);
+		op->has_work = true;
+	}
+	/* False would mean two owners. */
+	WARN_ON_ONCE(!queue_delayed_work(park_queue, &op->work, delay));
+}
+
+void park_give_to_work(struct taio_op *op)
+{
+	give_to_work(op, 0);
+}
+
 static void finish(struct taio_op *op, long res)
 {
 	op_finish(op, &res);
@@ -135,7 +156,7 @@ static bool park_again(struct taio_op *op)
 		return true;
 	/* Its file says ready and gives nothing: memory is short, say. */
 	op->vain = 0;
-	queue_delayed_work(park_queue, &op->work, 1);
+	give_to_work(op, 1);
 	return false;
 }
 
@@ -155,17 +176,6 @@ void park_run(struct taio_op *op)
 			return;
 		}
 	} while (park_again(op));
-}
-
-void park_work(struct work_struct *work)
-{
-	park_run(container_of(to_delayed_work(work), struct taio_op, work));
-}
-
-void park_give_to_work(struct taio_op *op)
-{
-	/* False would mean two owners. */
-	WARN_ON_ONCE(!queue_delayed_work(park_queue, &op->work, 0));
 }
 
 /* --- the policy --- */
