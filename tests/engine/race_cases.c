@@ -17,7 +17,8 @@
 #define OUTCOMES_MIN   10
 #define SPIN_YIELD     4096
 #define STEP_LOG_MAX   18
-#define HEAD_START_MAX 8000000 /* what a busy machine, perhaps an emulated one, keeps a thread waiting */
+#define HEAD_START_MAX 1000000
+#define HEAD_START_FAR 8000000 /* what a busy machine, perhaps an emulated one, keeps a thread waiting */
 #define SETTLE_TURNS   20000   /* some microseconds */
 
 /* The peer's thread runs one step a round, published by @go. */
@@ -83,29 +84,33 @@ static void gate_open(struct gate *gate, long round, long head_start)
 	spin(head_start);
 }
 
-/* Moves the head start towards the tipping point: faster the longer the outcome has stayed the same. */
+struct outcomes {
+	long delivered, cancelled;
+	long late; /* of the delivered: cancel had said that it would try */
+};
+
+/*
+ * Moves the head start towards the tipping point: faster the longer the outcome has stayed the same, and
+ * further as long as one of them is still to be seen.
+ */
 struct steer {
 	long head_start;
 	int run;
 	bool last;
 };
 
-static void steer_to(struct steer *steer, bool peer_won)
+static void steer_to(struct steer *steer, bool peer_won, const struct outcomes *outcomes)
 {
-	long step;
+	bool seen = outcomes->delivered >= OUTCOMES_MIN && outcomes->cancelled >= OUTCOMES_MIN;
+	long step, most = seen ? HEAD_START_MAX : HEAD_START_FAR;
 
 	steer->run = peer_won == steer->last ? steer->run + 1 : 0;
 	steer->last = peer_won;
 	step = 1L << (steer->run < STEP_LOG_MAX ? steer->run : STEP_LOG_MAX);
 	steer->head_start += peer_won ? -step : step;
-	if (labs(steer->head_start) > HEAD_START_MAX)
+	if (labs(steer->head_start) > most)
 		steer->head_start /= 2;
 }
-
-struct outcomes {
-	long delivered, cancelled;
-	long late; /* of the delivered: cancel had said that it would try */
-};
 
 struct race {
 	struct gate gate;
@@ -167,7 +172,7 @@ static bool race_run(struct scene *s, struct race *race, long round, struct op *
 		collect(s, 0);
 	delivered = outcome_take(s, op, cancel_checked(s, op), &race->outcomes);
 	if (reaps)
-		steer_to(steer, delivered);
+		steer_to(steer, delivered, &race->outcomes);
 	return delivered;
 }
 
@@ -332,7 +337,8 @@ void herd_cancel_raced_with_data(struct scene *s)
 			CHECK_EQ(ops[i].res, 1);
 		}
 		if (round & 1)
-			steer_to(&race.steers[0], race.outcomes.delivered - before > HERD / 2);
+			steer_to(&race.steers[0], race.outcomes.delivered - before > HERD / 2,
+				 &race.outcomes);
 		spin_until(&race.gate.done, round);
 	}
 	pthread_join(race.gate.thread, NULL);
