@@ -7,7 +7,7 @@
 
 #define SPIN_YIELD     4096
 #define STEP_LOG_MAX   15
-#define HEAD_START_MAX 300000
+#define HEAD_START_MAX 1000000
 
 /* Yields now and then: on two processors the module's helpers need one of ours. */
 void spin(long turns)

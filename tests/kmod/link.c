@@ -261,21 +261,28 @@ static uint64_t pattern_word(uint64_t index, uint64_t seed)
 	return x ^ x >> 32;
 }
 
-static uint8_t pattern_at(uint64_t offset, uint64_t seed)
+/* Byte @offset, from @word, which is kept from one byte to the next. */
+static uint8_t pattern_next(uint64_t *word, uint64_t offset, uint64_t seed, bool is_first)
 {
-	return (uint8_t)(pattern_word(offset >> 3, seed) >> (offset & 7) * 8);
+	if (is_first || !(offset & 7))
+		*word = pattern_word(offset >> 3, seed);
+	return (uint8_t)(*word >> (offset & 7) * 8);
 }
 
 void pattern_fill(void *buf, size_t nbytes, uint64_t offset, uint64_t seed)
 {
+	uint64_t word = 0;
+
 	for (size_t i = 0; i < nbytes; i++)
-		((uint8_t *)buf)[i] = pattern_at(offset + i, seed);
+		((uint8_t *)buf)[i] = pattern_next(&word, offset + i, seed, !i);
 }
 
 void pattern_check_(const void *buf, size_t nbytes, uint64_t offset, uint64_t seed)
 {
+	uint64_t word = 0;
+
 	for (size_t i = 0; i < nbytes; i++)
-		if (((const uint8_t *)buf)[i] != pattern_at(offset + i, seed))
+		if (((const uint8_t *)buf)[i] != pattern_next(&word, offset + i, seed, !i))
 			fail_at(THERE(), "byte %zu of stream %ju is wrong", (size_t)offset + i,
 				(uintmax_t)seed);
 }

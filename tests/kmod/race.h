@@ -14,7 +14,9 @@ struct outcomes {
 
 /* race_cases.c */
 case_fn cancel_raced_with_data, cancel_raced_with_pipe_room, cancel_raced_with_tcp_room,
-	cancel_raced_with_file, cancel_raced_with_peer_close;
+	cancel_raced_with_peer_close;
+/* file_race_cases.c */
+case_fn cancel_raced_with_file;
 /* arm_cases.c */
 case_fn cancel_raced_with_submit, herd_cancel_raced_with_data, submit_raced_with_data;
 /* signal_cases.c */

@@ -29,7 +29,6 @@ struct race {
 	struct gate gate;
 	void (*step)(struct gate *gate, long round); /* the peer's, without cancels */
 	int proxy;				     /* for the ioctl */
-	bool one_outcome;			     /* may be all there is in this variant */
 	struct steer steers[NMODES][2];
 	struct outcomes outcomes[NMODES];
 };
@@ -119,7 +118,7 @@ static void race_check(struct race *race, long ops)
 	     race->outcomes[BY_IO_CANCEL].cancelled, race->outcomes[BY_IOCTL].cancelled,
 	     race->outcomes[BY_BOTH].cancelled, race->outcomes[BY_BOTH_FIRST].cancelled);
 	CHECK_EQ(sum.delivered + sum.cancelled, ops);
-	for (unsigned int mode = 0; mode < BY_BOTH_FIRST && !race->one_outcome; mode++) {
+	for (unsigned int mode = 0; mode < BY_BOTH_FIRST; mode++) {
 		CHECK(race->outcomes[mode].delivered >= OUTCOMES_MIN);
 		CHECK(race->outcomes[mode].cancelled >= OUTCOMES_MIN);
 	}
@@ -313,63 +312,6 @@ void cancel_raced_with_tcp_room(struct scene *s)
 		pattern_check(&byte, 1, race.gate.nbytes, 3);
 	}
 	CHECK(!is_readable(link->peer_in, 50));
-	race_check(&race, race.gate.rounds);
-}
-
-#define BLOCK	 4096
-#define NBLOCKS	 16
-#define BLOCK_AT (off_t) BLOCK
-
-static void nothing(struct gate *gate, long round) {}
-
-/* What of @block is of round @now must be a prefix of @nbytes; the rest is of round @before. */
-static void block_check(const char *block, size_t nbytes, uint64_t before, uint64_t now)
-{
-	pattern_check(block, nbytes, 0, now);
-	pattern_check(block + nbytes, BLOCK - nbytes, nbytes, before);
-}
-
-/* Writes and reads by turns; a block carries the number of the round that wrote it. */
-void cancel_raced_with_file(struct scene *s)
-{
-	static uint64_t owners[NBLOCKS]; /* round whose pattern is there */
-	struct race race = {.one_outcome = s->flags & TAIO_ATTACH_INLINE};
-	char buf[BLOCK], seen[BLOCK];
-	struct link *link;
-	struct op op;
-
-	scene_ring(s, 8);
-	link = scene_link(s);
-	pattern_fill(buf, sizeof(buf), 0, 0);
-	for (unsigned int i = 0; i < NBLOCKS; i++)
-		CHECK_EQ(pwrite(link->in, buf, BLOCK, i * BLOCK_AT), BLOCK);
-	race.proxy = link->proxy_in;
-	race_start(&race, s, s->rounds, nothing);
-	for (long round = 1; round <= race.gate.rounds; round++) {
-		bool writes = round / (2 * NMODES) & 1, delivered;
-		unsigned int i = (unsigned int)random_below(NBLOCKS);
-		size_t moved;
-
-		pattern_fill(buf, sizeof(buf), 0, (uint64_t)round);
-		if (writes)
-			op_write(&op, link->proxy_in, buf, BLOCK);
-		else
-			op_read(&op, link->proxy_in, buf, BLOCK);
-		op.iocb.u.c.offset = i * BLOCK_AT;
-		op_start(&s->ring, &op);
-		delivered = race_run(&race, round, &op);
-		moved = delivered ? (size_t)op.res : 0;
-		CHECK(moved <= BLOCK && (!delivered || moved));
-		if (!writes) {
-			block_check(buf, moved, (uint64_t)round, owners[i]);
-			continue;
-		}
-		CHECK_EQ(pread(link->in, seen, BLOCK, i * BLOCK_AT), BLOCK);
-		block_check(seen, moved, owners[i], (uint64_t)round);
-		CHECK_EQ(pwrite(link->in, buf, BLOCK, i * BLOCK_AT), BLOCK);
-		owners[i] = (uint64_t)round;
-	}
-	gate_join(&race.gate);
 	race_check(&race, race.gate.rounds);
 }
 
