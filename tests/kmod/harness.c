@@ -319,6 +319,15 @@ static bool runner_prepare(void)
 	return !prctl(PR_SET_CHILD_SUBREAPER, 1) && !setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/* A program that was killed lets go of its proxies a moment later: what the module holds then is none of ours. */
+static void former_users_leave(void)
+{
+	int64_t until = now_ms() + SETTLE_LIMIT_MS;
+
+	while (module_refcnt() > 0 && now_ms() < until)
+		pause_ms(10);
+}
+
 int kmod_main(int argc, char **argv, const struct test_case *cases, unsigned int ncases)
 {
 	const char *program = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
@@ -345,6 +354,7 @@ int kmod_main(int argc, char **argv, const struct test_case *cases, unsigned int
 		perror(program);
 		return 1;
 	}
+	former_users_leave();
 	printf("%s: %ld rounds, %ld kills, seed %ju\n", program, options.rounds, options.kills,
 	       (uintmax_t)options.seed);
 	for (unsigned int i = 0; i < ncases; i++)
