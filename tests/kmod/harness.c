@@ -205,6 +205,7 @@ static void case_run(const struct test_case *tc, struct scene *s, const char *va
 	CHECK(pid >= 0);
 	if (!pid) {
 		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a runner that is cut short takes its case along */
 		case_child(tc, s);
 	}
 	case_wait(pid, case_limit_ms(tc, s));
