@@ -125,20 +125,34 @@ class Install(Installed):
             "usr/bin/taio": 0o755,
             "usr/bin/taio-load": 0o755,
             "usr/include/taio.h": 0o644,
+            "usr/include/taio/taio.h": 0o644,
             "usr/lib/sysctl.d/60-taiod.conf": 0o644,
             "usr/lib/systemd/system/taiod.service": 0o644,
             "usr/lib/systemd/system/taiod.socket": 0o644,
+            "usr/lib/sysusers.d/taio.conf": 0o644,
+            "usr/lib/udev/rules.d/60-taio.rules": 0o644,
             f"usr/{LIBDIR}/libtaio.a": 0o644,
             f"usr/{LIBDIR}/pkgconfig/taio.pc": 0o644,
             "usr/sbin/taiod": 0o755,
             "usr/share/doc/taio/copyright": 0o644,
+            "usr/share/doc/taio/examples/kmod.conf": 0o644,
             "usr/share/doc/taio/examples/sockets.conf": 0o644,
+            "usr/share/doc/taio/examples/taio-modprobe.conf": 0o644,
+            "usr/share/doc/taio/examples/taio-modules-load.conf": 0o644,
             "usr/share/doc/taio/examples/taiod-https.socket": 0o644,
             "usr/share/doc/taio/examples/taiod.conf": 0o644,
             "usr/share/man/man1/taio-load.1": 0o644,
             "usr/share/man/man1/taio.1": 0o644,
+            "usr/share/man/man4/taio.4": 0o644,
             "usr/share/man/man8/taiod.8": 0o644,
         }
+        # The module's sources, whole, for DKMS.
+        module, = glob.glob(self.root + "/usr/src/taio-*")
+        sources = [os.path.relpath(path, os.path.join(SOURCE, "kmod"))
+                   for path in glob.glob(os.path.join(SOURCE, "kmod/**"), recursive=True) if os.path.isfile(path)]
+        self.assertIn("main.c", sources)
+        for name in (*sources, "dkms.conf"):
+            want[os.path.relpath(os.path.join(module, name), self.root)] = 0o644
         for name in ("README.md", "CHANGES"):
             if os.path.exists(os.path.join(SOURCE, name)):
                 want[f"usr/share/doc/taio/{name}"] = 0o644
