@@ -163,7 +163,7 @@ _Noreturn void skip(const char *format, ...) __attribute__((format(printf, 1, 2)
 /* Until it stays full: TCP frees room once more when a delayed acknowledgement comes, a terminal when the
  * kernel has brought on what it was given. */
 #define fill(s, link, offset, seed)                                                                          \
-	(HERE(), fill_(s, link, offset, seed, (s)->kind == LINK_TCP ? 60 : (s)->kind == LINK_TTY ? 20 : 1))
+	(HERE(), fill_(s, link, offset, seed, (s)->kind == LINK_TCP ? 300 : (s)->kind == LINK_TTY ? 20 : 1))
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
