@@ -189,7 +189,7 @@ static void write_byte(struct gate *gate, long round)
  */
 void cancel_raced_with_data(struct scene *s)
 {
-	struct race race = {.gate = {.rounds = s->rounds, .step = write_byte, .links = s->links}};
+	struct race race = {.gate = {.rounds = rounds_part(s, 1), .step = write_byte, .links = s->links}};
 	struct link *link;
 	struct op op;
 	uint8_t byte;
@@ -197,7 +197,7 @@ void cancel_raced_with_data(struct scene *s)
 	scene_ring(s, 8, 0);
 	link = scene_link(s);
 	gate_start(&race.gate);
-	for (long round = 1; round <= s->rounds; round++) {
+	for (long round = 1; round <= race.gate.rounds; round++) {
 		op_read(&op, link->afd_in, &byte, 1);
 		op_start(s, &op);
 		if (!race_run(s, &race, round, &op)) {
@@ -209,7 +209,7 @@ void cancel_raced_with_data(struct scene *s)
 		CHECK_EQ(byte, (uint8_t)round);
 	}
 	pthread_join(race.gate.thread, NULL);
-	outcomes_check(&race.outcomes, s->rounds);
+	outcomes_check(&race.outcomes, race.gate.rounds);
 	stay_quiet(s);
 }
 

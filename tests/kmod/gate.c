@@ -7,7 +7,9 @@
 
 #define SPIN_YIELD     4096
 #define STEP_LOG_MAX   15
-#define HEAD_START_MAX 1000000
+#define HEAD_START_MAX 100000
+#define HEAD_START_FAR 2000000 /* what a busy machine, perhaps an emulated one, keeps a thread waiting */
+#define SEEN_ENOUGH    10
 
 /* Yields now and then: on two processors the module's helpers need one of ours. */
 void spin(long turns)
@@ -65,12 +67,13 @@ void gate_join(struct gate *gate)
 
 void steer_to(struct steer *steer, bool peer_won)
 {
-	long step;
+	bool seen = ++steer->seen[peer_won] >= SEEN_ENOUGH && steer->seen[!peer_won] >= SEEN_ENOUGH;
+	long step, most = seen ? HEAD_START_MAX : HEAD_START_FAR;
 
 	steer->run = peer_won == steer->last ? steer->run + 1 : 0;
 	steer->last = peer_won;
 	step = 1L << (steer->run < STEP_LOG_MAX ? steer->run : STEP_LOG_MAX);
 	steer->head_start += peer_won ? -step : step;
-	if (labs(steer->head_start) > HEAD_START_MAX)
+	if (labs(steer->head_start) > most)
 		steer->head_start /= 2;
 }

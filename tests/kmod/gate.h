@@ -32,9 +32,13 @@ void gate_open(struct gate *gate, long round, long head_start);
 void gate_pass(struct gate *gate, long round);
 void gate_join(struct gate *gate);
 
-/* Moves the head start towards the tipping point: faster the longer the outcome has stayed the same. */
+/*
+ * Moves the head start towards the tipping point: faster the longer the outcome has stayed the same, and
+ * further as long as one of them is still to be seen.
+ */
 struct steer {
 	long head_start;
+	long seen[2]; /* rounds that the peer has lost, and won */
 	int run;
 	bool last;
 };

@@ -127,7 +127,7 @@ static void race_check(struct race *race, long ops)
 /* The rounds of a case whose round costs @times as much; enough of them to see both outcomes in each mode. */
 static long rounds_part(const struct scene *s, long times)
 {
-	long rounds = s->rounds / times, enough = s->rounds < 2000 ? s->rounds : 2000;
+	long rounds = s->rounds / times, enough = s->rounds < 800 ? s->rounds : 800;
 
 	return rounds < enough ? enough : rounds;
 }
