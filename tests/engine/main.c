@@ -334,10 +334,23 @@ static void case_run_variants(const struct test_case *tc, const char *engine, un
 	}
 }
 
+/* Whether @name is one of the comma-separated @list. */
+static bool is_listed(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = list; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (!strncmp(at, name, len) && (!at[len] || at[len] == ','))
+			return true;
+	}
+	return false;
+}
+
 static void engine_run(const char *engine, unsigned int flags)
 {
 	for (unsigned int kind = 0; kind < ARRAY_LEN(kinds); kind++) {
-		if (options.link && strcmp(options.link, kinds[kind].name))
+		if (options.link && !is_listed(options.link, kinds[kind].name))
 			continue;
 		for (unsigned int i = 0; i < ARRAY_LEN(cases); i++)
 			if ((cases[i].links & kinds[kind].kind) && (cases[i].flags & CASE_ONCE) == flags)
@@ -418,12 +431,16 @@ static void list_print(void)
 	}
 }
 
-static bool is_link(const char *name)
+/* Whether each of the comma-separated @list is a kind of file. */
+static bool are_links(const char *list)
 {
+	unsigned int listed = 1, known = 0;
+
+	for (const char *at = list; (at = strchr(at, ',')); at++)
+		listed++;
 	for (unsigned int kind = 0; kind < ARRAY_LEN(kinds); kind++)
-		if (!strcmp(name, kinds[kind].name))
-			return true;
-	return false;
+		known += is_listed(list, kinds[kind].name);
+	return known == listed;
 }
 
 static bool options_parse(int argc, char **argv)
@@ -455,15 +472,14 @@ static bool options_parse(int argc, char **argv)
 		else
 			return false;
 	}
-	return optind == argc && options.rounds > 0 && (!options.link || is_link(options.link));
+	return optind == argc && options.rounds > 0 && (!options.link || are_links(options.link));
 }
 
 int main(int argc, char **argv)
 {
 	if (!options_parse(argc, argv)) {
-		fprintf(stderr, "usage: engine_test [--engine NAME[:POLICY]] [--link "
-				"tcp|unix|pipe|tty|file|none] [--case GLOB]"
-				" [--rounds N] [--require NAME[:POLICY]] [--list]\n");
+		fprintf(stderr, "usage: engine_test [--engine NAME[:POLICY]] [--case GLOB] [--rounds N] "
+				"[--link tcp,unix,pipe,tty,file,none] [--require NAME[:POLICY]] [--list]\n");
 		return 2;
 	}
 	if (options.list) {
