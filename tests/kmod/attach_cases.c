@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
@@ -335,10 +336,12 @@ void ioctl_numbers_are_ours_alone(struct scene *s)
 void proxy_holds_the_file(struct scene *s)
 {
 	char byte = 0;
+	struct pollfd writer = {0};
 	int fds[2], proxy;
 	struct op op;
 
 	scratch_pipe(fds);
+	writer.fd = fds[1];
 	proxy = proxy_make(s, fds[0]);
 	close(fds[0]);
 	scene_ring(s, 4);
@@ -348,6 +351,9 @@ void proxy_holds_the_file(struct scene *s)
 	CHECK_EQ(await(&s->ring, &op), 1);
 	CHECK_EQ(byte, 'x');
 	close(proxy);
+	/* Whoever completed the read lets go of the file a moment after its event is seen. */
+	CHECK_EQ(poll(&writer, 1, 10000), 1);
+	CHECK(writer.revents & POLLERR);
 	CHECK(write(fds[1], "x", 1) == -1 && errno == EPIPE);
 }
 
