@@ -288,6 +288,13 @@ class Cat(Case):
         with serve(reset) as target:
             self.assert_fails(run("-e", engine, "cat", target, data=b"x"), 1, "reset by peer")
 
+    def read_line(self, terminal):
+        line = b""
+        while not line.endswith(b"\n"):
+            self.assertTrue(select.select([terminal], [], [], WAIT)[0], f"no echo after {line}")
+            line += os.read(terminal, 100)
+        return line
+
     def talk_on_terminal(self, engine, target, act):
         ours, theirs = pty.openpty()
         settings = termios.tcgetattr(theirs)
@@ -297,8 +304,7 @@ class Cat(Case):
                               stderr=subprocess.PIPE, start_new_session=True) as taio:
             try:
                 os.write(ours, b"hello\n")
-                self.assertTrue(select.select([ours], [], [], WAIT)[0], "no echo")
-                self.assertEqual(os.read(ours, 100), b"hello\r\n")
+                self.assertEqual(self.read_line(ours), b"hello\r\n")
                 act(taio, ours)
                 taio.wait(WAIT)
                 self.assertFalse(is_nonblocking(theirs))
