@@ -115,6 +115,10 @@ unsigned int helpers_find(pid_t pids[HELPERS_MAX]);
 	X(user_at_its_cap_hinders_no_other, STREAMS, BLOCK)                                                  \
 	X(full_pool_never_starves_writes, STREAMS, BLOCK)                                                    \
                                                                                                              \
+	X(wait_queue_that_goes_is_let_go, NONE, 0)                                                           \
+	X(ready_in_vain_does_not_spin, NONE, 0)                                                              \
+	X(ioctls_of_32_bit_programs, NONE, ONCE)                                                             \
+                                                                                                             \
 	X(cancel_ioctl_ends_everything, STREAMS, 0)                                                          \
 	X(cancel_ioctl_reaches_ops_of_others, STREAMS, 0)                                                    \
 	X(cancel_ioctl_leaves_other_proxies, STREAMS, 0)                                                     \

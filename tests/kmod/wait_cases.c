@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* Files that wait in ways of their own: a wait queue that goes before its file, and one that says ready in
+ * vain. */
+#include "semantics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STACK_BYTES (256 * 1024)
+
+struct leaver {
+	struct ring *ring;
+	struct op *op;
+};
+
+static int submit_and_leave(void *arg)
+{
+	struct leaver *leaver = arg;
+
+	op_start(leaver->ring, leaver->op);
+	_exit(0);
+}
+
+/* A process with signal handlers of its own on our address space, so that its operations outlive it. */
+static void submit_by_one_who_leaves(struct ring *ring, struct op *op)
+{
+	struct leaver leaver = {.ring = ring, .op = op};
+	char *stack = malloc(STACK_BYTES);
+	int status;
+	pid_t pid;
+
+	CHECK(stack);
+	pid = SYS(clone(submit_and_leave, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, &leaver));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	free(stack);
+}
+
+/*
+ * The queue of a signalfd is a part of its reader's signal handlers. It is freed with them (POLLFREE), when
+ * the reader has been waited for, and the operation goes on without it.
+ */
+void wait_queue_that_goes_is_let_go(struct scene *s)
+{
+	struct signalfd_siginfo info;
+	struct taio_ioc_info what;
+	sigset_t mask;
+	int fd, proxy;
+	struct op op;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR1);
+	fd = SYS(signalfd(-1, &mask, SFD_CLOEXEC));
+	proxy = taio_attach(fd, s->policy, s->flags | TAIO_ATTACH_CLOEXEC);
+	if (proxy == -EINVAL) {
+		/* No file for io_submit(2) before Linux 6.10. */
+		op_read(&op, fd, &info, sizeof(info));
+		scene_ring(s, 1);
+		CHECK_EQ(op_try(&s->ring, &op), -EINVAL);
+		note("this kernel's io_submit(2) takes no signalfd");
+		close(fd);
+		return;
+	}
+	CHECK(proxy >= 0);
+	proxy_info(proxy, &what);
+	CHECK_EQ(what.policy, s->policy);
+	scene_ring(s, 1);
+	op_read(&op, proxy, &info, sizeof(info));
+	submit_by_one_who_leaves(&s->ring, &op);
+	until_inflight(proxy, 1);
+	stay_quiet(&s->ring);
+	CHECK_EQ(op_cancel(&s->ring, &op), 0);
+	CHECK_EQ(await(&s->ring, &op), -ECANCELED);
+	close(proxy);
+	close(fd);
+}
+
+static int udp_socket(struct sockaddr_in *addr)
+{
+	socklen_t len = sizeof(*addr);
+	int fd = SYS(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+
+	*addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	SYS(bind(fd, (struct sockaddr *)addr, len));
+	SYS(getsockname(fd, (struct sockaddr *)addr, &len));
+	return fd;
+}
+
+/* Leaves a message in the socket's error queue that nobody reads: poll(2) says POLLERR from then on. */
+static void error_queue(int fd)
+{
+	struct pollfd pfd = {.fd = fd};
+	struct sockaddr_in nobody;
+	socklen_t len = sizeof(int);
+	int on = 1, error;
+
+	close(udp_socket(&nobody));
+	SYS(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on)));
+	SYS(connect(fd, (struct sockaddr *)&nobody, sizeof(nobody)));
+	CHECK_EQ(write(fd, "x", 1), 1);
+	CHECK_EQ(poll(&pfd, 1, 10000), 1);
+	SYS(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
+	CHECK_EQ(error, ECONNREFUSED);
+	CHECK_EQ(poll(&pfd, 1, 0), 1);
+	CHECK_EQ(pfd.revents & POLLERR, POLLERR);
+}
+
+/* Ready and nothing there, again and again: tried once a tick, not all the time. */
+void ready_in_vain_does_not_spin(struct scene *s)
+{
+	struct sockaddr_in ours, theirs;
+	int fd = udp_socket(&ours), peer = udp_socket(&theirs), proxy;
+	uint64_t vain;
+	struct op op;
+	char byte;
+
+	error_queue(fd);
+	SYS(connect(fd, (struct sockaddr *)&theirs, sizeof(theirs)));
+	proxy = proxy_make(s, fd);
+	scene_ring(s, 1);
+	op_read(&op, proxy, &byte, 1);
+	op_start(&s->ring, &op);
+	vain = counter_get("woken_in_vain");
+	pause_ms(500);
+	vain = counter_get("woken_in_vain") - vain;
+	note("in half a second %ju times in vain", (uintmax_t)vain);
+	CHECK(vain <= 2000);
+	SYS(sendto(peer, "x", 1, 0, (struct sockaddr *)&ours, sizeof(ours)));
+	CHECK_EQ(await(&s->ring, &op), 1);
+
+	op_read(&op, proxy, &byte, 1);
+	op_start(&s->ring, &op);
+	pause_ms(20);
+	CHECK_EQ(op_cancel(&s->ring, &op), 0);
+	CHECK_EQ(await(&s->ring, &op), -ECANCELED);
+	close(proxy);
+	close(peer);
+	close(fd);
+}
+
+/* ioctl(2) as a program of 32 bits calls it: @arg lies below 4 GiB. Returns -errno. */
+static int ioctl32(int fd, unsigned int request, void *arg)
+{
+	int ret;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(ret)
+			 : "a"(54), "b"(fd), "c"(request), "d"((uint32_t)(uintptr_t)arg)
+			 : "memory", "cc", "r8", "r9", "r10", "r11");
+	return ret;
+}
+
+void ioctls_of_32_bit_programs(struct scene *s)
+{
+	int device = SYS(open(TAIO_DEVICE, O_RDWR | O_CLOEXEC)), fds[2], proxy;
+	void *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	struct taio_ioc_attach *attach = low;
+	struct taio_ioc_info *info = low;
+
+	CHECK(low != MAP_FAILED);
+	SYS(pipe(fds));
+	*attach = (struct taio_ioc_attach){
+		.fd = fds[0], .policy = TAIO_POLICY_PARK, .flags = TAIO_ATTACH_CLOEXEC};
+	proxy = ioctl32(device, TAIO_IOC_ATTACH, attach);
+	CHECK(proxy >= 0);
+	CHECK_EQ(ioctl32(proxy, TAIO_IOC_INFO, info), 0);
+	CHECK_EQ(info->policy, TAIO_POLICY_PARK);
+	CHECK_EQ(ioctl32(proxy, TAIO_IOC_CANCEL, NULL), 0);
+	attach->reserved[0] = 1;
+	CHECK_EQ(ioctl32(device, TAIO_IOC_ATTACH, attach), -EINVAL);
+	close(proxy);
+	close(fds[0]);
+	close(fds[1]);
+	close(device);
+	munmap(low, 4096);
+}
