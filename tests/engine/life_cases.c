@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -131,17 +130,6 @@ static void leave(struct scene *s, int ready, void (*how)(int))
 		pause();
 }
 
-static int reap_child(pid_t pid)
-{
-	int pidfd = pidfd_open(pid, 0), status;
-
-	CHECK(pidfd >= 0);
-	CHECK(is_readable(pidfd, EXIT_MS)); /* the process ends in bounded time */
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	close(pidfd);
-	return status;
-}
-
 /* A child submits and leaves by @how, or is killed; the files must be as good as before. */
 static void leave_in_flight(struct scene *s, void (*how)(int))
 {
@@ -158,7 +146,7 @@ static void leave_in_flight(struct scene *s, void (*how)(int))
 	CHECK(is_readable(ready[0], EXIT_MS));
 	if (!how)
 		kill(pid, SIGKILL);
-	status = reap_child(pid);
+	status = child_reap(pid, EXIT_MS);
 	if (how)
 		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	for (unsigned int i = 0; i < PENDING; i++)

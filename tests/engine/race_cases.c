@@ -8,30 +8,11 @@
  */
 #include "suite.h"
 
+#include "tests/case/gate.h"
+
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 
-#define OUTCOMES_MIN   10
-#define SPIN_YIELD     4096
-#define STEP_LOG_MAX   18
-#define HEAD_START_MAX 1000000
-#define HEAD_START_FAR 8000000 /* what a busy machine, perhaps an emulated one, keeps a thread waiting */
-#define SETTLE_TURNS   20000   /* some microseconds */
-
-/* The peer's thread runs one step a round, published by @go. */
-struct gate {
-	_Atomic long go;	 /* round that may run */
-	_Atomic long done;	 /* round that has run */
-	_Atomic long head_start; /* of the peer, in turns of spin(); negative: of the cancel */
-	long rounds;
-	void (*step)(struct gate *gate, long round);
-	struct link **links;
-	uint64_t nbytes; /* step's own count */
-	pthread_t thread;
-};
+#define SETTLE_TURNS 20000 /* some microseconds */
 
 /* The rounds of a case whose round costs @times as much; enough of them to see both outcomes. */
 static long rounds_part(const struct scene *s, long times)
@@ -41,82 +22,21 @@ static long rounds_part(const struct scene *s, long times)
 	return rounds < 500 ? 500 : rounds;
 }
 
-/* Yields now and then: on a small machine the engine's helpers need the processor too. */
-static void spin(long turns)
-{
-	for (long i = 1; i <= turns; i++) {
-		__asm__ volatile("" ::: "memory");
-		if (i % SPIN_YIELD == 0)
-			sched_yield();
-	}
-}
-
-static void spin_until(_Atomic long *word, long value)
-{
-	for (unsigned int i = 1; atomic_load_explicit(word, memory_order_acquire) < value; i++)
-		if (i % 64 == 0)
-			sched_yield();
-}
-
-static void *gate_run(void *arg)
-{
-	struct gate *gate = arg;
-
-	for (long round = 1; round <= gate->rounds; round++) {
-		spin_until(&gate->go, round);
-		spin(-atomic_load_explicit(&gate->head_start, memory_order_relaxed));
-		gate->step(gate, round);
-		atomic_store_explicit(&gate->done, round, memory_order_release);
-	}
-	return NULL;
-}
-
-static void gate_start(struct gate *gate)
-{
-	CHECK_EQ(pthread_create(&gate->thread, NULL, gate_run, gate), 0);
-}
-
-/* Lets the peer go; returns when its head start is over. */
-static void gate_open(struct gate *gate, long round, long head_start)
-{
-	atomic_store_explicit(&gate->head_start, head_start, memory_order_relaxed);
-	atomic_store_explicit(&gate->go, round, memory_order_release);
-	spin(head_start);
-}
-
-struct outcomes {
-	long delivered, cancelled;
-	long late; /* of the delivered: cancel had said that it would try */
-};
-
-/*
- * Moves the head start towards the tipping point: faster the longer the outcome has stayed the same, and
- * further as long as one of them is still to be seen.
- */
-struct steer {
-	long head_start;
-	int run;
-	bool last;
-};
-
-static void steer_to(struct steer *steer, bool peer_won, const struct outcomes *outcomes)
-{
-	bool seen = outcomes->delivered >= OUTCOMES_MIN && outcomes->cancelled >= OUTCOMES_MIN;
-	long step, most = seen ? HEAD_START_MAX : HEAD_START_FAR;
-
-	steer->run = peer_won == steer->last ? steer->run + 1 : 0;
-	steer->last = peer_won;
-	step = 1L << (steer->run < STEP_LOG_MAX ? steer->run : STEP_LOG_MAX);
-	steer->head_start += peer_won ? -step : step;
-	if (labs(steer->head_start) > most)
-		steer->head_start /= 2;
-}
-
 struct race {
 	struct gate gate;
 	struct steer steers[2];
 	struct outcomes outcomes;
 };
+
+static void race_start(struct race *race, struct scene *s, long rounds,
+		       void (*step)(struct gate *gate, long round))
+{
+	race->gate.step = step;
+	race->gate.s = s;
+	race->gate.rounds = rounds;
+	race->steers[0].is_wide = race->steers[1].is_wide = true;
+	gate_start(&race->gate);
+}
 
 static void outcomes_check(const struct outcomes *outcomes, long rounds)
 {
@@ -172,7 +92,7 @@ static bool race_run(struct scene *s, struct race *race, long round, struct op *
 		collect(s, 0);
 	delivered = outcome_take(s, op, cancel_checked(s, op), &race->outcomes);
 	if (reaps)
-		steer_to(steer, delivered, &race->outcomes);
+		steer_to(steer, delivered);
 	return delivered;
 }
 
@@ -180,7 +100,7 @@ static void write_byte(struct gate *gate, long round)
 {
 	uint8_t byte = (uint8_t)round;
 
-	peer_write(gate->links[0], &byte, 1);
+	peer_write(gate->s->links[0], &byte, 1);
 }
 
 /*
@@ -189,14 +109,14 @@ static void write_byte(struct gate *gate, long round)
  */
 void cancel_raced_with_data(struct scene *s)
 {
-	struct race race = {.gate = {.rounds = rounds_part(s, 1), .step = write_byte, .links = s->links}};
+	struct race race = {0};
 	struct link *link;
 	struct op op;
 	uint8_t byte;
 
 	scene_ring(s, 8, 0);
 	link = scene_link(s);
-	gate_start(&race.gate);
+	race_start(&race, s, rounds_part(s, 1), write_byte);
 	for (long round = 1; round <= race.gate.rounds; round++) {
 		op_read(&op, link->afd_in, &byte, 1);
 		op_start(s, &op);
@@ -208,7 +128,7 @@ void cancel_raced_with_data(struct scene *s)
 		CHECK_EQ(op.res, 1);
 		CHECK_EQ(byte, (uint8_t)round);
 	}
-	pthread_join(race.gate.thread, NULL);
+	gate_join(&race.gate);
 	outcomes_check(&race.outcomes, race.gate.rounds);
 	stay_quiet(s);
 }
@@ -218,7 +138,7 @@ static void read_all_there_is(struct gate *gate, long round)
 	static char buf[1 << 18];
 	size_t n;
 
-	while ((n = peer_read_some(gate->links[0], buf, sizeof(buf)))) {
+	while ((n = peer_read_some(gate->s->links[0], buf, sizeof(buf)))) {
 		pattern_check(buf, n, gate->nbytes, 4);
 		gate->nbytes += n;
 	}
@@ -227,8 +147,7 @@ static void read_all_there_is(struct gate *gate, long round)
 /* A write waits for room, the peer makes room: what the events report as written is what the peer has got. */
 void cancel_raced_with_room(struct scene *s)
 {
-	struct race race = {
-		.gate = {.rounds = rounds_part(s, 50), .step = read_all_there_is, .links = s->links}};
+	struct race race = {0};
 	struct gate *gate = &race.gate;
 	uint64_t written = 0;
 	struct link *link;
@@ -237,7 +156,7 @@ void cancel_raced_with_room(struct scene *s)
 
 	scene_ring(s, 8, 0);
 	link = scene_link(s);
-	gate_start(gate);
+	race_start(&race, s, rounds_part(s, 50), read_all_there_is);
 	for (long round = 1; round <= gate->rounds; round++) {
 		written += fill_(s, link, written, 4, 0);
 		pattern_fill(buf, sizeof(buf), written, 4);
@@ -247,9 +166,9 @@ void cancel_raced_with_room(struct scene *s)
 			CHECK(op.res > 0);
 			written += (uint64_t)op.res;
 		}
-		spin_until(&gate->done, round);
+		gate_pass(gate, round);
 	}
-	pthread_join(gate->thread, NULL);
+	gate_join(gate);
 	for (; gate->nbytes < written; gate->nbytes++) {
 		peer_read(link, &rest, 1);
 		pattern_check(&rest, 1, gate->nbytes, 4);
@@ -261,32 +180,29 @@ void cancel_raced_with_room(struct scene *s)
 
 static void close_peer(struct gate *gate, long round)
 {
-	link_peer_close(gate->links[0]);
+	link_peer_close(gate->s->links[0]);
 }
 
 /* A new link a round: the end of the stream is reported or the cancel is. */
 void cancel_raced_with_peer_close(struct scene *s)
 {
-	struct race race = {.gate = {.rounds = rounds_part(s, 100), .step = close_peer, .links = s->links}};
+	struct race race = {0};
 	struct link *link;
 	struct op op;
 	char byte;
 
 	scene_ring(s, 8, 0);
 	link = scene_link(s);
-	gate_start(&race.gate);
+	race_start(&race, s, rounds_part(s, 100), close_peer);
 	for (long round = 1; round <= race.gate.rounds; round++) {
 		op_read(&op, link->afd_in, &byte, 1);
 		op_start(s, &op);
 		if (race_run(s, &race, round, &op))
 			CHECK_EQ(op.res, 0);
-		spin_until(&race.gate.done, round);
-		link_detach(s, link);
-		link_destroy(link);
-		link_make(link, s->kind);
-		link_attach(s, link);
+		gate_pass(&race.gate, round);
+		link_renew(s, link);
 	}
-	pthread_join(race.gate.thread, NULL);
+	gate_join(&race.gate);
 	outcomes_check(&race.outcomes, race.gate.rounds);
 }
 
@@ -295,7 +211,7 @@ void cancel_raced_with_peer_close(struct scene *s)
 static void write_to_each(struct gate *gate, long round)
 {
 	for (unsigned int i = 0; i < HERD; i++)
-		peer_write(gate->links[i], "x", 1);
+		peer_write(gate->s->links[i], "x", 1);
 }
 
 static void herd_start(struct scene *s, struct op *ops, char *bytes)
@@ -309,8 +225,7 @@ static void herd_start(struct scene *s, struct op *ops, char *bytes)
 /* Many reads wait; the peer writes from the first link to the last while they are cancelled from the last. */
 void herd_cancel_raced_with_data(struct scene *s)
 {
-	struct race race = {
-		.gate = {.rounds = rounds_part(s, 500), .step = write_to_each, .links = s->links}};
+	struct race race = {0};
 	static struct op ops[HERD];
 	static char bytes[HERD];
 	int rets[HERD];
@@ -318,7 +233,7 @@ void herd_cancel_raced_with_data(struct scene *s)
 	scene_ring(s, HERD, 0);
 	for (unsigned int i = 0; i < HERD; i++)
 		scene_link(s);
-	gate_start(&race.gate);
+	race_start(&race, s, rounds_part(s, 500), write_to_each);
 	for (long round = 1; round <= race.gate.rounds; round++) {
 		long before = race.outcomes.delivered;
 
@@ -337,18 +252,17 @@ void herd_cancel_raced_with_data(struct scene *s)
 			CHECK_EQ(ops[i].res, 1);
 		}
 		if (round & 1)
-			steer_to(&race.steers[0], race.outcomes.delivered - before > HERD / 2,
-				 &race.outcomes);
-		spin_until(&race.gate.done, round);
+			steer_to(&race.steers[0], race.outcomes.delivered - before > HERD / 2);
+		gate_pass(&race.gate, round);
 	}
-	pthread_join(race.gate.thread, NULL);
+	gate_join(&race.gate);
 	outcomes_check(&race.outcomes, race.gate.rounds * HERD);
 }
 
 /* The peer writes around the moment at which the ring's thread goes to sleep on taio_fd(). */
 void sleep_on_fd_never_misses_an_event(struct scene *s)
 {
-	struct gate gate = {.rounds = rounds_part(s, 10), .step = write_byte, .links = s->links};
+	struct gate gate = {.rounds = rounds_part(s, 10), .step = write_byte, .s = s};
 	struct link *link;
 	struct op op;
 	uint8_t byte;
@@ -364,7 +278,7 @@ void sleep_on_fd_never_misses_an_event(struct scene *s)
 		CHECK_EQ(await(s, &op), 1);
 		CHECK_EQ(byte, (uint8_t)round);
 	}
-	pthread_join(gate.thread, NULL);
+	gate_join(&gate);
 	note("%ld rounds", gate.rounds);
 	stay_quiet(s);
 }

@@ -10,20 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <time.h>
-#include <unistd.h>
 
 #define AWAIT_MS 8000
 #define QUIET_MS 5
 #define BATCH	 32
-
-int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
 
 void scene_ring(struct scene *s, unsigned int entries, unsigned int helpers_max)
 {
@@ -49,7 +39,6 @@ struct link *scene_link(struct scene *s)
 
 	CHECK(link && s->nlinks < SCENE_LINKS);
 	link_make(link, s->kind);
-	link->afd_in = link->afd_out = -1;
 	s->links[s->nlinks++] = link;
 	if (s->ring)
 		link_attach(s, link);
@@ -76,6 +65,14 @@ void link_detach(struct scene *s, struct link *link)
 	link->afd_in = link->afd_out = -1;
 }
 
+void link_renew(struct scene *s, struct link *link)
+{
+	link_detach(s, link);
+	link_destroy(link);
+	link_make(link, s->kind);
+	link_attach(s, link);
+}
+
 void scene_finish(struct scene *s)
 {
 	struct io_event event;
@@ -94,43 +91,6 @@ void scene_finish(struct scene *s)
 	scene_close_ring(s);
 }
 
-static void op_reset(struct op *op)
-{
-	op->res = 0;
-	op->events = 0;
-	op->iocb.data = op;
-}
-
-void op_read(struct op *op, int afd, void *buf, size_t nbytes)
-{
-	io_prep_pread(&op->iocb, afd, buf, nbytes, 0);
-	op_reset(op);
-}
-
-void op_write(struct op *op, int afd, const void *buf, size_t nbytes)
-{
-	io_prep_pwrite(&op->iocb, afd, (void *)buf, nbytes, 0);
-	op_reset(op);
-}
-
-void op_readv(struct op *op, int afd, const struct iovec *iov, int niov)
-{
-	io_prep_preadv(&op->iocb, afd, iov, niov, 0);
-	op_reset(op);
-}
-
-void op_writev(struct op *op, int afd, const struct iovec *iov, int niov)
-{
-	io_prep_pwritev(&op->iocb, afd, iov, niov, 0);
-	op_reset(op);
-}
-
-void op_poll(struct op *op, int afd, int events)
-{
-	io_prep_poll(&op->iocb, afd, events);
-	op_reset(op);
-}
-
 int op_try(struct scene *s, struct op *op)
 {
 	struct iocb *iocb = &op->iocb;
@@ -143,8 +103,7 @@ void op_start_(struct scene *s, struct op *op)
 	int ret = op_try(s, op);
 
 	if (ret != 1)
-		fail_at(atomic_load(&report->at), "submit of one operation: %d, %u in flight", ret,
-			taio_inflight(s->ring));
+		fail_at(THERE(), "submit of one operation: %d, %u in flight", ret, taio_inflight(s->ring));
 }
 
 int op_cancel_(struct scene *s, struct op *op)
@@ -152,7 +111,7 @@ int op_cancel_(struct scene *s, struct op *op)
 	int ret = taio_cancel(s->ring, &op->iocb);
 
 	if (ret != 0 && ret != -ENOENT)
-		fail_at(atomic_load(&report->at), "cancel: %d, neither 0 nor -ENOENT", ret);
+		fail_at(THERE(), "cancel: %d, neither 0 nor -ENOENT", ret);
 	return ret;
 }
 
@@ -163,9 +122,7 @@ static void event_take(const struct io_event *event)
 	if (!op || event->obj != &op->iocb)
 		fail_at(HERE(), "event of obj %p with data %p is none of ours", (void *)event->obj,
 			event->data);
-	if (op->events++)
-		fail_at(HERE(), "second event of an operation: %ld after %ld", (long)event->res, op->res);
-	op->res = (long)event->res;
+	op_event(op, event);
 }
 
 static int reap_by_fd(struct scene *s, struct io_event *events, int timeout_ms)
@@ -179,7 +136,7 @@ static int reap_by_fd(struct scene *s, struct io_event *events, int timeout_ms)
 	n = taio_reap(s->ring, BATCH, events);
 	/* A short sleep may end just as an event comes; a long one that ends so has missed it. */
 	if (n > 0 && !is_woken && timeout_ms == AWAIT_MS)
-		fail_at(atomic_load(&report->at), "%d events and no wake-up", n);
+		fail_at(THERE(), "%d events and no wake-up", n);
 	return n;
 }
 
@@ -189,7 +146,7 @@ int collect(struct scene *s, int timeout_ms)
 	int n = s->by_fd ? reap_by_fd(s, events, timeout_ms) : taio_wait(s->ring, BATCH, events, timeout_ms);
 
 	if (n < 0 || n > BATCH)
-		fail_at(atomic_load(&report->at), "events: %d", n);
+		fail_at(THERE(), "events: %d", n);
 	for (int i = 0; i < n; i++)
 		event_take(&events[i]);
 	return n;
@@ -206,7 +163,7 @@ long await_(struct scene *s, struct op *op)
 		else if (!until)
 			until = now_ms() + (s->by_fd ? AWAIT_MS / 2 : 0);
 		if (until && now_ms() >= until)
-			fail_at(atomic_load(&report->at), "no event, %u in flight", taio_inflight(s->ring));
+			fail_at(THERE(), "no event, %u in flight", taio_inflight(s->ring));
 	}
 	return op->res;
 }
@@ -222,7 +179,7 @@ void stay_quiet_(struct scene *s)
 	int n = collect(s, QUIET_MS);
 
 	if (n)
-		fail_at(atomic_load(&report->at), "%d events where there should be none", n);
+		fail_at(THERE(), "%d events where there should be none", n);
 }
 
 static long write_nowait(struct scene *s, struct link *link, const void *buf, size_t nbytes)
@@ -249,7 +206,7 @@ size_t fill_(struct scene *s, struct link *link, uint64_t offset, uint64_t seed,
 		if (n == -EAGAIN && settled)
 			return total;
 		if (n <= 0 && n != -EAGAIN)
-			fail_at(atomic_load(&report->at), "write with RWF_NOWAIT: %ld", n);
+			fail_at(THERE(), "write with RWF_NOWAIT: %ld", n);
 		total += n > 0 ? (size_t)n : 0;
 		/* TCP takes a little again long before it is writable, so only another write tells. */
 		settled = n == -EAGAIN && poll(&pfd, 1, settle_ms) == 0;

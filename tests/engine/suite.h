@@ -2,48 +2,28 @@
 /*
  * The conformance suite of aio/taio.h: what a case is and what it may use.
  *
- * Each case runs in a process of its own, forked by the runner (main.c), so that a crash, a hang or a leak is
- * the case's alone. CHECK and its relatives end that process; nothing is unwound after a failure. They
- * may be used from any thread.
+ * The table of cases and the choice of engines are main.c's; tests/case runs them and has what is not a
+ * ring's.
  */
 #ifndef TAIO_TESTS_SUITE_H
 #define TAIO_TESTS_SUITE_H
 
 #include "aio/taio.h"
+#include "tests/case/check.h"
+#include "tests/case/link.h"
+#include "tests/case/op.h"
+#include "tests/case/pattern.h"
+#include "tests/case/process.h"
+#include "tests/case/runner.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* What lies between the ring and the peer. */
-enum link_kind {
-	LINK_NONE = 1 << 0, /* the case makes what it needs, once an engine */
-	LINK_TCP = 1 << 1,
-	LINK_UNIX = 1 << 2,
-	LINK_PIPE = 1 << 3,
-	LINK_FILE = 1 << 4,
-	LINK_TTY = 1 << 5, /* a pseudo-terminal in raw mode; the ring has the terminal's side */
-
+enum {
 	LINK_SOCKETS = LINK_TCP | LINK_UNIX,
 	LINK_STREAMS = LINK_SOCKETS | LINK_PIPE,
-	LINK_WAITING =
-		LINK_STREAMS | LINK_TTY, /* but where a terminal has rules of its own: its end, -EFAULT */
-};
-
-/*
- * One connection: the near end belongs to the ring, the far end to the test, which uses plain blocking system
- * calls on it. A pipe link is two pipes. A file has no far end. -1: closed.
- */
-struct link {
-	int in, out;	       /* near end; the same descriptor unless it is a pipe */
-	int afd_in, afd_out;   /* what iocbs name */
-	int peer_in, peer_out; /* far end */
-};
-
-/* An operation and what came back for it. */
-struct op {
-	struct iocb iocb;
-	long res;	     /* valid when events is 1 */
-	unsigned int events; /* more than one is a failure on the spot */
+	/* But where a terminal has rules of its own: its end, -EFAULT. */
+	LINK_WAITING = LINK_STREAMS | LINK_TTY,
 };
 
 #define SCENE_LINKS 128
@@ -60,8 +40,6 @@ struct scene {
 	unsigned int nlinks;
 };
 
-typedef void case_fn(struct scene *s);
-
 /* scene.c: the ring. entries and helpers_max as in struct taio_params. */
 void scene_ring(struct scene *s, unsigned int entries, unsigned int helpers_max);
 void scene_close_ring(struct scene *s);
@@ -73,33 +51,14 @@ struct link *scene_link(struct scene *s);
 void link_attach(struct scene *s, struct link *link);
 void link_detach(struct scene *s, struct link *link);
 
-/* link.c: the files. */
-void link_make(struct link *link, enum link_kind kind);
-void link_destroy(struct link *link);
-void link_peer_close(struct link *link);
-/* The far end writes or reads exactly @nbytes, or fails the case. */
-void peer_write(struct link *link, const void *buf, size_t nbytes);
-void peer_read(struct link *link, void *buf, size_t nbytes);
-/* The far end reads what there is without waiting; 0 if there is nothing. */
-size_t peer_read_some(struct link *link, void *buf, size_t nbytes);
-bool is_readable(int fd, int timeout_ms);
+/* Another one in its place. */
+void link_renew(struct scene *s, struct link *link);
 
-/* Byte @offset of the endless stream number @seed. */
-void pattern_fill(void *buf, size_t nbytes, uint64_t offset, uint64_t seed);
-void pattern_check_(const void *buf, size_t nbytes, uint64_t offset, uint64_t seed);
-
-/* scene.c: operations. They prepare the iocb and clear what came back; start gives it to the ring. */
-void op_read(struct op *op, int afd, void *buf, size_t nbytes);
-void op_write(struct op *op, int afd, const void *buf, size_t nbytes);
-void op_readv(struct op *op, int afd, const struct iovec *iov, int niov);
-void op_writev(struct op *op, int afd, const struct iovec *iov, int niov);
-void op_poll(struct op *op, int afd, int events);
+/* scene.c: submits operations and takes their events. */
 int op_try(struct scene *s, struct op *op);
 void op_start_(struct scene *s, struct op *op);
 /* 0 or -ENOENT, or the case fails. */
 int op_cancel_(struct scene *s, struct op *op);
-
-int64_t now_ms(void);
 
 /* Hands out events, waiting at most @timeout_ms for the first one; returns how many. */
 int collect(struct scene *s, int timeout_ms);
@@ -110,62 +69,15 @@ void stay_quiet_(struct scene *s);
 /* Writes to the link's near end through the ring until it would have to wait; returns how many bytes. */
 size_t fill_(struct scene *s, struct link *link, uint64_t offset, uint64_t seed, int settle_ms);
 
-/* Failure reports go to memory that the runner shares. */
-struct place {
-	const char *file;
-	int line;
-};
-
-struct report {
-	_Atomic(const struct place *) at; /* the last line of the case that was begun */
-	atomic_flag failed;		  /* the first failure speaks */
-	char failure[512];
-	char note[160];
-};
-
-extern struct report *report;
-
-_Noreturn void fail_at(const struct place *place, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-/* One line beside the result. */
-void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Ends the case: it cannot be run here, for the reason given. */
-_Noreturn void skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-#define HERE()                                                                                               \
-	({                                                                                                   \
-		static const struct place here_ = {__FILE__, __LINE__};                                      \
-		atomic_store_explicit(&report->at, &here_, memory_order_relaxed);                            \
-		&here_;                                                                                      \
-	})
-
-#define CHECK(condition)                                                                                     \
-	do {                                                                                                 \
-		const struct place *place_ = HERE();                                                         \
-		if (!(condition))                                                                            \
-			fail_at(place_, "%s", #condition);                                                   \
-	} while (0)
-
-#define CHECK_EQ(got, want)                                                                                  \
-	do {                                                                                                 \
-		const struct place *place_ = HERE();                                                         \
-		long got_ = (long)(got), want_ = (long)(want);                                               \
-		if (got_ != want_)                                                                           \
-			fail_at(place_, "%s is %ld, not %s = %ld", #got, got_, #want, want_);                \
-	} while (0)
-
-#define pattern_check(buf, nbytes, offset, seed) (HERE(), pattern_check_(buf, nbytes, offset, seed))
-#define op_start(s, op)				 (HERE(), op_start_(s, op))
-#define op_cancel(s, op)			 (HERE(), op_cancel_(s, op))
-#define await(s, op)				 (HERE(), await_(s, op))
-#define await_all(s, ops, nops)			 (HERE(), await_all_(s, ops, nops))
-#define stay_quiet(s)				 (HERE(), stay_quiet_(s))
+#define op_start(s, op)		(HERE(), op_start_(s, op))
+#define op_cancel(s, op)	(HERE(), op_cancel_(s, op))
+#define await(s, op)		(HERE(), await_(s, op))
+#define await_all(s, ops, nops) (HERE(), await_all_(s, ops, nops))
+#define stay_quiet(s)		(HERE(), stay_quiet_(s))
 /* Until it stays full: TCP frees room once more when a delayed acknowledgement comes, a terminal when the
  * kernel has brought on what it was given. */
 #define fill(s, link, offset, seed)                                                                          \
 	(HERE(), fill_(s, link, offset, seed, (s)->kind == LINK_TCP ? 300 : (s)->kind == LINK_TTY ? 20 : 1))
-
-#define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
 /* transfer_cases.c */
 case_fn read_of_waiting_data_completes_once, read_completes_once_when_data_arrives, write_completes_once,

@@ -30,7 +30,8 @@ static void cancel_step(struct gate *gate, long round)
 void cancel_raced_with_submit(struct scene *s)
 {
 	static struct canceller canceller;
-	struct gate gate = {.rounds = s->rounds, .step = cancel_step, .s = s, .arg = &canceller};
+	struct gate gate = {
+		.rounds = s->rounds, .step = cancel_step, .s = s, .arg = &canceller, .is_pinned = true};
 	struct steer steers[2] = {0};
 	long asked[2] = {0};
 	struct link *link;
@@ -72,7 +73,7 @@ static void write_byte(struct gate *gate, long round)
  */
 void submit_raced_with_data(struct scene *s)
 {
-	struct gate gate = {.rounds = s->rounds, .step = write_byte, .s = s};
+	struct gate gate = {.rounds = s->rounds, .step = write_byte, .s = s, .is_pinned = true};
 	struct steer steer = {0};
 	struct link *link;
 	long written = 0;
@@ -157,7 +158,8 @@ static void herd_finish(struct scene *s, struct herd *herd, long round)
 
 void herd_cancel_raced_with_data(struct scene *s)
 {
-	struct gate gate = {.rounds = s->rounds / HERD + 20, .step = write_to_each, .s = s};
+	struct gate gate = {
+		.rounds = s->rounds / HERD + 20, .step = write_to_each, .s = s, .is_pinned = true};
 	static struct herd herd;
 	struct steer steer = {0};
 

@@ -125,13 +125,13 @@ void attach_refuses_files_that_cannot_be_proxied(struct scene *s)
 	for (unsigned int i = 0; i < ARRAY_LEN(rows); i++)
 		for (unsigned int policy = 0; policy < TAIO_NPOLICIES; policy++) {
 			int fd = rows[i].make();
-			unsigned int before = fds_open();
+			unsigned int before = entries_of("/proc/self/fd");
 			int got = taio_attach(fd, policy, s->flags);
 
 			if (got != -rows[i].error)
 				fail_at(HERE(), "attach of %s: %d (%s), not %s", rows[i].name, got,
 					got < 0 ? strerror(-got) : "a proxy", strerror(rows[i].error));
-			CHECK_EQ(fds_open(), before);
+			CHECK_EQ(entries_of("/proc/self/fd"), before);
 			close(fd);
 		}
 }
@@ -281,12 +281,12 @@ void attach_survives_bad_pointers(struct scene *s)
 	SYS(munmap(pages + 4096, 4096));
 	scratch_pipe(fds);
 	proxy = wrap(fds[0], TAIO_POLICY_BLOCK, 0);
-	before = fds_open();
+	before = entries_of("/proc/self/fd");
 	for (unsigned int i = 0; i < ARRAY_LEN(bad); i++) {
 		CHECK(ioctl(device, TAIO_IOC_ATTACH, bad[i]) == -1 && errno == EFAULT);
 		CHECK(ioctl(proxy, TAIO_IOC_INFO, bad[i]) == -1 && errno == EFAULT);
 	}
-	CHECK_EQ(fds_open(), before);
+	CHECK_EQ(entries_of("/proc/self/fd"), before);
 }
 
 void attach_without_a_free_descriptor_leaks_nothing(struct scene *s)

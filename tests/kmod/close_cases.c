@@ -236,9 +236,7 @@ void close_raced_with_data(struct scene *s)
 		CHECK_EQ(byte, 'c');
 		while (atomic_load(&closer.round) < 2 * round)
 			sched_yield();
-		link_destroy(link);
-		link_make(link, s->kind);
-		link_attach(s, link);
+		link_renew(s, link);
 	}
 	pthread_join(thread, NULL);
 	note("%ld rounds", closer.rounds);

@@ -383,7 +383,7 @@ int main(int argc, char **argv)
 	if (access("/proc/self/fail-nth", W_OK)) {
 		fprintf(stderr,
 			"kmod_fault_test: skipped: this kernel injects no faults (CONFIG_FAILSLAB)\n");
-		return 77;
+		return EXIT_SKIP;
 	}
 	return kmod_main(argc, argv, cases, ARRAY_LEN(cases));
 }

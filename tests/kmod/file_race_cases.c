@@ -100,7 +100,8 @@ static void write_round(struct gate *gate, struct steer *steer, long round, unsi
 void cancel_raced_with_file(struct scene *s)
 {
 	static struct file_race race;
-	struct gate gate = {.rounds = s->rounds, .step = cancel_step, .s = s, .arg = &race};
+	struct gate gate = {
+		.rounds = s->rounds, .step = cancel_step, .s = s, .arg = &race, .is_pinned = true};
 	struct steer steers[2] = {0};
 	char buf[BLOCK];
 

@@ -50,6 +50,7 @@ static void child_exits(void *arg)
 {
 	struct scene *s = arg;
 
+	link_detach(s->links[0]);
 	link_destroy(s->links[0]);
 }
 

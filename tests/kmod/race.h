@@ -3,14 +3,8 @@
 #ifndef TAIO_TESTS_KMOD_RACE_H
 #define TAIO_TESTS_KMOD_RACE_H
 
-#include "gate.h"
-
-struct outcomes {
-	long delivered, cancelled;
-	long late; /* of the delivered: cancel had said that it would try */
-};
-
-#define OUTCOMES_MIN 10
+#include "kmod.h"
+#include "tests/case/gate.h"
 
 /* race_cases.c */
 case_fn cancel_raced_with_data, cancel_raced_with_pipe_room, cancel_raced_with_tcp_room,

@@ -66,6 +66,7 @@ static void race_start(struct race *race, struct scene *s, long rounds,
 	race->gate.arg = race;
 	race->gate.s = s;
 	race->gate.rounds = rounds;
+	race->gate.is_pinned = true;
 	gate_start(&race->gate);
 }
 
@@ -337,9 +338,7 @@ void cancel_raced_with_peer_close(struct scene *s)
 		op_start(&s->ring, &op);
 		if (race_run(&race, round, &op))
 			CHECK_EQ(op.res, 0);
-		link_destroy(link);
-		link_make(link, s->kind);
-		link_attach(s, link);
+		link_renew(s, link);
 		race.proxy = link->proxy_in;
 	}
 	gate_join(&race.gate);

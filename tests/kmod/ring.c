@@ -29,42 +29,6 @@ void ring_close(struct ring *ring)
 	ring->ctx = NULL;
 }
 
-static void op_reset(struct op *op)
-{
-	op->res = 0;
-	op->events = 0;
-}
-
-void op_read(struct op *op, int fd, void *buf, size_t nbytes)
-{
-	io_prep_pread(&op->iocb, fd, buf, nbytes, 0);
-	op_reset(op);
-}
-
-void op_write(struct op *op, int fd, const void *buf, size_t nbytes)
-{
-	io_prep_pwrite(&op->iocb, fd, (void *)buf, nbytes, 0);
-	op_reset(op);
-}
-
-void op_readv(struct op *op, int fd, const struct iovec *iov, int niov)
-{
-	io_prep_preadv(&op->iocb, fd, iov, niov, 0);
-	op_reset(op);
-}
-
-void op_writev(struct op *op, int fd, const struct iovec *iov, int niov)
-{
-	io_prep_pwritev(&op->iocb, fd, iov, niov, 0);
-	op_reset(op);
-}
-
-void op_poll(struct op *op, int fd, int events)
-{
-	io_prep_poll(&op->iocb, fd, events);
-	op_reset(op);
-}
-
 int op_try(struct ring *ring, struct op *op)
 {
 	struct iocb *iocb = &op->iocb;
@@ -102,9 +66,7 @@ static void event_take(struct ring *ring, const struct io_event *event)
 	if ((uint64_t)event->data != op->seq)
 		fail_at(THERE(), "event of submission %ju, which is over: its iocb is at %ju; res %ld",
 			(uintmax_t)event->data, (uintmax_t)op->seq, (long)event->res);
-	if (op->events++)
-		fail_at(THERE(), "second event of an operation: %ld after %ld", (long)event->res, op->res);
-	op->res = (long)event->res;
+	op_event(op, event);
 	ring->inflight--;
 }
 

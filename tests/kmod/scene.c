@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What a case has open: its ring and its links. Used by the case's first thread. */
+/* What a case has open: its ring, its links and their proxies. Used by the case's first thread. */
 #include "kmod.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 void scene_ring(struct scene *s, unsigned int entries)
 {
@@ -20,6 +25,45 @@ struct link *scene_link(struct scene *s)
 	return link;
 }
 
+void link_attach(struct scene *s, struct link *link)
+{
+	link->proxy_in = proxy_make(s, link->in);
+	link->proxy_out = link->out == link->in ? link->proxy_in : proxy_make(s, link->out);
+}
+
+void link_detach(struct link *link)
+{
+	fds_close(&link->proxy_in, &link->proxy_out);
+}
+
+void link_renew(struct scene *s, struct link *link)
+{
+	link_detach(link);
+	link_destroy(link);
+	link_make(link, s->kind);
+	link_attach(s, link);
+}
+
+size_t link_fill(struct link *link, enum link_kind kind)
+{
+	static const char page[4096];
+	int there = 0;
+	size_t total = 0;
+	ssize_t n;
+
+	if (kind == LINK_PIPE) {
+		SYS(fcntl(link->out, F_SETPIPE_SZ, sizeof(page)));
+		SYS(ioctl(link->out, FIONREAD, &there));
+		if (there < (int)sizeof(page))
+			total = (size_t)SYS(write(link->out, page, sizeof(page) - (size_t)there));
+		return total;
+	}
+	while ((n = send(link->out, page, sizeof(page), MSG_DONTWAIT)) > 0)
+		total += (size_t)n;
+	CHECK_EQ(errno, EAGAIN);
+	return total;
+}
+
 void scene_finish(struct scene *s)
 {
 	struct taio_ioc_info info;
@@ -35,6 +79,7 @@ void scene_finish(struct scene *s)
 			proxy_info(link->proxy_in, &info);
 			CHECK_EQ(info.inflight, 0);
 		}
+		link_detach(link);
 		link_destroy(link);
 		free(link);
 	}

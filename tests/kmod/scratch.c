@@ -3,22 +3,18 @@
  * open. */
 #include "semantics.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <termios.h>
 #include <unistd.h>
 
 const char *const scratch_names[] = {
@@ -59,43 +55,18 @@ void scratch_pipe(int fds[2])
 	SYS(pipe2(fds, O_CLOEXEC));
 }
 
-void scratch_tcp(int fds[2])
-{
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(addr);
-	int listener = SYS(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-
-	SYS(bind(listener, (struct sockaddr *)&addr, len));
-	SYS(listen(listener, 1));
-	SYS(getsockname(listener, (struct sockaddr *)&addr, &len));
-	fds[0] = SYS(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	SYS(connect(fds[0], (struct sockaddr *)&addr, len));
-	fds[1] = SYS(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
-	close(listener);
-}
-
-void scratch_tty(int fds[2])
-{
-	struct termios raw;
-
-	SYS(openpty(&fds[1], &fds[0], NULL, NULL, NULL));
-	SYS(tcgetattr(fds[0], &raw));
-	cfmakeraw(&raw);
-	SYS(tcsetattr(fds[0], TCSANOW, &raw));
-}
-
 void scratch_make(enum scratch_kind kind, int fds[2])
 {
 	fds[1] = -1;
 	switch (kind) {
 	case SCRATCH_TCP:
-		scratch_tcp(fds);
+		tcp_pair(fds, 0);
 		break;
 	case SCRATCH_PIPE:
 		scratch_pipe(fds);
 		break;
 	case SCRATCH_TTY:
-		scratch_tty(fds);
+		terminal_pair(fds);
 		break;
 	case SCRATCH_FILE:
 	default:
@@ -122,18 +93,6 @@ void become_user(uid_t uid, uint64_t caps)
 void act_as_user(uid_t uid)
 {
 	SYS(syscall(SYS_setresuid, -1, uid, -1));
-}
-
-unsigned int fds_open(void)
-{
-	unsigned int n = 0;
-	DIR *dir = opendir("/proc/self/fd");
-
-	CHECK(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static int attach_or_fail(const struct taio_ioc_attach *attach)
@@ -193,7 +152,7 @@ void jam_start(struct jam *jam)
 {
 	jam->user_max = param_set("user_max", ARRAY_LEN(jam->ops));
 	ring_open(&jam->ring, ARRAY_LEN(jam->ops));
-	scratch_tty(jam->tty);
+	terminal_pair(jam->tty);
 	fill_terminal(jam->tty[0]);
 	jam->proxy = wrap(jam->tty[0], TAIO_POLICY_BLOCK, 0);
 	for (unsigned int i = 0; i < ARRAY_LEN(jam->ops); i++) {

@@ -17,10 +17,6 @@ int scratch_file(size_t nbytes);
 int scratch_disk_file(size_t nbytes);
 /* Both ends in the pipe2(2) order. */
 void scratch_pipe(int fds[2]);
-/* A connected TCP pair over the loopback; [0] is the end to wrap. */
-void scratch_tcp(int fds[2]);
-/* [0] the terminal in raw mode, [1] its master. */
-void scratch_tty(int fds[2]);
 /* What a class of file is called when a case runs over all of them. */
 enum scratch_kind { SCRATCH_TCP, SCRATCH_PIPE, SCRATCH_TTY, SCRATCH_FILE, SCRATCH_NKINDS };
 extern const char *const scratch_names[SCRATCH_NKINDS];
@@ -33,8 +29,6 @@ void scratch_close(const struct scene *s);
 void become_user(uid_t uid, uint64_t caps);
 /* The calling thread's user for file accesses and what follows from it, until it is set back to 0. */
 void act_as_user(uid_t uid);
-/* How many descriptors this process has open. */
-unsigned int fds_open(void);
 /* Attaches with the default state and no flags, or fails the case. */
 int wrap(int fd, enum taio_policy_id policy, uint32_t flags);
 /* Likewise with exactly @state. */

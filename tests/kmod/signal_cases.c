@@ -137,7 +137,8 @@ static void race_one(struct gate *gate, struct crowd *crowd, struct steer *steer
 void cancels_disturb_no_other_op(struct scene *s)
 {
 	static struct crowd crowd;
-	struct gate gate = {.rounds = s->rounds / 4, .step = write_to_chosen, .s = s, .arg = &crowd};
+	struct gate gate = {
+		.rounds = s->rounds / 4, .step = write_to_chosen, .s = s, .arg = &crowd, .is_pinned = true};
 	struct steer steer = {0};
 
 	helpers_limit();

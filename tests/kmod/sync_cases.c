@@ -256,13 +256,13 @@ void sync_calls_on_streams_go_as_on_the_file(struct scene *s)
 	HERE();
 	compare_steps(write_steps, ARRAY_LEN(write_steps),
 		      (int[]){file[1], file[0], proxy_make(s, wrapped[1]), wrapped[0]});
-	scratch_tcp(file);
-	scratch_tcp(wrapped);
+	tcp_pair(file, 0);
+	tcp_pair(wrapped, 0);
 	HERE();
 	compare_steps(read_steps, ARRAY_LEN(read_steps),
 		      (int[]){file[0], file[1], proxy_make(s, wrapped[0]), wrapped[1]});
-	scratch_tcp(file);
-	scratch_tcp(wrapped);
+	tcp_pair(file, 0);
+	tcp_pair(wrapped, 0);
 	HERE();
 	/* The far end has unread bytes when it closes: it resets, and does so before close(2) returns. */
 	compare_steps(write_steps, ARRAY_LEN(write_steps),

@@ -4,7 +4,7 @@
  * wants it to carry the operation out, and has to do without it once it is gone.
  */
 #include "death.h"
-#include "gate.h"
+#include "tests/case/gate.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -202,7 +202,8 @@ void ops_outlive_the_exec_of_their_submitter(struct scene *s)
 	stay_quiet(&s->ring);
 	for (unsigned int i = 0; i < OPS / 2; i++)
 		CHECK_EQ(op_cancel(&s->ring, &shared.ops[i]), 0);
-	/* Before there is data: a cancelled read may still take what comes until its helper has seen the signal. */
+	/* Before there is data: a cancelled read may still take what comes until its helper has seen the
+	 * signal. */
 	for (unsigned int i = 0; i < OPS / 2; i++)
 		CHECK_EQ(await(&s->ring, &shared.ops[i]), -ECANCELED);
 	all_feed(s, 1);

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* The gate of a race and its steering. */
-#include "gate.h"
+#include "tests/case/gate.h"
+
+#include "tests/case/process.h"
 
 #include <sched.h>
 #include <stdlib.h>
 
-#define SPIN_YIELD     4096
-#define STEP_LOG_MAX   15
-#define HEAD_START_MAX 100000
-#define HEAD_START_FAR 2000000 /* what a busy machine, perhaps an emulated one, keeps a thread waiting */
-#define SEEN_ENOUGH    10
+#define SPIN_YIELD 4096
 
-/* Yields now and then: on two processors the module's helpers need one of ours. */
+/* In turns of spin(). Far: what a busy machine, perhaps an emulated one, keeps a thread waiting. */
+static const struct {
+	int step_log;
+	long most, far;
+} reaches[] = {
+	[false] = {.step_log = 15, .most = 100000, .far = 2000000},
+	[true] = {.step_log = 18, .most = 1000000, .far = 8000000},
+};
+
 void spin(long turns)
 {
 	for (long i = 1; i <= turns; i++) {
@@ -32,7 +38,8 @@ static void *gate_run(void *arg)
 {
 	struct gate *gate = arg;
 
-	pin_to_cpu(1);
+	if (gate->is_pinned)
+		pin_to_cpu(1);
 	for (long round = 1; round <= gate->rounds; round++) {
 		spin_until(&gate->go, round);
 		spin(-atomic_load_explicit(&gate->head_start, memory_order_relaxed));
@@ -44,7 +51,8 @@ static void *gate_run(void *arg)
 
 void gate_start(struct gate *gate)
 {
-	pin_to_cpu(0);
+	if (gate->is_pinned)
+		pin_to_cpu(0);
 	CHECK_EQ(pthread_create(&gate->thread, NULL, gate_run, gate), 0);
 }
 
@@ -67,12 +75,13 @@ void gate_join(struct gate *gate)
 
 void steer_to(struct steer *steer, bool peer_won)
 {
-	bool seen = ++steer->seen[peer_won] >= SEEN_ENOUGH && steer->seen[!peer_won] >= SEEN_ENOUGH;
-	long step, most = seen ? HEAD_START_MAX : HEAD_START_FAR;
+	bool seen = ++steer->seen[peer_won] >= OUTCOMES_MIN && steer->seen[!peer_won] >= OUTCOMES_MIN;
+	long step, most = seen ? reaches[steer->is_wide].most : reaches[steer->is_wide].far;
+	int step_log = reaches[steer->is_wide].step_log;
 
 	steer->run = peer_won == steer->last ? steer->run + 1 : 0;
 	steer->last = peer_won;
-	step = 1L << (steer->run < STEP_LOG_MAX ? steer->run : STEP_LOG_MAX);
+	step = 1L << (steer->run < step_log ? steer->run : step_log);
 	steer->head_start += peer_won ? -step : step;
 	if (labs(steer->head_start) > most)
 		steer->head_start /= 2;

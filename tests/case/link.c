@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The files behind the proxies: connected pairs and plain files, and what the far end does with them. */
-#include "kmod.h"
+/* The files under test, and plain system calls on them, which go on when they are interrupted. */
+#include "tests/case/link.h"
+
+#include "tests/case/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +11,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
@@ -18,31 +19,43 @@
 /* Small and fixed, so that a buffer is full soon and stays full. */
 #define SOCKET_BUFFER 16384
 
-static void buffers_set(int fd)
-{
-	int nbytes = SOCKET_BUFFER;
+const struct link_name link_names[LINK_KINDS] = {
+	{"tcp", LINK_TCP}, {"unix", LINK_UNIX}, {"pipe", LINK_PIPE},
+	{"tty", LINK_TTY}, {"file", LINK_FILE}, {"none", LINK_NONE},
+};
 
+static void buffers_set(int fd, int nbytes)
+{
+	if (!nbytes)
+		return;
 	SYS(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &nbytes, sizeof(nbytes)));
 	SYS(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &nbytes, sizeof(nbytes)));
 }
 
-static void tcp_pair(int fds[2])
+void tcp_pair(int fds[2], int nbytes)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int listener = SYS(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), on = 1;
 	socklen_t len = sizeof(addr);
 
-	buffers_set(listener); /* inherited by accept(2) */
+	buffers_set(listener, nbytes); /* inherited by accept(2) */
 	SYS(bind(listener, (struct sockaddr *)&addr, len));
 	SYS(listen(listener, 1));
 	SYS(getsockname(listener, (struct sockaddr *)&addr, &len));
 	fds[1] = SYS(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	buffers_set(fds[1]);
+	buffers_set(fds[1], nbytes);
 	SYS(connect(fds[1], (struct sockaddr *)&addr, len));
 	fds[0] = SYS(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
 	for (int i = 0; i < 2; i++)
 		SYS(setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
 	close(listener);
+}
+
+static void unix_pair(int fds[2])
+{
+	SYS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+	buffers_set(fds[0], SOCKET_BUFFER);
+	buffers_set(fds[1], SOCKET_BUFFER);
 }
 
 static void pipes_make(struct link *link)
@@ -58,7 +71,7 @@ static void pipes_make(struct link *link)
 }
 
 /* Raw: bytes go through as they are, none of them a signal, an echo or the end of a line. */
-static void terminal_pair(int fds[2])
+void terminal_pair(int fds[2])
 {
 	struct termios mode;
 	char name[64];
@@ -90,25 +103,21 @@ void link_make(struct link *link, enum link_kind kind)
 {
 	int fds[2] = {-1, -1};
 
-	*link = (struct link){.proxy_in = -1, .proxy_out = -1};
+	*link = (struct link){.afd_in = -1, .afd_out = -1};
 	if (kind == LINK_PIPE) {
 		pipes_make(link);
 		return;
 	}
 	if (kind == LINK_TCP)
-		tcp_pair(fds);
+		tcp_pair(fds, SOCKET_BUFFER);
+	else if (kind == LINK_UNIX)
+		unix_pair(fds);
 	else if (kind == LINK_TTY)
 		terminal_pair(fds);
 	else if (kind == LINK_FILE)
 		fds[0] = file_make();
 	link->in = link->out = fds[0];
 	link->peer_in = link->peer_out = fds[1];
-}
-
-void link_attach(struct scene *s, struct link *link)
-{
-	link->proxy_in = proxy_make(s, link->in);
-	link->proxy_out = link->out == link->in ? link->proxy_in : proxy_make(s, link->out);
 }
 
 void fd_close(int *fd)
@@ -118,7 +127,7 @@ void fd_close(int *fd)
 	*fd = -1;
 }
 
-static void close_both(int *a, int *b)
+void fds_close(int *a, int *b)
 {
 	if (*b == *a)
 		*b = -1;
@@ -126,41 +135,15 @@ static void close_both(int *a, int *b)
 	fd_close(b);
 }
 
-void link_detach(struct link *link)
-{
-	close_both(&link->proxy_in, &link->proxy_out);
-}
-
 void link_peer_close(struct link *link)
 {
-	close_both(&link->peer_in, &link->peer_out);
+	fds_close(&link->peer_in, &link->peer_out);
 }
 
 void link_destroy(struct link *link)
 {
-	link_detach(link);
-	close_both(&link->in, &link->out);
+	fds_close(&link->in, &link->out);
 	link_peer_close(link);
-}
-
-size_t link_fill(struct link *link, enum link_kind kind)
-{
-	static const char page[4096];
-	int there = 0;
-	size_t total = 0;
-	ssize_t n;
-
-	if (kind == LINK_PIPE) {
-		SYS(fcntl(link->out, F_SETPIPE_SZ, sizeof(page)));
-		SYS(ioctl(link->out, FIONREAD, &there));
-		if (there < (int)sizeof(page))
-			total = (size_t)SYS(write(link->out, page, sizeof(page) - (size_t)there));
-		return total;
-	}
-	while ((n = send(link->out, page, sizeof(page), MSG_DONTWAIT)) > 0)
-		total += (size_t)n;
-	CHECK_EQ(errno, EAGAIN);
-	return total;
 }
 
 /* read(2) or write(2) of all bytes, interrupted or not. */
@@ -207,9 +190,9 @@ size_t fd_read_some(int fd, void *buf, size_t nbytes)
 	return (size_t)n;
 }
 
-bool is_readable(int fd, int timeout_ms)
+static int poll_all(int fd, int events, int timeout_ms)
 {
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	struct pollfd pfd = {.fd = fd, .events = (short)events};
 	int64_t until = now_ms() + timeout_ms;
 	int ret;
 
@@ -220,69 +203,19 @@ bool is_readable(int fd, int timeout_ms)
 	} while (ret < 0 && errno == EINTR);
 	if (ret < 0) /* no HERE(): the caller's place is the better one */
 		fail_at(THERE(), "poll: %m");
-	return ret > 0;
+	return pfd.revents;
 }
 
-void fd_send(int sock, int fd)
+bool is_readable(int fd, int timeout_ms)
 {
-	char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	CHECK_EQ(sendmsg(sock, &msg, 0), 1);
+	return poll_all(fd, POLLIN, timeout_ms);
 }
 
-int fd_receive(int sock)
+size_t peer_read_some(struct link *link, void *buf, size_t nbytes)
 {
-	char control[CMSG_SPACE(sizeof(int))], byte;
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-	int fd;
+	size_t n = fd_read_some(link->peer_in, buf, nbytes);
 
-	CHECK_EQ(recvmsg(sock, &msg, MSG_CMSG_CLOEXEC), 1);
-	CHECK(CMSG_FIRSTHDR(&msg));
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
-	return fd;
-}
-
-static uint64_t pattern_word(uint64_t index, uint64_t seed)
-{
-	uint64_t x = index * 0x9e3779b97f4a7c15u + seed * 0xbf58476d1ce4e5b9u;
-
-	x ^= x >> 29;
-	x *= 0x94d049bb133111ebu;
-	return x ^ x >> 32;
-}
-
-/* Byte @offset, from @word, which is kept from one byte to the next. */
-static uint8_t pattern_next(uint64_t *word, uint64_t offset, uint64_t seed, bool is_first)
-{
-	if (is_first || !(offset & 7))
-		*word = pattern_word(offset >> 3, seed);
-	return (uint8_t)(*word >> (offset & 7) * 8);
-}
-
-void pattern_fill(void *buf, size_t nbytes, uint64_t offset, uint64_t seed)
-{
-	uint64_t word = 0;
-
-	for (size_t i = 0; i < nbytes; i++)
-		((uint8_t *)buf)[i] = pattern_next(&word, offset + i, seed, !i);
-}
-
-void pattern_check_(const void *buf, size_t nbytes, uint64_t offset, uint64_t seed)
-{
-	uint64_t word = 0;
-
-	for (size_t i = 0; i < nbytes; i++)
-		if (((const uint8_t *)buf)[i] != pattern_next(&word, offset + i, seed, !i))
-			fail_at(THERE(), "byte %zu of stream %ju is wrong", (size_t)offset + i,
-				(uintmax_t)seed);
+	if (!n && poll_all(link->peer_in, POLLRDHUP, 0))
+		fail_at(THERE(), "the near end is closed");
+	return n;
 }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a race is forced: a gate lets two threads, each on a processor of its own, go together, and a head
- * start for one of them is steered after each round towards the point where the outcome tips over.
+ * How a race is forced: a gate lets two threads go together, and a head start for one of them is steered
+ * after each round towards the point where the outcome tips over.
  */
-#ifndef TAIO_TESTS_KMOD_GATE_H
-#define TAIO_TESTS_KMOD_GATE_H
+#ifndef TAIO_CASE_GATE_H
+#define TAIO_CASE_GATE_H
 
-#include "kmod.h"
+#include "tests/case/check.h"
 
 #include <pthread.h>
+#include <stdint.h>
+
+struct scene;
 
 /* The peer's thread runs one step a round, published by @go. */
 struct gate {
@@ -20,17 +23,26 @@ struct gate {
 	struct scene *s;
 	uint64_t nbytes; /* step's own count; the case may look at it when the round is done */
 	void *arg;	 /* likewise */
+	bool is_pinned;	 /* each thread to a processor of its own; threads that it makes then stay with it */
 	pthread_t thread;
 };
 
+/* Yields now and then: on two processors helpers need one of ours. */
 void spin(long turns);
-/* Also pins the caller; the peer gets another processor. */
 void gate_start(struct gate *gate);
 /* Lets the peer go; returns when its head start is over. */
 void gate_open(struct gate *gate, long round, long head_start);
 /* Until the peer's step of the round is done. */
 void gate_pass(struct gate *gate, long round);
 void gate_join(struct gate *gate);
+
+/* What must be seen of each outcome, or it was no race. */
+#define OUTCOMES_MIN 10
+
+struct outcomes {
+	long delivered, cancelled;
+	long late; /* of the delivered: cancel had said that it would try */
+};
 
 /*
  * Moves the head start towards the tipping point: faster the longer the outcome has stayed the same, and
@@ -41,6 +53,7 @@ struct steer {
 	long seen[2]; /* rounds that the peer has lost, and won */
 	int run;
 	bool last;
+	bool is_wide; /* search further: what meets the peer may have to wake up first */
 };
 
 void steer_to(struct steer *steer, bool peer_won);

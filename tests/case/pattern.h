@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Endless streams of bytes, by number: one that is lost, doubled or moved is seen at once. */
+#ifndef TAIO_CASE_PATTERN_H
+#define TAIO_CASE_PATTERN_H
+
+#include "tests/case/check.h"
+
+#include <stdint.h>
+
+/* From byte @offset of stream @seed. */
+void pattern_fill(void *buf, size_t nbytes, uint64_t offset, uint64_t seed);
+void pattern_check_(const void *buf, size_t nbytes, uint64_t offset, uint64_t seed);
+
+#define pattern_check(buf, nbytes, offset, seed) (HERE(), pattern_check_(buf, nbytes, offset, seed))
+
+#endif

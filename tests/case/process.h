@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Time, children and threads. What sleeps here goes on until its condition or its time, however often it is
+ * interrupted: policy TASK of the module interrupts the submitter's system calls as a signal does.
+ */
+#ifndef TAIO_CASE_PROCESS_H
+#define TAIO_CASE_PROCESS_H
+
+#include "tests/case/check.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+int64_t now_ms(void);
+void pause_ms(unsigned int ms);
+
+/* The calling thread, and those that it will make. */
+void pin_to_cpu(unsigned int cpu);
+
+/* A child that runs @run and exits with 0; it never returns to the runner, and ends with its parent. */
+pid_t child_start(void (*run)(void *arg), void *arg);
+/* wait(2) status of @pid into @status; false if it has not ended in time. */
+bool child_ends(pid_t pid, int timeout_ms, int *status);
+/* Waits for the child's end; one that cannot be reaped in time fails the case with its tasks' states. */
+int child_reap_(pid_t pid, int timeout_ms);
+/* State, wait channel and kernel stack of each of its threads, on stdout. */
+void stacks_print(pid_t pid);
+
+/* Zeroed memory that children share; never freed. */
+void *shared_make(size_t nbytes);
+
+/* How many names a directory has, "." and ".." among them. */
+unsigned int entries_of(const char *path);
+
+#define child_reap(pid, timeout_ms) (HERE(), child_reap_(pid, timeout_ms))
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program of tests: a table of cases, the command line that chooses from it, and a process of its own for
+ * each run of a case, under a time limit, so that a crash, a hang or a leak is that case's alone. Afterwards
+ * it must have left no descriptor, no thread and no process.
+ *
+ * The program says what struct scene is and in which variants a case runs:
+ *
+ *	status = suite_begin(&suite, argc, argv);
+ *	if (status >= 0)
+ *		return status;
+ *	for each case, kind of file and variant that are wanted:
+ *		case_run(&run), perhaps failure_add(), case_report(&run)
+ *	return suite_end();
+ */
+#ifndef TAIO_CASE_RUNNER_H
+#define TAIO_CASE_RUNNER_H
+
+#include "tests/case/check.h"
+#include "tests/case/link.h"
+
+#include <stdint.h>
+
+struct scene;
+
+typedef void case_fn(struct scene *s);
+
+struct test_case {
+	const char *name;
+	case_fn *run;
+	unsigned int links; /* mask of enum link_kind */
+	unsigned int flags; /* the suite's */
+};
+
+#define CASE(fn, ...)                                                                                        \
+	{                                                                                                    \
+		.name = #fn, .run = fn, __VA_ARGS__                                                          \
+	}
+#define ON(mask) .links = LINK_##mask
+#define AS(mask) .flags = (mask)
+
+/* An option of the command line and the one target that it sets. */
+struct option_row {
+	const char *name, *value; /* @value: for the usage; none of a flag */
+	bool *flag;
+	const char **text;
+	long *count; /* at least 1 */
+	uint64_t *number;
+};
+
+struct suite {
+	const struct test_case *cases;
+	unsigned int ncases;
+	const struct option_row *options; /* beside --case, --link, --rounds and --list */
+	unsigned int noptions;
+	long rounds;			 /* without --rounds */
+	void (*finish)(struct scene *s); /* in the process of a case, after it */
+};
+
+/* The name by which the program was called, and the rounds of a race. Valid from suite_begin() on. */
+extern const char *suite_name;
+extern long suite_rounds;
+
+/* Reads the command line; -1 if cases are to be run, else main()'s value. */
+int suite_begin(const struct suite *suite, int argc, char **argv);
+/* Prints the totals; returns main()'s value: 0, 1, or 77 where everything was skipped. */
+int suite_end(void);
+
+/* --case GLOB; --link, a list of kinds of file. */
+bool is_case_chosen(const char *name);
+bool is_kind_chosen(const struct link_name *kind);
+
+struct run {
+	const struct test_case *tc;
+	struct scene *scene;
+	const char *variant, *kind, *name; /* for its line of the results */
+	int limit_ms;
+	int64_t begin_ms; /* set by case_run() */
+	bool is_skipped;  /* likewise */
+};
+
+/* Runs the case to its end, whatever that is; what went wrong is in the report. */
+void case_run(struct run *run);
+/* Prints what the report says, and counts it. */
+void case_report(const struct run *run);
+/* What is not there to be run, with the reason. */
+void missing_report(const char *variant, const char *why, bool is_failure);
+
+#endif
