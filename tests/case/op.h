@@ -25,4 +25,8 @@ void op_poll(struct op *op, int fd, int events);
 /* An event that is known to be the operation's: a second one fails the case. */
 void op_event(struct op *op, const struct io_event *event);
 
+/* Prepared and submitted. op_start() is the suite's: it knows what @ring is. */
+#define read_start(ring, op, fd, buf, nbytes)  (op_read(op, fd, buf, nbytes), op_start(ring, op))
+#define write_start(ring, op, fd, buf, nbytes) (op_write(op, fd, buf, nbytes), op_start(ring, op))
+
 #endif

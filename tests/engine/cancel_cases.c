@@ -12,15 +12,12 @@
 
 void cancel_at_once_gives_one_event(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	for (int i = 0; i < 200; i++) {
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		CHECK_EQ(op_cancel(s, &op), 0);
 		CHECK_EQ(taio_inflight(s->ring), 1); /* until the event is handed out */
 		CHECK_EQ(await(s, &op), -ECANCELED);
@@ -30,15 +27,12 @@ void cancel_at_once_gives_one_event(struct scene *s)
 
 void cancel_while_waiting_gives_ecanceled(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	for (int i = 0; i < 5; i++) {
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		stay_quiet(s);
 		CHECK_EQ(op_cancel(s, &op), 0);
 		CHECK_EQ(await(s, &op), -ECANCELED);
@@ -49,21 +43,17 @@ void cancel_while_waiting_gives_ecanceled(struct scene *s)
 void cancelled_read_takes_no_later_data(struct scene *s)
 {
 	char cancelled[8], buf[8] = "";
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	memset(cancelled, POISON, sizeof(cancelled));
-	op_read(&op, link->afd_in, cancelled, sizeof(cancelled));
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, cancelled, sizeof(cancelled));
 	stay_quiet(s);
 	CHECK_EQ(op_cancel(s, &op), 0);
 	CHECK_EQ(await(s, &op), -ECANCELED);
 	peer_write(link, "later", 5);
 	stay_quiet(s);
-	op_read(&op, link->afd_in, buf, sizeof(buf));
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, buf, sizeof(buf));
 	CHECK_EQ(await(s, &op), 5);
 	CHECK_EQ(memcmp(buf, "later", 5), 0);
 	for (size_t i = 0; i < sizeof(cancelled); i++)
@@ -73,25 +63,21 @@ void cancelled_read_takes_no_later_data(struct scene *s)
 /* taio_fd() says that an event may be there: cancel may still come in time, or not. */
 void cancel_of_a_finished_op_adds_no_event(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	for (int i = 0; i < 50; i++) {
 		int ret;
 
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		CHECK_EQ(collect(s, 0), 0);
 		peer_write(link, "x", 1);
 		CHECK(is_readable(taio_fd(s->ring), 5000));
 		ret = op_cancel(s, &op);
 		if (await(s, &op) == -ECANCELED) {
 			CHECK_EQ(ret, 0);
-			op_read(&op, link->afd_in, &byte, 1);
-			op_start(s, &op);
+			read_start(s, &op, link->afd_in, &byte, 1);
 			await(s, &op);
 		}
 		CHECK_EQ(op.res, 1);
@@ -101,20 +87,17 @@ void cancel_of_a_finished_op_adds_no_event(struct scene *s)
 
 void cancel_of_a_reaped_op_is_enoent(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	op_read(&op, link->afd_in, &byte, 1);
 	CHECK_EQ(op_cancel(s, &op), -ENOENT); /* never submitted */
 	op_start(s, &op);
 	peer_write(link, "x", 1);
 	CHECK_EQ(await(s, &op), 1);
 	CHECK_EQ(op_cancel(s, &op), -ENOENT);
-	op_read(&op, link->afd_in, &byte, 1);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, &byte, 1);
 	CHECK_EQ(op_cancel(s, &op), 0);
 	CHECK_EQ(await(s, &op), -ECANCELED);
 	CHECK_EQ(op_cancel(s, &op), -ENOENT);
@@ -123,15 +106,12 @@ void cancel_of_a_reaped_op_is_enoent(struct scene *s)
 
 void second_cancel_adds_no_event(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	for (int i = 0; i < 50; i++) {
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		if (i % 8 == 0)
 			stay_quiet(s);
 		CHECK_EQ(op_cancel(s, &op), 0);
@@ -145,17 +125,14 @@ void second_cancel_adds_no_event(struct scene *s)
 void cancel_of_a_waiting_write(struct scene *s)
 {
 	static char out[16384], in[1 << 20];
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	size_t filled, got = 0;
 	struct op op;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	filled = fill(s, link, 0, 1);
 	CHECK(filled <= sizeof(in));
 	memset(out, POISON, sizeof(out));
-	op_write(&op, link->afd_out, out, sizeof(out));
-	op_start(s, &op);
+	write_start(s, &op, link->afd_out, out, sizeof(out));
 	stay_quiet(s);
 	CHECK_EQ(op_cancel(s, &op), 0);
 	CHECK_EQ(await(s, &op), -ECANCELED);
@@ -166,8 +143,7 @@ void cancel_of_a_waiting_write(struct scene *s)
 	CHECK_EQ(got, filled);
 	pattern_check(in, filled, 0, 1);
 	CHECK(!is_readable(link->peer_in, 20));
-	op_write(&op, link->afd_out, "on", 2);
-	op_start(s, &op);
+	write_start(s, &op, link->afd_out, "on", 2);
 	CHECK_EQ(await(s, &op), 2);
 	peer_read(link, in, 2);
 	CHECK_EQ(memcmp(in, "on", 2), 0);
@@ -178,14 +154,10 @@ void cancel_of_one_leaves_the_others(struct scene *s)
 	enum { READS = 5, CANCELLED = 2 };
 	struct op ops[READS];
 	char bytes[READS];
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
-	for (unsigned int i = 0; i < READS; i++) {
-		op_read(&ops[i], link->afd_in, &bytes[i], 1);
-		op_start(s, &ops[i]);
-	}
+	for (unsigned int i = 0; i < READS; i++)
+		read_start(s, &ops[i], link->afd_in, &bytes[i], 1);
 	stay_quiet(s);
 	CHECK_EQ(op_cancel(s, &ops[CANCELLED]), 0);
 	CHECK_EQ(await(s, &ops[CANCELLED]), -ECANCELED);
@@ -199,11 +171,9 @@ void cancel_of_one_leaves_the_others(struct scene *s)
 
 void cancel_of_a_waiting_poll(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	for (int i = 0; i < 5; i++) {
 		op_poll(&op, link->afd_in, POLLIN);
 		op_start(s, &op);
@@ -227,10 +197,8 @@ void cancel_of_a_herd_gives_each_its_event(struct scene *s)
 	for (unsigned int i = 0; i < LINKS; i++)
 		scene_link(s);
 	for (unsigned int turn = 0; turn < 5; turn++) {
-		for (unsigned int i = 0; i < OPS; i++) {
-			op_read(&ops[i], s->links[i % LINKS]->afd_in, &bytes[i], 1);
-			op_start(s, &ops[i]);
-		}
+		for (unsigned int i = 0; i < OPS; i++)
+			read_start(s, &ops[i], s->links[i % LINKS]->afd_in, &bytes[i], 1);
 		if (turn & 1)
 			stay_quiet(s);
 		for (unsigned int i = 0; i < OPS; i++)
@@ -245,21 +213,17 @@ void cancel_of_a_herd_gives_each_its_event(struct scene *s)
 /* Nothing of the cancel, no signal and no mark, may hit the next operation with the same iocb. */
 void cancelled_iocb_can_be_used_again(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte = 0;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	for (int i = 0; i < 300; i++) {
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		if (i % 50 == 0)
 			stay_quiet(s);
 		CHECK_EQ(op_cancel(s, &op), 0);
 		CHECK_EQ(await(s, &op), -ECANCELED);
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		if (i % 50 == 25)
 			stay_quiet(s);
 		peer_write(link, "y", 1);

@@ -15,15 +15,12 @@ static bool is_gone(long res)
 
 void peer_close_ends_waiting_read_with_zero(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	for (int i = 0; i < 2; i++) { /* while it waits, and once more from the start */
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		if (i == 0) {
 			stay_quiet(s);
 			link_peer_close(link);
@@ -35,35 +32,28 @@ void peer_close_ends_waiting_read_with_zero(struct scene *s)
 
 void peer_close_after_data_gives_data_then_zero(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char buf[8];
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
-	op_read(&op, link->afd_in, buf, sizeof(buf));
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, buf, sizeof(buf));
 	peer_write(link, "bye", 3);
 	link_peer_close(link);
 	CHECK_EQ(await(s, &op), 3);
-	op_read(&op, link->afd_in, buf, sizeof(buf));
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, buf, sizeof(buf));
 	CHECK_EQ(await(s, &op), 0);
 	stay_quiet(s);
 }
 
 void write_to_closed_peer_fails(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	int tries = 0;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	link_peer_close(link);
 	do { /* TCP learns of it by the answer to the first write */
-		op_write(&op, link->afd_out, "x", 1);
-		op_start(s, &op);
+		write_start(s, &op, link->afd_out, "x", 1);
 		CHECK(tries++ < 100);
 	} while (await(s, &op) == 1);
 	CHECK(is_gone(op.res));
@@ -73,14 +63,11 @@ void write_to_closed_peer_fails(struct scene *s)
 void peer_close_ends_waiting_write(struct scene *s)
 {
 	static char buf[65536];
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	fill(s, link, 0, 0);
-	op_write(&op, link->afd_out, buf, sizeof(buf));
-	op_start(s, &op);
+	write_start(s, &op, link->afd_out, buf, sizeof(buf));
 	stay_quiet(s);
 	link_peer_close(link);
 	CHECK(is_gone(await(s, &op)));
@@ -90,40 +77,32 @@ void peer_close_ends_waiting_write(struct scene *s)
 void reset_ends_waiting_read(struct scene *s)
 {
 	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
-	op_read(&op, link->afd_in, &byte, 1);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, &byte, 1);
 	stay_quiet(s);
 	CHECK_EQ(setsockopt(link->peer_out, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
 	link_peer_close(link);
 	CHECK_EQ(await(s, &op), -ECONNRESET);
-	op_write(&op, link->afd_out, "x", 1);
-	op_start(s, &op);
+	write_start(s, &op, link->afd_out, "x", 1);
 	CHECK(is_gone(await(s, &op)));
 	stay_quiet(s);
 }
 
 void half_close_leaves_the_other_direction(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte = 0;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
-	op_read(&op, link->afd_in, &byte, 1);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, &byte, 1);
 	stay_quiet(s);
 	CHECK_EQ(shutdown(link->peer_out, SHUT_WR), 0);
 	CHECK_EQ(await(s, &op), 0);
 	for (char c = 'a'; c < 'e'; c++) {
-		op_write(&op, link->afd_out, &c, 1);
-		op_start(s, &op);
+		write_start(s, &op, link->afd_out, &c, 1);
 		CHECK_EQ(await(s, &op), 1);
 		peer_read(link, &byte, 1);
 		CHECK_EQ(byte, c);
@@ -135,15 +114,12 @@ void half_close_leaves_the_other_direction(struct scene *s)
 void peer_close_without_ops_does_not_spin(struct scene *s)
 {
 	struct io_event event;
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	int wakes = 0;
 	char byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
-	op_read(&op, link->afd_in, &byte, 1);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, &byte, 1);
 	link_peer_close(link);
 	CHECK_EQ(await(s, &op), 0);
 	for (int i = 0; i < 10; i++) {
@@ -157,13 +133,10 @@ void peer_close_without_ops_does_not_spin(struct scene *s)
 void hangup_ends_waiting_ops_of_a_terminal(struct scene *s)
 {
 	struct op read_op, poll_op, write_op;
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	char byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
-	op_read(&read_op, link->afd_in, &byte, 1);
-	op_start(s, &read_op);
+	read_start(s, &read_op, link->afd_in, &byte, 1);
 	op_poll(&poll_op, link->afd_in, POLLIN);
 	op_start(s, &poll_op);
 	stay_quiet(s);
@@ -171,8 +144,7 @@ void hangup_ends_waiting_ops_of_a_terminal(struct scene *s)
 	await(s, &read_op);
 	CHECK(read_op.res == 0 || read_op.res == -EIO);
 	CHECK(await(s, &poll_op) & POLLHUP);
-	op_write(&write_op, link->afd_out, "x", 1);
-	op_start(s, &write_op);
+	write_start(s, &write_op, link->afd_out, "x", 1);
 	CHECK_EQ(await(s, &write_op), -EIO);
 	stay_quiet(s);
 }

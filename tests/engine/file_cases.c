@@ -38,8 +38,7 @@ void file_reads_and_writes_at_offsets(struct scene *s)
 	char out[777], in[777];
 	struct op op;
 
-	scene_ring(s, 8, 0);
-	file = scene_link(s);
+	file = scene_open(s, 8);
 	for (unsigned int i = ARRAY_LEN(offsets); i-- > 0;) {
 		pattern_fill(out, sizeof(out), (uint64_t)offsets[i], 7);
 		op_write(&op, file->afd_out, out, sizeof(out));
@@ -99,8 +98,7 @@ void file_end_gives_short_read_then_zero(struct scene *s)
 	op_at(&op, 1234);
 	op_start(s, &op);
 	CHECK_EQ(await(s, &op), 0);
-	op_read(&op, file->afd_in, buf, 0);
-	op_start(s, &op);
+	read_start(s, &op, file->afd_in, buf, 0);
 	CHECK_EQ(await(s, &op), 0);
 	op_read(&op, file->afd_in, buf, 10);
 	op_at(&op, -1);
@@ -139,8 +137,7 @@ void file_poll_is_refused(struct scene *s)
 	struct link *file;
 	struct op op;
 
-	scene_ring(s, 8, 0);
-	file = scene_link(s);
+	file = scene_open(s, 8);
 	op_poll(&op, file->afd_in, POLLIN);
 	CHECK_EQ(op_try(s, &op), -EINVAL);
 }

@@ -52,12 +52,10 @@ void close_lets_go_of_buffers_and_data(struct scene *s)
 		ops[i] = malloc(sizeof(*ops[i]));
 		bufs[i] = malloc(16);
 		memset(bufs[i], POISON, 16);
-		op_read(ops[i], link->afd_in, bufs[i], 16);
-		op_start(s, ops[i]);
+		read_start(s, ops[i], link->afd_in, bufs[i], 16);
 	}
 	fill(s, s->links[0], 0, 0);
-	op_write(write_op, s->links[0]->afd_out, out, 65536);
-	op_start(s, write_op);
+	write_start(s, write_op, s->links[0]->afd_out, out, 65536);
 	stay_quiet(s);
 	scene_close_ring(s);
 	free(write_op);
@@ -81,8 +79,7 @@ void close_with_unreaped_events(struct scene *s)
 		struct link *link = scene_link(s);
 
 		ops[i] = malloc(sizeof(*ops[i]));
-		op_read(ops[i], link->afd_in, &buf[i], 1);
-		op_start(s, ops[i]);
+		read_start(s, ops[i], link->afd_in, &buf[i], 1);
 	}
 	CHECK_EQ(collect(s, 0), 0); /* from here the fd speaks */
 	for (unsigned int i = 0; i < PENDING; i++) {
@@ -110,12 +107,10 @@ static void leaver_submit(struct scene *s)
 	scene_ring(s, 64, 0);
 	for (unsigned int i = 0; i < PENDING; i++) {
 		link_attach(s, s->links[i]);
-		op_read(&ops[i], s->links[i]->afd_in, bufs[i], sizeof(bufs[i]));
-		op_start(s, &ops[i]);
+		read_start(s, &ops[i], s->links[i]->afd_in, bufs[i], sizeof(bufs[i]));
 	}
 	fill(s, s->links[0], 0, 0);
-	op_write(&ops[PENDING], s->links[0]->afd_out, out, sizeof(out));
-	op_start(s, &ops[PENDING]);
+	write_start(s, &ops[PENDING], s->links[0]->afd_out, out, sizeof(out));
 	stay_quiet(s);
 }
 
@@ -184,10 +179,8 @@ void submit_never_blocks(struct scene *s)
 	static struct op ops[SUBMITS];
 	static char in[SUBMITS], out[65536];
 	int64_t begin, longest = 0, total = 0;
-	struct link *link;
+	struct link *link = scene_open(s, SUBMITS);
 
-	scene_ring(s, SUBMITS, 0);
-	link = scene_link(s);
 	fill(s, link, 0, 0);
 	for (unsigned int i = 0; i < SUBMITS; i++) {
 		if (i % 2)
@@ -229,15 +222,11 @@ void waiting_reads_do_not_starve_their_writes(struct scene *s)
 		afds[i] = taio_attach(s->ring, link->peer_out, TAIO_CLASS_STREAM);
 		CHECK(afds[i] >= 0);
 	}
-	for (unsigned int i = 0; i < 2 * STARVERS; i++) {
-		op_read(&reads[i], s->links[i % STARVERS]->afd_in, &in[i], 1);
-		op_start(s, &reads[i]);
-	}
+	for (unsigned int i = 0; i < 2 * STARVERS; i++)
+		read_start(s, &reads[i], s->links[i % STARVERS]->afd_in, &in[i], 1);
 	stay_quiet(s); /* every helper that there may be has a read to wait for */
-	for (unsigned int i = 0; i < 2 * STARVERS; i++) {
-		op_write(&writes[i], afds[(i * 5 + 3) % STARVERS], "x", 1);
-		op_start(s, &writes[i]);
-	}
+	for (unsigned int i = 0; i < 2 * STARVERS; i++)
+		write_start(s, &writes[i], afds[(i * 5 + 3) % STARVERS], "x", 1);
 	await_all(s, writes, 2 * STARVERS);
 	await_all(s, reads, 2 * STARVERS);
 	for (unsigned int i = 0; i < 2 * STARVERS; i++) {
@@ -260,15 +249,11 @@ void waiting_reads_do_not_starve_file_reads(struct scene *s)
 	link_attach(s, &file);
 	pattern_fill(data[0], 512, 0, 5);
 	CHECK_EQ(pwrite(file.in, data[0], 512, 0), 512);
-	for (unsigned int i = 0; i < STARVERS; i++) {
-		op_read(&reads[i], scene_link(s)->afd_in, &in[i], 1);
-		op_start(s, &reads[i]);
-	}
+	for (unsigned int i = 0; i < STARVERS; i++)
+		read_start(s, &reads[i], scene_link(s)->afd_in, &in[i], 1);
 	stay_quiet(s);
-	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++) {
-		op_read(&ops[i], file.afd_in, data[i], 512);
-		op_start(s, &ops[i]);
-	}
+	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++)
+		read_start(s, &ops[i], file.afd_in, data[i], 512);
 	await_all(s, ops, ARRAY_LEN(ops));
 	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++) {
 		CHECK_EQ(ops[i].res, 512);
@@ -295,10 +280,8 @@ static void *ring_thread(void *arg)
 		for (unsigned int i = 0; i < 4; i++) {
 			char byte = (char)(turn + (int)i);
 
-			op_read(&reads[i], own.links[i]->afd_in, &in[i], 1);
-			op_start(&own, &reads[i]);
-			op_write(&writes[i], own.links[i]->afd_out, &byte, 1);
-			op_start(&own, &writes[i]);
+			read_start(&own, &reads[i], own.links[i]->afd_in, &in[i], 1);
+			write_start(&own, &writes[i], own.links[i]->afd_out, &byte, 1);
 			CHECK_EQ(await(&own, &writes[i]), 1);
 			peer_read(own.links[i], &byte, 1);
 			CHECK_EQ(byte, (char)(turn + (int)i));
@@ -328,15 +311,12 @@ void rings_in_two_threads(struct scene *s)
 /* The number of a closed descriptor comes back for another file. */
 void descriptor_can_be_attached_again(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte = 0;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	for (int i = 0; i < 20; i++) {
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		if (i % 2)
 			op_cancel(s, &op);
 		else
@@ -356,23 +336,19 @@ void descriptor_can_be_attached_again(struct scene *s)
 void proxies_are_where_the_engine_has_them(struct scene *s)
 {
 	bool wanted = s->kind & (LINK_TCP | LINK_PIPE | LINK_FILE);
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	CHECK_EQ(link->afd_in != link->in, wanted && taio_attach_fds(s->ring) == 1);
 	CHECK_EQ(link->afd_out != link->out, link->afd_in != link->in);
 }
 
 void attach_refuses_what_it_cannot_take(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte;
 	int afd;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	CHECK_EQ(taio_attach(s->ring, link->in, TAIO_CLASS_STREAM), -EEXIST);
 	CHECK_EQ(taio_attach(s->ring, -1, TAIO_CLASS_ASK), -EBADF);
 	CHECK_EQ(taio_attach(s->ring, 100000, TAIO_CLASS_ASK), -EBADF);
@@ -382,7 +358,6 @@ void attach_refuses_what_it_cannot_take(struct scene *s)
 	CHECK_EQ(op_try(s, &op), -EBADF);
 	link_attach(s, link);
 	peer_write(link, "x", 1);
-	op_read(&op, link->afd_in, &byte, 1);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, &byte, 1);
 	CHECK_EQ(await(s, &op), 1);
 }

@@ -110,19 +110,15 @@ static void write_byte(struct gate *gate, long round)
 void cancel_raced_with_data(struct scene *s)
 {
 	struct race race = {0};
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	uint8_t byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	race_start(&race, s, rounds_part(s, 1), write_byte);
 	for (long round = 1; round <= race.gate.rounds; round++) {
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		if (!race_run(s, &race, round, &op)) {
-			op_read(&op, link->afd_in, &byte, 1);
-			op_start(s, &op);
+			read_start(s, &op, link->afd_in, &byte, 1);
 			await(s, &op);
 		}
 		CHECK_EQ(op.res, 1);
@@ -150,18 +146,15 @@ void cancel_raced_with_room(struct scene *s)
 	struct race race = {0};
 	struct gate *gate = &race.gate;
 	uint64_t written = 0;
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char buf[4096], rest;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	race_start(&race, s, rounds_part(s, 50), read_all_there_is);
 	for (long round = 1; round <= gate->rounds; round++) {
 		written += fill_(s, link, written, 4, 0);
 		pattern_fill(buf, sizeof(buf), written, 4);
-		op_write(&op, link->afd_out, buf, sizeof(buf));
-		op_start(s, &op);
+		write_start(s, &op, link->afd_out, buf, sizeof(buf));
 		if (race_run(s, &race, round, &op)) {
 			CHECK(op.res > 0);
 			written += (uint64_t)op.res;
@@ -187,16 +180,13 @@ static void close_peer(struct gate *gate, long round)
 void cancel_raced_with_peer_close(struct scene *s)
 {
 	struct race race = {0};
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	race_start(&race, s, rounds_part(s, 100), close_peer);
 	for (long round = 1; round <= race.gate.rounds; round++) {
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		if (race_run(s, &race, round, &op))
 			CHECK_EQ(op.res, 0);
 		gate_pass(&race.gate, round);
@@ -216,10 +206,8 @@ static void write_to_each(struct gate *gate, long round)
 
 static void herd_start(struct scene *s, struct op *ops, char *bytes)
 {
-	for (unsigned int i = 0; i < HERD; i++) {
-		op_read(&ops[i], s->links[i]->afd_in, &bytes[i], 1);
-		op_start(s, &ops[i]);
-	}
+	for (unsigned int i = 0; i < HERD; i++)
+		read_start(s, &ops[i], s->links[i]->afd_in, &bytes[i], 1);
 }
 
 /* Many reads wait; the peer writes from the first link to the last while they are cancelled from the last. */
@@ -245,8 +233,7 @@ void herd_cancel_raced_with_data(struct scene *s)
 			rets[i] = cancel_checked(s, &ops[i]);
 		for (unsigned int i = 0; i < HERD; i++) {
 			if (!outcome_take(s, &ops[i], rets[i], &race.outcomes)) {
-				op_read(&ops[i], s->links[i]->afd_in, &bytes[i], 1);
-				op_start(s, &ops[i]);
+				read_start(s, &ops[i], s->links[i]->afd_in, &bytes[i], 1);
 				await(s, &ops[i]);
 			}
 			CHECK_EQ(ops[i].res, 1);
@@ -268,12 +255,10 @@ void sleep_on_fd_never_misses_an_event(struct scene *s)
 	uint8_t byte;
 
 	s->by_fd = true;
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
+	link = scene_open(s, 8);
 	gate_start(&gate);
 	for (long round = 1; round <= gate.rounds; round++) {
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		gate_open(&gate, round, -(round * 7 % 4000));
 		CHECK_EQ(await(s, &op), 1);
 		CHECK_EQ(byte, (uint8_t)round);

@@ -23,10 +23,8 @@
 
 static void reads_start(struct scene *s, struct link *link, struct op *ops, char *bytes, unsigned int nops)
 {
-	for (unsigned int i = 0; i < nops; i++) {
-		op_read(&ops[i], link->afd_in, &bytes[i], 1);
-		op_start(s, &ops[i]);
-	}
+	for (unsigned int i = 0; i < nops; i++)
+		read_start(s, &ops[i], link->afd_in, &bytes[i], 1);
 }
 
 static void cancel_all(struct scene *s, struct op *ops, unsigned int nops)
@@ -40,10 +38,8 @@ void full_ring_says_eagain_and_keeps_what_it_has(struct scene *s)
 {
 	struct op ops[ENTRIES], over;
 	char bytes[ENTRIES], byte;
-	struct link *link;
+	struct link *link = scene_open(s, ENTRIES);
 
-	scene_ring(s, ENTRIES, 0);
-	link = scene_link(s);
 	for (int turn = 0; turn < 3; turn++) {
 		reads_start(s, link, ops, bytes, ENTRIES);
 		op_read(&over, link->afd_in, &byte, 1);
@@ -70,10 +66,8 @@ void batch_is_taken_up_to_the_room(struct scene *s)
 	struct op ops[ENTRIES + 4];
 	struct iocb *iocbs[ENTRIES + 4];
 	char bytes[ENTRIES + 4];
-	struct link *link;
+	struct link *link = scene_open(s, ENTRIES);
 
-	scene_ring(s, ENTRIES, 0);
-	link = scene_link(s);
 	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++) {
 		op_read(&ops[i], link->afd_in, &bytes[i], 1);
 		iocbs[i] = &ops[i].iocb;
@@ -93,11 +87,9 @@ void batch_is_taken_up_to_a_bad_op(struct scene *s)
 {
 	struct op ops[3];
 	struct iocb *iocbs[] = {&ops[0].iocb, &ops[1].iocb, &ops[2].iocb};
-	struct link *link;
+	struct link *link = scene_open(s, ENTRIES);
 	char bytes[3];
 
-	scene_ring(s, ENTRIES, 0);
-	link = scene_link(s);
 	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++)
 		op_read(&ops[i], link->afd_in, &bytes[i], 1);
 	ops[1].iocb.aio_lio_opcode = 77;
@@ -163,12 +155,10 @@ static void op_spoil(struct op *op, enum spoil spoil, int other_fd)
 void bad_arguments_are_refused(struct scene *s)
 {
 	struct iovec iov;
-	struct link *link;
+	struct link *link = scene_open(s, ENTRIES);
 	struct op op;
 	char byte;
 
-	scene_ring(s, ENTRIES, 0);
-	link = scene_link(s);
 	iov = (struct iovec){&byte, 1};
 	for (unsigned int i = 0; i < 5 * ARRAY_LEN(bad_ops); i++) {
 		const struct iovec *vec = &iov;
@@ -215,11 +205,9 @@ void fd_wakes_a_sleeper(struct scene *s)
 	char byte;
 
 	s->by_fd = true;
-	scene_ring(s, ENTRIES, 0);
-	link = scene_link(s);
+	link = scene_open(s, ENTRIES);
 	for (int i = 0; i < 50; i++) {
-		op_read(&op, link->afd_in, &byte, 1);
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, &byte, 1);
 		CHECK_EQ(taio_reap(s->ring, 1, &event), 0);
 		CHECK_EQ(pthread_create(&thread, NULL, write_soon, link), 0);
 		CHECK(is_readable(taio_fd(s->ring), 10000));
@@ -251,12 +239,10 @@ static void check_quiet_fd(struct scene *s)
 
 void fd_is_quiet_after_empty_reap(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, ENTRIES);
 	struct op reads[4], op;
 	char bytes[4];
 
-	scene_ring(s, ENTRIES, 0);
-	link = scene_link(s);
 	check_quiet_fd(s);
 	reads_start(s, link, reads, bytes, 4);
 	check_quiet_fd(s);
@@ -270,8 +256,7 @@ void fd_is_quiet_after_empty_reap(struct scene *s)
 	await_all(s, reads, 4);
 	check_quiet_fd(s);
 	fill(s, link, 0, 0);
-	op_write(&op, link->afd_out, "x", 1);
-	op_start(s, &op);
+	write_start(s, &op, link->afd_out, "x", 1);
 	check_quiet_fd(s);
 	op_cancel(s, &op);
 	await(s, &op);
@@ -281,26 +266,21 @@ void fd_is_quiet_after_empty_reap(struct scene *s)
 /* Data that no operation waits for is nobody's event, also where an operation of the other kind waits. */
 void unasked_data_does_not_spin(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, ENTRIES);
 	struct op op;
 	char buf[8];
 
-	scene_ring(s, ENTRIES, 0);
-	link = scene_link(s);
-	op_read(&op, link->afd_in, buf, 1);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, buf, 1);
 	peer_write(link, "abc", 3);
 	CHECK_EQ(await(s, &op), 1);
 	check_quiet_fd(s);
 	fill(s, link, 0, 0);
-	op_write(&op, link->afd_out, "x", 1);
-	op_start(s, &op);
+	write_start(s, &op, link->afd_out, "x", 1);
 	peer_write(link, "def", 3);
 	check_quiet_fd(s);
 	op_cancel(s, &op);
 	await(s, &op);
-	op_read(&op, link->afd_in, buf, 8);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, buf, 8);
 	CHECK_EQ(await(s, &op), 5);
 	CHECK_EQ(memcmp(buf, "bcdef", 5), 0);
 }
@@ -309,14 +289,11 @@ void wait_times_out(struct scene *s)
 {
 	struct timespec begin, end;
 	struct io_event event;
-	struct link *link;
+	struct link *link = scene_open(s, ENTRIES);
 	struct op op;
 	char byte;
 
-	scene_ring(s, ENTRIES, 0);
-	link = scene_link(s);
-	op_read(&op, link->afd_in, &byte, 1);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, &byte, 1);
 	CHECK_EQ(taio_wait(s->ring, 1, &event, 0), 0);
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	CHECK_EQ(taio_wait(s->ring, 1, &event, 50), 0);
@@ -333,14 +310,11 @@ void wait_is_interrupted(struct scene *s)
 	struct sigaction action = {.sa_handler = on_alarm};
 	struct itimerval soon = {.it_interval.tv_usec = 20000, .it_value.tv_usec = 20000}, never = {0};
 	struct io_event event;
-	struct link *link;
+	struct link *link = scene_open(s, ENTRIES);
 	struct op op;
 	char byte;
 
-	scene_ring(s, ENTRIES, 0);
-	link = scene_link(s);
-	op_read(&op, link->afd_in, &byte, 1);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, &byte, 1);
 	CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
 	CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
 	CHECK_EQ(taio_wait(s->ring, 1, &event, 10000), -EINTR);

@@ -45,6 +45,12 @@ struct link *scene_link(struct scene *s)
 	return link;
 }
 
+struct link *scene_open(struct scene *s, unsigned int entries)
+{
+	scene_ring(s, entries, 0);
+	return scene_link(s);
+}
+
 void link_attach(struct scene *s, struct link *link)
 {
 	link->afd_in = taio_attach(s->ring, link->in, TAIO_CLASS_ASK);

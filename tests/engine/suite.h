@@ -48,6 +48,8 @@ void scene_finish(struct scene *s);
 
 /* Without a ring (yet) the link is made and not attached. */
 struct link *scene_link(struct scene *s);
+/* A ring with the engine's own number of helpers, and a link. */
+struct link *scene_open(struct scene *s, unsigned int entries);
 void link_attach(struct scene *s, struct link *link);
 void link_detach(struct scene *s, struct link *link);
 

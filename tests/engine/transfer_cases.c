@@ -17,15 +17,12 @@
 
 void read_of_waiting_data_completes_once(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char buf[64] = "";
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	peer_write(link, "hello", 5);
-	op_read(&op, link->afd_in, buf, sizeof(buf));
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, buf, sizeof(buf));
 	CHECK_EQ(taio_inflight(s->ring), 1);
 	CHECK_EQ(await(s, &op), 5);
 	CHECK_EQ(memcmp(buf, "hello\0", 6), 0);
@@ -35,15 +32,12 @@ void read_of_waiting_data_completes_once(struct scene *s)
 
 void read_completes_once_when_data_arrives(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char buf[64] = "";
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	for (int i = 0; i < 3; i++) {
-		op_read(&op, link->afd_in, buf, sizeof(buf));
-		op_start(s, &op);
+		read_start(s, &op, link->afd_in, buf, sizeof(buf));
 		stay_quiet(s);
 		CHECK_EQ(taio_inflight(s->ring), 1);
 		peer_write(link, "late", 4);
@@ -55,14 +49,11 @@ void read_completes_once_when_data_arrives(struct scene *s)
 
 void write_completes_once(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char buf[5];
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
-	op_write(&op, link->afd_out, "hello", 5);
-	op_start(s, &op);
+	write_start(s, &op, link->afd_out, "hello", 5);
 	CHECK_EQ(await(s, &op), 5);
 	peer_read(link, buf, 5);
 	CHECK_EQ(memcmp(buf, "hello", 5), 0);
@@ -74,11 +65,9 @@ void vectors_scatter_and_gather(struct scene *s)
 	char out[700], a[1] = "", b[300] = "", c[1000] = "";
 	struct iovec parts[] = {{out, 3}, {out + 3, 0}, {out + 3, 697}};
 	struct iovec into[] = {{a, sizeof(a)}, {NULL, 0}, {b, sizeof(b)}, {c, sizeof(c)}};
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	pattern_fill(out, sizeof(out), 0, 1);
 	op_writev(&op, link->afd_out, parts, ARRAY_LEN(parts));
 	op_start(s, &op);
@@ -100,25 +89,19 @@ void vectors_scatter_and_gather(struct scene *s)
 /* read(2) and write(2) of nothing return 0 and wait for nothing, so does an operation. */
 void zero_length_completes_with_zero(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte = 0;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
-	op_write(&op, link->afd_out, &byte, 0);
-	op_start(s, &op);
+	write_start(s, &op, link->afd_out, &byte, 0);
 	CHECK_EQ(await(s, &op), 0);
-	op_read(&op, link->afd_in, &byte, 0);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, &byte, 0);
 	CHECK_EQ(await(s, &op), 0);
 
 	peer_write(link, "x", 1);
-	op_read(&op, link->afd_in, &byte, 0);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, &byte, 0);
 	CHECK_EQ(await(s, &op), 0);
-	op_read(&op, link->afd_in, &byte, 1);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, &byte, 1);
 	CHECK_EQ(await(s, &op), 1);
 	CHECK_EQ(byte, 'x');
 	stay_quiet(s);
@@ -170,14 +153,10 @@ void several_reads_share_a_link_without_loss(struct scene *s)
 	static uint16_t in[READS][4 * CHUNK];
 	static bool seen[READS * CHUNK];
 	size_t sent = 0, received = 0;
-	struct link *link;
+	struct link *link = scene_open(s, READS);
 
-	scene_ring(s, READS, 0);
-	link = scene_link(s);
-	for (unsigned int i = 0; i < READS; i++) {
-		op_read(&ops[i], link->afd_in, in[i], sizeof(in[i]));
-		op_start(s, &ops[i]);
-	}
+	for (unsigned int i = 0; i < READS; i++)
+		read_start(s, &ops[i], link->afd_in, in[i], sizeof(in[i]));
 	/* As many chunks as reads; between two, wait until all that was sent has been read. */
 	while (taio_inflight(s->ring)) {
 		uint16_t chunk[CHUNK];
@@ -264,16 +243,14 @@ struct flow {
 static void flow_read(struct scene *s, struct flow *flow, int afd)
 {
 	flow->asked = odd_size(&flow->turn, DUPLEX_NBYTES - flow->offset);
-	op_read(&flow->op, afd, flow->buf, flow->asked);
-	op_start(s, &flow->op);
+	read_start(s, &flow->op, afd, flow->buf, flow->asked);
 }
 
 static void flow_write(struct scene *s, struct flow *flow, int afd)
 {
 	flow->asked = odd_size(&flow->turn, DUPLEX_NBYTES - flow->offset);
 	pattern_fill(flow->buf, flow->asked, flow->offset, 2);
-	op_write(&flow->op, afd, flow->buf, flow->asked);
-	op_start(s, &flow->op);
+	write_start(s, &flow->op, afd, flow->buf, flow->asked);
 }
 
 static bool flow_done(struct flow *flow)
@@ -290,10 +267,8 @@ void duplex_streams_arrive_byte_exact(struct scene *s)
 {
 	struct flow in = {.buf = malloc(DUPLEX_MAX)}, out = {.buf = malloc(DUPLEX_MAX), .turn = 5};
 	pthread_t sender, receiver;
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	CHECK_EQ(pthread_create(&sender, NULL, peer_send_stream, link), 0);
 	CHECK_EQ(pthread_create(&receiver, NULL, peer_receive_stream, link), 0);
 	flow_read(s, &in, link->afd_in);
@@ -327,15 +302,12 @@ void write_waits_until_the_peer_reads(struct scene *s)
 	enum { TOTAL = 1 << 20 };
 	char *out = malloc(TOTAL), *in = malloc(TOTAL);
 	size_t written = 0, got = 0;
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	pattern_fill(out, TOTAL, 0, 3);
 	do {
-		op_write(&op, link->afd_out, out + written, TOTAL - written);
-		op_start(s, &op);
+		write_start(s, &op, link->afd_out, out + written, TOTAL - written);
 		while (!op.events && collect(s, 100))
 			;
 		written += op.events && op.res > 0 ? (size_t)op.res : 0;
@@ -351,10 +323,8 @@ void write_waits_until_the_peer_reads(struct scene *s)
 		written += (size_t)op.res;
 		op.events = 0;
 		op.res = 0;
-		if (written < TOTAL) {
-			op_write(&op, link->afd_out, out + written, TOTAL - written);
-			op_start(s, &op);
-		}
+		if (written < TOTAL)
+			write_start(s, &op, link->afd_out, out + written, TOTAL - written);
 	}
 	while (taio_inflight(s->ring))
 		collect(s, -1);
@@ -366,12 +336,10 @@ void write_waits_until_the_peer_reads(struct scene *s)
 
 void nowait_turns_waiting_into_eagain(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char buf[16];
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	op_read(&op, link->afd_in, buf, sizeof(buf));
 	op.iocb.aio_rw_flags = RWF_NOWAIT;
 	op_start(s, &op);
@@ -389,20 +357,17 @@ void nowait_turns_waiting_into_eagain(struct scene *s)
 
 void poll_completes_with_revents(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char buf[4];
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	op_poll(&op, link->afd_in, POLLIN);
 	op_start(s, &op);
 	stay_quiet(s);
 	peer_write(link, "data", 4);
 	CHECK_EQ(await(s, &op), POLLIN); /* not what else is ready */
 	stay_quiet(s);			 /* one shot, and nothing was consumed */
-	op_read(&op, link->afd_in, buf, 4);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, buf, 4);
 	CHECK_EQ(await(s, &op), 4);
 
 	op_poll(&op, link->afd_in, POLLIN);
@@ -414,11 +379,9 @@ void poll_completes_with_revents(struct scene *s)
 
 void poll_reports_what_is_ready_at_once(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	op_poll(&op, link->afd_out, POLLOUT);
 	op_start(s, &op);
 	CHECK_EQ(await(s, &op), POLLOUT);
@@ -441,12 +404,10 @@ void bad_buffer_is_reported_and_the_ring_goes_on(struct scene *s)
 {
 	struct iovec bad = {(void *)8, 4};
 	static struct iovec none[5000];
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char buf[4];
 
-	scene_ring(s, 8, 0);
-	link = scene_link(s);
 	peer_write(link, "data", 4);
 	op_read(&op, link->afd_in, (void *)8, 4);
 	expect_refused(s, &op, -EFAULT);
@@ -457,8 +418,7 @@ void bad_buffer_is_reported_and_the_ring_goes_on(struct scene *s)
 	op_readv(&op, link->afd_in, none, ARRAY_LEN(none));
 	expect_refused(s, &op, -EINVAL);
 	CHECK_EQ(taio_inflight(s->ring), 0);
-	op_read(&op, link->afd_in, buf, 4);
-	op_start(s, &op);
+	read_start(s, &op, link->afd_in, buf, 4);
 	CHECK_EQ(await(s, &op), 4);
 	CHECK_EQ(memcmp(buf, "data", 4), 0);
 	stay_quiet(s);
@@ -475,18 +435,15 @@ void eventfd_is_a_stream(struct scene *s)
 	scene_ring(s, 8, 0);
 	afd = taio_attach(s->ring, fd, TAIO_CLASS_ASK);
 	CHECK(afd >= 0);
-	op_read(&read_op, afd, &in, sizeof(in));
-	op_start(s, &read_op);
+	read_start(s, &read_op, afd, &in, sizeof(in));
 	stay_quiet(s);
-	op_write(&write_op, afd, &out, sizeof(out));
-	op_start(s, &write_op);
+	write_start(s, &write_op, afd, &out, sizeof(out));
 	CHECK_EQ(await(s, &write_op), sizeof(out));
 	CHECK_EQ(await(s, &read_op), sizeof(in));
 	CHECK_EQ(in, 7);
 	CHECK_EQ(write(fd, &most, sizeof(most)), sizeof(most));
 	for (int i = 0; i < 2; i++) { /* no room: cancelled, then let in */
-		op_write(&write_op, afd, &out, sizeof(out));
-		op_start(s, &write_op);
+		write_start(s, &write_op, afd, &out, sizeof(out));
 		stay_quiet(s);
 		if (i == 0)
 			CHECK_EQ(op_cancel(s, &write_op), 0);

@@ -34,11 +34,9 @@ void cancel_raced_with_submit(struct scene *s)
 		.rounds = s->rounds, .step = cancel_step, .s = s, .arg = &canceller, .is_pinned = true};
 	struct steer steers[2] = {0};
 	long asked[2] = {0};
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	char byte;
 
-	scene_ring(s, 8);
-	link = scene_link(s);
 	canceller.proxy = link->proxy_in;
 	gate_start(&gate);
 	for (long round = 1; round <= gate.rounds; round++) {
@@ -75,13 +73,11 @@ void submit_raced_with_data(struct scene *s)
 {
 	struct gate gate = {.rounds = s->rounds, .step = write_byte, .s = s, .is_pinned = true};
 	struct steer steer = {0};
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	long written = 0;
 	struct op op;
 	char byte;
 
-	scene_ring(s, 8);
-	link = scene_link(s);
 	gate_start(&gate);
 	for (long round = 1; round <= gate.rounds; round++) {
 		long jitter = 1L << random_below(11);
@@ -120,10 +116,8 @@ static void write_to_each(struct gate *gate, long round)
 
 static void herd_start(struct scene *s, struct herd *herd)
 {
-	for (unsigned int i = 0; i < HERD; i++) {
-		op_read(&herd->ops[i], s->links[i]->proxy_in, &herd->bytes[i], 1);
-		op_start(&s->ring, &herd->ops[i]);
-	}
+	for (unsigned int i = 0; i < HERD; i++)
+		read_start(&s->ring, &herd->ops[i], s->links[i]->proxy_in, &herd->bytes[i], 1);
 }
 
 /* From the last to the first, while the peer writes from the first to the last. */
@@ -147,8 +141,7 @@ static void herd_finish(struct scene *s, struct herd *herd, long round)
 		herd->cancelled += cancelled;
 		herd->delivered += !cancelled;
 		if (cancelled) {
-			op_read(op, s->links[i]->proxy_in, &herd->bytes[i], 1);
-			op_start(&s->ring, op);
+			read_start(&s->ring, op, s->links[i]->proxy_in, &herd->bytes[i], 1);
 			await(&s->ring, op);
 		}
 		CHECK_EQ(op->res, 1);

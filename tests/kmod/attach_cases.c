@@ -345,8 +345,7 @@ void proxy_holds_the_file(struct scene *s)
 	proxy = proxy_make(s, fds[0]);
 	close(fds[0]);
 	scene_ring(s, 4);
-	op_read(&op, proxy, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, proxy, &byte, 1);
 	CHECK_EQ(write(fds[1], "x", 1), 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
 	CHECK_EQ(byte, 'x');
@@ -420,15 +419,12 @@ void info_tells_what_the_proxy_is(struct scene *s)
 
 void info_counts_what_is_in_flight(struct scene *s)
 {
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op ops[8];
 	char bytes[8];
 
-	scene_ring(s, 8);
-	link = scene_link(s);
 	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++) {
-		op_read(&ops[i], link->proxy_in, &bytes[i], 1);
-		op_start(&s->ring, &ops[i]);
+		read_start(&s->ring, &ops[i], link->proxy_in, &bytes[i], 1);
 		until_inflight(link->proxy_in, i + 1);
 	}
 	peer_write(link, "12345678", 8);

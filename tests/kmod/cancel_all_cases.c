@@ -17,10 +17,8 @@ struct herd {
 
 static void herd_start(struct ring *ring, struct herd *herd, int proxy)
 {
-	for (unsigned int i = 0; i < NOPS; i++) {
-		op_read(&herd->ops[i], proxy, &herd->bytes[i], 1);
-		op_start(ring, &herd->ops[i]);
-	}
+	for (unsigned int i = 0; i < NOPS; i++)
+		read_start(ring, &herd->ops[i], proxy, &herd->bytes[i], 1);
 }
 
 static void herd_await(struct ring *ring, struct herd *herd, long res)
@@ -31,11 +29,10 @@ static void herd_await(struct ring *ring, struct herd *herd, long res)
 
 void cancel_ioctl_ends_everything(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, NOPS);
 	struct herd herd;
 	char byte;
 
-	scene_ring(s, NOPS);
 	for (unsigned int round = 0; round < 20; round++) {
 		herd_start(&s->ring, &herd, link->proxy_in);
 		if (round % 2)
@@ -46,8 +43,7 @@ void cancel_ioctl_ends_everything(struct scene *s)
 		CHECK_EQ(proxy_cancel(link->proxy_in), 0);
 	}
 	/* What comes after is not cancelled, and no byte is lost. */
-	op_read(&herd.ops[0], link->proxy_in, &byte, 1);
-	op_start(&s->ring, &herd.ops[0]);
+	read_start(&s->ring, &herd.ops[0], link->proxy_in, &byte, 1);
 	stay_quiet(&s->ring);
 	peer_write(link, "x", 1);
 	CHECK_EQ(await(&s->ring, &herd.ops[0]), 1);
@@ -74,13 +70,12 @@ static void submit_and_await_cancel(void *arg)
 
 void cancel_ioctl_reaches_ops_of_others(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, NOPS);
 	struct other other = {.proxy = link->proxy_in};
 	struct herd herd;
 	pid_t pid;
 	char byte;
 
-	scene_ring(s, NOPS);
 	herd_start(&s->ring, &herd, link->proxy_in);
 	scratch_pipe(other.ready);
 	pid = child_start(submit_and_await_cancel, &other);
@@ -94,12 +89,11 @@ void cancel_ioctl_reaches_ops_of_others(struct scene *s)
 /* Even of the same file. */
 void cancel_ioctl_leaves_other_proxies(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 	int other = proxy_make(s, link->in);
 	struct op here, there;
 	char bytes[2];
 
-	scene_ring(s, 4);
 	op_read(&here, link->proxy_in, &bytes[0], 1);
 	op_read(&there, other, &bytes[1], 1);
 	op_start(&s->ring, &here);
@@ -122,10 +116,8 @@ static void helpers_occupy_each(struct scene *s, int proxy)
 	pid_t pids[HELPERS_MAX];
 	unsigned int n = helpers_find(pids);
 
-	for (unsigned int i = 0; i < n; i++) {
-		op_read(&ops[i], proxy, &bytes[i], 1);
-		op_start(&s->ring, &ops[i]);
-	}
+	for (unsigned int i = 0; i < n; i++)
+		read_start(&s->ring, &ops[i], proxy, &bytes[i], 1);
 	CHECK_EQ(proxy_cancel(proxy), n);
 	for (unsigned int i = 0; i < n; i++)
 		CHECK_EQ(await(&s->ring, &ops[i]), -ECANCELED);
@@ -135,15 +127,13 @@ void helpers_cannot_be_signalled(struct scene *s)
 {
 	pid_t before[HELPERS_MAX], after[HELPERS_MAX];
 	long idle_ms = param_set("idle_ms", 100000);
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, HELPERS_MAX);
 	unsigned int n;
 	struct op op;
 	char byte;
 
-	scene_ring(s, HELPERS_MAX);
 	helpers_occupy_each(s, link->proxy_in);
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	stay_quiet(&s->ring);
 	n = helpers_find(before);
 	CHECK(n > 0 && n < HELPERS_MAX);
@@ -158,8 +148,7 @@ void helpers_cannot_be_signalled(struct scene *s)
 
 	/* The ones that were struck go on, and a cancel still reaches them. */
 	for (unsigned int i = 0; i < 10; i++) {
-		op_read(&op, link->proxy_in, &byte, 1);
-		op_start(&s->ring, &op);
+		read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 		stay_quiet(&s->ring);
 		CHECK_EQ(proxy_cancel(link->proxy_in), 1);
 		CHECK_EQ(await(&s->ring, &op), -ECANCELED);

@@ -25,11 +25,18 @@ struct reads {
 
 static void reads_start(struct scene *s, struct reads *reads, int proxy)
 {
-	for (unsigned int i = 0; i < READS; i++) {
-		op_read(&reads->ops[i], proxy, reads->bufs[i], NBYTES);
-		op_start(&s->ring, &reads->ops[i]);
-	}
+	for (unsigned int i = 0; i < READS; i++)
+		read_start(&s->ring, &reads->ops[i], proxy, reads->bufs[i], NBYTES);
 	stay_quiet(&s->ring);
+}
+
+/* A ring and a link on which they wait. */
+static struct link *reads_begin(struct scene *s, struct reads *reads)
+{
+	struct link *link = scene_open(s, READS);
+
+	reads_start(s, reads, link->proxy_in);
+	return link;
 }
 
 /* Takes whatever is there; the index of a read that has ended, or -1. */
@@ -88,12 +95,9 @@ static void near_close(struct link *link)
 
 void close_of_target_ends_nothing(struct scene *s)
 {
-	struct link *link;
 	struct reads reads;
+	struct link *link = reads_begin(s, &reads);
 
-	scene_ring(s, READS);
-	link = scene_link(s);
-	reads_start(s, &reads, link->proxy_in);
 	near_close(link);
 	stay_quiet(&s->ring);
 	reads_deliver(s, &reads, link);
@@ -104,13 +108,10 @@ void close_of_target_ends_nothing(struct scene *s)
 
 void close_of_proxy_ends_nothing(struct scene *s)
 {
-	struct link *link;
 	struct reads reads;
+	struct link *link = reads_begin(s, &reads);
 	char byte = 0;
 
-	scene_ring(s, READS);
-	link = scene_link(s);
-	reads_start(s, &reads, link->proxy_in);
 	link_detach(link);
 	stay_quiet(&s->ring);
 	reads_deliver(s, &reads, link);
@@ -122,12 +123,9 @@ void close_of_proxy_ends_nothing(struct scene *s)
 
 void close_of_both_ends_nothing(struct scene *s)
 {
-	struct link *link;
 	struct reads reads;
+	struct link *link = reads_begin(s, &reads);
 
-	scene_ring(s, READS);
-	link = scene_link(s);
-	reads_start(s, &reads, link->proxy_in);
 	link_detach(link);
 	near_close(link);
 	stay_quiet(&s->ring);
@@ -137,12 +135,9 @@ void close_of_both_ends_nothing(struct scene *s)
 
 void close_of_both_then_cancel_lets_the_file_go(struct scene *s)
 {
-	struct link *link;
 	struct reads reads;
+	struct link *link = reads_begin(s, &reads);
 
-	scene_ring(s, READS);
-	link = scene_link(s);
-	reads_start(s, &reads, link->proxy_in);
 	link_detach(link);
 	near_close(link);
 	for (unsigned int i = 0; i < READS; i++) {
@@ -155,12 +150,9 @@ void close_of_both_then_cancel_lets_the_file_go(struct scene *s)
 /* The end of the stream; a terminal's is a hang-up, which a read that waits sees early (-EIO) or late (0). */
 void close_of_peer_ends_reads(struct scene *s)
 {
-	struct link *link;
 	struct reads reads;
+	struct link *link = reads_begin(s, &reads);
 
-	scene_ring(s, READS);
-	link = scene_link(s);
-	reads_start(s, &reads, link->proxy_in);
 	link_peer_close(link);
 	for (unsigned int i = 0; i < READS; i++)
 		if (await(&s->ring, &reads.ops[i]) != -EIO || s->kind != LINK_TTY)
@@ -172,15 +164,11 @@ void close_of_peer_ends_writes(struct scene *s)
 {
 	static char buf[1 << 20];
 	struct op ops[READS];
-	struct link *link;
+	struct link *link = scene_open(s, READS);
 	long total = 0;
 
-	scene_ring(s, READS);
-	link = scene_link(s);
-	for (unsigned int i = 0; i < READS; i++) {
-		op_write(&ops[i], link->proxy_out, buf, sizeof(buf));
-		op_start(&s->ring, &ops[i]);
-	}
+	for (unsigned int i = 0; i < READS; i++)
+		write_start(&s->ring, &ops[i], link->proxy_out, buf, sizeof(buf));
 	pause_ms(20);
 	link_peer_close(link);
 	for (unsigned int i = 0; i < READS; i++) {
@@ -225,8 +213,7 @@ void close_raced_with_data(struct scene *s)
 	link = closer.link = scene_link(s);
 	CHECK_EQ(pthread_create(&thread, NULL, closer_run, &closer), 0);
 	for (long round = 1; round <= closer.rounds; round++) {
-		op_read(&op, link->proxy_in, &byte, 1);
-		op_start(&s->ring, &op);
+		read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 		atomic_store(&closer.round, 2 * round - 1);
 		for (uint64_t turns = random_below(1UL << random_below(14)); turns--;)
 			__asm__ volatile("" ::: "memory");

@@ -32,8 +32,7 @@ static bool has_uid_bit(int file)
 
 static void start_write(struct scene *s, struct op *op, int proxy)
 {
-	op_write(op, proxy, "x", 1);
-	op_start(&s->ring, op);
+	write_start(&s->ring, op, proxy, "x", 1);
 }
 
 static bool write_keeps_bit(struct scene *s, int file, int proxy)
@@ -105,8 +104,7 @@ static int send_by_proxy(struct scene *s, int sock, int proxy)
 	};
 	struct op op;
 
-	op_write(&op, proxy, &request, sizeof(request));
-	op_start(&s->ring, &op);
+	write_start(&s->ring, &op, proxy, &request, sizeof(request));
 	CHECK_EQ(await(&s->ring, &op), sizeof(request));
 	return netlink_answer(sock);
 }

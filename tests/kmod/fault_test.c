@@ -222,9 +222,8 @@ static void try_read(struct scene *s, struct trial *trial, void *arg)
 
 static void submit_of_a_read_meets_every_fault(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 
-	scene_ring(s, 4);
 	if (s->kind == LINK_FILE)
 		CHECK_EQ(pwrite(link->in, "x", 1, 0), 1);
 	trials_run(s, getpid(), 3, try_read, link);
@@ -261,9 +260,8 @@ static void try_write(struct scene *s, struct trial *trial, void *arg)
 
 static void submit_of_a_write_meets_every_fault(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 
-	scene_ring(s, 4);
 	trials_run(s, getpid(), 3, try_write, link);
 }
 
@@ -276,8 +274,7 @@ static void try_cancel(struct scene *s, struct trial *trial, void *arg)
 	struct op op;
 	char byte;
 
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	if (trial->n % 2)
 		stay_quiet(&s->ring);
 	CHECK_EQ(FAULTY(trial, syscall(SYS_io_cancel, s->ring.ctx, &op.iocb, &unused)), -EINPROGRESS);
@@ -291,9 +288,8 @@ static void try_cancel(struct scene *s, struct trial *trial, void *arg)
 
 static void cancel_needs_no_memory(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 
-	scene_ring(s, 4);
 	trials_run(s, getpid(), 0, try_cancel, link);
 }
 
@@ -325,14 +321,12 @@ static void try_helper(struct scene *s, struct trial *trial, void *arg)
 static void transfer_meets_every_fault(struct scene *s)
 {
 	long idle_ms = param_set("idle_ms", 1000000);
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 	pid_t helpers[HELPERS_MAX];
 	struct op op;
 	char byte;
 
-	scene_ring(s, 4);
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	peer_write(link, "x", 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
 	CHECK_EQ(helpers_find(helpers), 1);
@@ -356,10 +350,9 @@ static void refused_helper_is_asked_for_again(struct scene *s)
 {
 	long idle_ms = param_set("idle_ms", 1);
 	uint64_t refused = counter_get("workers_refused");
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 	pid_t helpers[HELPERS_MAX];
 
-	scene_ring(s, 4);
 	for (int64_t until = now_ms() + 20000; helpers_find(helpers) && now_ms() < until;)
 		pause_ms(1);
 	trials_run(s, 2, 3, try_growth, link);

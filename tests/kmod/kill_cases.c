@@ -170,10 +170,8 @@ static void exit_with_reads(void *arg)
 	struct scene *s = arg;
 
 	scene_ring(s, ARRAY_LEN(vops));
-	for (unsigned int i = 0; i < ARRAY_LEN(vops); i++) {
-		op_read(&vops[i].op, s->links[0]->proxy_in, vops[i].buf, sizeof(vops[i].buf));
-		op_start(&s->ring, &vops[i].op);
-	}
+	for (unsigned int i = 0; i < ARRAY_LEN(vops); i++)
+		read_start(&s->ring, &vops[i].op, s->links[0]->proxy_in, vops[i].buf, sizeof(vops[i].buf));
 	pause_ms((unsigned int)random_below(20));
 	if (random_below(2))
 		_exit(0);
@@ -204,10 +202,8 @@ void io_destroy_ends_ops_in_flight(struct scene *s)
 
 	for (unsigned int round = 0; round < 10; round++) {
 		scene_ring(s, ARRAY_LEN(ops));
-		for (unsigned int i = 0; i < ARRAY_LEN(ops); i++) {
-			op_read(&ops[i], link->proxy_in, &bytes[i], 1);
-			op_start(&s->ring, &ops[i]);
-		}
+		for (unsigned int i = 0; i < ARRAY_LEN(ops); i++)
+			read_start(&s->ring, &ops[i], link->proxy_in, &bytes[i], 1);
 		if (round & 1)
 			pause_ms(5);
 		begin = now_ms();

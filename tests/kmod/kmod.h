@@ -70,6 +70,8 @@ int kmod_main(int argc, char **argv, const struct test_case *cases, unsigned int
 void scene_ring(struct scene *s, unsigned int entries);
 /* Makes a link and its proxies. */
 struct link *scene_link(struct scene *s);
+/* Both. */
+struct link *scene_open(struct scene *s, unsigned int entries);
 void scene_finish(struct scene *s);
 void link_attach(struct scene *s, struct link *link);
 void link_detach(struct link *link);

@@ -55,12 +55,10 @@ static void read_unmapped(struct scene *s, unsigned int gone, size_t nbytes)
 	struct link *by_stock, *by_us;
 	struct op op;
 
-	scene_ring(s, 1);
-	by_stock = scene_link(s);
+	by_stock = scene_open(s, 1);
 	by_us = scene_link(s);
 	pattern_fill(message, nbytes, 0, 12);
-	op_read(&op, by_us->proxy_in, buf, sizeof(message));
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, by_us->proxy_in, buf, sizeof(message));
 	stay_quiet(&s->ring);
 	SYS(munmap(buf + gone * PAGE, (2 - gone) * PAGE));
 	peer_write(by_us, message, nbytes);
@@ -123,13 +121,11 @@ void unmapped_write_buffer_behaves_as_stock(struct scene *s)
 	size_t nbytes;
 	struct op op;
 
-	scene_ring(s, 1);
-	by_stock = scene_link(s);
+	by_stock = scene_open(s, 1);
 	by_us = scene_link(s);
 	memset(buf, 'w', 2 * PAGE);
 	nbytes = fill_for_good(by_us, s->kind);
-	op_write(&op, by_us->proxy_out, buf, PAGE);
-	op_start(&s->ring, &op);
+	write_start(&s->ring, &op, by_us->proxy_out, buf, PAGE);
 	stay_quiet(&s->ring);
 	SYS(munmap(buf, 2 * PAGE));
 	rest_take(by_us, nbytes, &ours);
@@ -145,13 +141,10 @@ void unmapped_write_buffer_behaves_as_stock(struct scene *s)
 void remapped_buffer_takes_the_bytes(struct scene *s)
 {
 	char *buf = pages_make(), message[100];
-	struct link *link;
+	struct link *link = scene_open(s, 1);
 	struct op op;
 
-	scene_ring(s, 1);
-	link = scene_link(s);
-	op_read(&op, link->proxy_in, buf, sizeof(message));
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, buf, sizeof(message));
 	stay_quiet(&s->ring);
 	CHECK(mmap(buf, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
 	      buf);

@@ -246,12 +246,10 @@ void streams_take_no_io_context(struct scene *s)
 	ioprio_set(IOPRIO(IOPRIO_BE, 3)); /* there is one to take */
 	scene_ring(s, 4);
 	for (unsigned int i = 0; i < 100; i++) {
-		op_read(&op, link->proxy_in, &byte, 1);
-		op_start(&s->ring, &op);
+		read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 		peer_write(link, "x", 1);
 		CHECK_EQ(await(&s->ring, &op), 1);
-		op_write(&op, link->proxy_out, &byte, 1);
-		op_start(&s->ring, &op);
+		write_start(&s->ring, &op, link->proxy_out, &byte, 1);
 		CHECK_EQ(await(&s->ring, &op), 1);
 		peer_read(link, &byte, 1);
 	}
@@ -283,8 +281,7 @@ void inflight_list_shows_the_op(struct scene *s)
 	text = file_text(INFLIGHT);
 	CHECK(!strstr(text, mine));
 	free(text);
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	for (int64_t until = now_ms() + 10000; !line; pause_ms(1)) {
 		text = file_text(INFLIGHT);
 		line = find_line(text, mine, shown);
@@ -335,23 +332,20 @@ static void expect_events(struct scene *s, char *text, const char *want, const c
 
 void tracepoints_come_in_order(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 	bool blocks = !strcmp(policy_in_force(link->proxy_in), "block");
 	struct op op;
 	char byte;
 
-	scene_ring(s, 4);
 	trace_start(taio_events);
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	stay_quiet(&s->ring);
 	peer_write(link, "x", 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
 	expect_events(s, trace_stop(), " taio_submit taio_queue taio_start taio_complete", "res=1");
 
 	trace_start(taio_events);
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	stay_quiet(&s->ring);
 	CHECK_EQ(op_cancel(&s->ring, &op), 0);
 	CHECK_EQ(await(&s->ring, &op), -ECANCELED);
@@ -392,8 +386,7 @@ void module_stays_while_it_is_used(struct scene *s)
 	link = scene_link(s);
 	close(device);
 	CHECK_EQ(module_remove(), -EWOULDBLOCK);
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	stay_quiet(&s->ring);
 	link_detach(link);
 	CHECK_EQ(module_remove(), -EWOULDBLOCK);
@@ -410,8 +403,7 @@ void module_stays_while_it_is_used(struct scene *s)
 	SYS(chown(TAIO_DEVICE, mode.st_uid, mode.st_gid)); /* as its administrator had it */
 	SYS(chmod(TAIO_DEVICE, mode.st_mode & 07777));
 	link_attach(s, link);
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	peer_write(link, "x", 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
 }

@@ -21,11 +21,10 @@ static long run_op(struct scene *s, struct op *op)
 void offset_on_a_socket_is_espipe(struct scene *s)
 {
 	static const long long offsets[] = {1, 4096, 1ll << 40};
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 	char byte = 'x';
 	struct op op;
 
-	scene_ring(s, 4);
 	peer_write(link, "data", 4);
 	for (unsigned int i = 0; i < ARRAY_LEN(offsets); i++) {
 		op_read(&op, link->proxy_in, &byte, 1);
@@ -44,11 +43,10 @@ void offset_on_a_socket_is_espipe(struct scene *s)
 
 void zero_length_is_zero_at_once(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 	struct iovec iov = {NULL, 0};
 	struct op op;
 
-	scene_ring(s, 4);
 	op_read(&op, link->proxy_in, NULL, 0);
 	CHECK_EQ(run_op(s, &op), 0);
 	op_write(&op, link->proxy_out, NULL, 0);
@@ -102,10 +100,9 @@ void vectors_of_all_sizes(struct scene *s)
 {
 	static const unsigned int counts[] = {1, 2, 8, 9, 100, SEGMENTS_MAX};
 	enum { NBYTES = 3000 };
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 	char out[NBYTES], in[NBYTES];
 
-	scene_ring(s, 4);
 	for (unsigned int i = 0; i < ARRAY_LEN(counts); i++) {
 		struct iovec *iov = cut(out, NBYTES, counts[i]);
 		struct op op;
@@ -147,9 +144,8 @@ void bad_vectors_fail_as_on_the_file(struct scene *s)
 		{"bad buffer", bad_base, 2},
 		{"buffer in the kernel", &kernel_base, 1},
 	};
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 
-	scene_ring(s, 4);
 	if (s->kind == LINK_FILE)
 		CHECK_EQ(pwrite(link->in, "12", 2, 0), 2);
 	for (unsigned int i = 0; i < ARRAY_LEN(rows); i++)

@@ -28,15 +28,14 @@ struct shared {
 	pid_t pid;
 };
 
-static void read_start(struct scene *s, struct op *op, char *buf)
+static void next_start(struct scene *s, struct op *op, char *buf)
 {
-	op_read(op, s->links[0]->proxy_in, buf, NBYTES);
-	op_start(&s->ring, op);
+	read_start(&s->ring, op, s->links[0]->proxy_in, buf, NBYTES);
 	stay_quiet(&s->ring);
 }
 
 /* The next bytes of the stream come, and are what the operation gives. */
-static void read_finish(struct scene *s, struct op *op, char *buf, uint64_t offset)
+static void next_finish(struct scene *s, struct op *op, char *buf, uint64_t offset)
 {
 	char bytes[NBYTES];
 
@@ -54,41 +53,35 @@ static void child_exits(void *arg)
 	link_destroy(s->links[0]);
 }
 
-/* fork(2) carries the descriptors over, and nothing that is in flight. */
-void child_that_exits_ends_nothing(struct scene *s)
-{
-	char buf[NBYTES];
-	struct op op;
-
-	scene_ring(s, 1);
-	scene_link(s);
-	for (unsigned int round = 0; round < 4; round++) {
-		read_start(s, &op, buf);
-		CHECK_EQ(child_reap(child_start(child_exits, s), REAP_MS), 0);
-		stay_quiet(&s->ring);
-		read_finish(s, &op, buf, round * NBYTES);
-	}
-}
-
 static void child_execs(void *arg)
 {
 	execl("/bin/true", "true", NULL);
 	fail_at(HERE(), "/bin/true: %m");
 }
 
-void child_that_execs_ends_nothing(struct scene *s)
+static void child_ends_nothing(struct scene *s, void (*child)(void *arg))
 {
 	char buf[NBYTES];
 	struct op op;
 
-	scene_ring(s, 1);
-	scene_link(s);
+	scene_open(s, 1);
 	for (unsigned int round = 0; round < 4; round++) {
-		read_start(s, &op, buf);
-		CHECK_EQ(child_reap(child_start(child_execs, s), REAP_MS), 0);
+		next_start(s, &op, buf);
+		CHECK_EQ(child_reap(child_start(child, s), REAP_MS), 0);
 		stay_quiet(&s->ring);
-		read_finish(s, &op, buf, round * NBYTES);
+		next_finish(s, &op, buf, round * NBYTES);
 	}
+}
+
+/* fork(2) carries the descriptors over, and nothing that is in flight. */
+void child_that_exits_ends_nothing(struct scene *s)
+{
+	child_ends_nothing(s, child_exits);
+}
+
+void child_that_execs_ends_nothing(struct scene *s)
+{
+	child_ends_nothing(s, child_execs);
 }
 
 /* A ring of its own: what the parent had is the parent's. */
@@ -102,10 +95,10 @@ static void child_reads(void *arg)
 	s->ring = (struct ring){0};
 	scene_ring(s, 1);
 	stage_await(&shared->stage, 1);
-	read_start(s, &op, buf);
+	next_start(s, &op, buf);
 	for (unsigned int round = 0; round < 3; round++) {
-		read_finish(s, &op, buf, round * NBYTES);
-		read_start(s, &op, buf);
+		next_finish(s, &op, buf, round * NBYTES);
+		next_start(s, &op, buf);
 	}
 	CHECK_EQ(op_cancel(&s->ring, &op), 0);
 	CHECK_EQ(await(&s->ring, &op), -ECANCELED);
@@ -127,7 +120,7 @@ static void parent_of_reader(void *arg)
 
 	scene_ring(s, 3);
 	for (unsigned int i = 0; i < 3; i++)
-		read_start(s, &ops[i], bufs[i]);
+		next_start(s, &ops[i], bufs[i]);
 	shared->pid = child_start(child_reads_orphaned, shared);
 	raise(SIGKILL);
 }
@@ -152,7 +145,7 @@ static void execs_with_ops(void *arg)
 
 	scene_ring(s, 3);
 	for (unsigned int i = 0; i < 3; i++)
-		read_start(s, &ops[i], bufs[i]);
+		next_start(s, &ops[i], bufs[i]);
 	child_execs(NULL);
 }
 
@@ -178,7 +171,7 @@ static void *thread_submits(void *arg)
 	struct op ops[3];
 
 	for (unsigned int i = 0; i < 3; i++)
-		read_start(shared->s, &ops[i], bufs[i]);
+		next_start(shared->s, &ops[i], bufs[i]);
 	atomic_fetch_add(&shared->stage, 1);
 	for (;;)
 		pause();
@@ -229,13 +222,12 @@ void exec_that_fails_ends_nothing(struct scene *s)
 	char buf[NBYTES];
 	struct op op;
 
-	scene_ring(s, 1);
-	scene_link(s);
-	read_start(s, &op, buf);
+	scene_open(s, 1);
+	next_start(s, &op, buf);
 	CHECK_EQ(execl("/nowhere/nothing", "nothing", NULL), -1);
 	CHECK_EQ(execl("/proc/self/mem", "mem", NULL), -1);
 	stay_quiet(&s->ring);
-	read_finish(s, &op, buf, 0);
+	next_finish(s, &op, buf, 0);
 }
 
 /* Reads through the proxy that it has kept, in place of the program that had reads in flight there. */
@@ -248,7 +240,7 @@ static void execs_reader(void *arg)
 
 	scene_ring(s, 3);
 	for (unsigned int i = 0; i < 3; i++)
-		read_start(s, &ops[i], bufs[i]);
+		next_start(s, &ops[i], bufs[i]);
 	SYS(dup2(s->links[0]->proxy_in, STDIN_FILENO));
 	SYS(dup2(shared->sock[1], STDOUT_FILENO));
 	execl("/usr/bin/head", "head", "-c", "24", NULL);
@@ -299,22 +291,18 @@ static void receiver(void *arg)
 
 	scene_ring(s, 2);
 	for (unsigned int round = 0; round < 3; round++) {
-		op_read(&ops[0], proxy, bufs[0], NBYTES);
-		op_start(&s->ring, &ops[0]);
+		read_start(&s->ring, &ops[0], proxy, bufs[0], NBYTES);
 		stay_quiet(&s->ring);
 		atomic_store(&shared->stage, (int)round + 1);
 		CHECK_EQ(await(&s->ring, &ops[0]), NBYTES);
 		pattern_check(bufs[0], NBYTES, round * NBYTES, 11);
 	}
-	op_read(&ops[0], proxy, bufs[0], NBYTES);
-	op_start(&s->ring, &ops[0]);
+	read_start(&s->ring, &ops[0], proxy, bufs[0], NBYTES);
 	CHECK_EQ(op_cancel(&s->ring, &ops[0]), 0);
 	CHECK_EQ(await(&s->ring, &ops[0]), -ECANCELED);
 	/* The last ones it leaves in flight. */
-	for (unsigned int i = 0; i < 2; i++) {
-		op_read(&ops[i], proxy, bufs[i], NBYTES);
-		op_start(&s->ring, &ops[i]);
-	}
+	for (unsigned int i = 0; i < 2; i++)
+		read_start(&s->ring, &ops[i], proxy, bufs[i], NBYTES);
 }
 
 static void pattern_send(struct link *link, uint64_t offset, uint64_t seed)
@@ -367,16 +355,15 @@ void proxy_outlives_its_attacher(struct scene *s)
 	struct op op;
 
 	shared->s = s;
-	scene_ring(s, 1);
-	scene_link(s);
+	scene_open(s, 1);
 	link_detach(s->links[0]);
 	SYS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, shared->sock));
 	CHECK_EQ(child_reap(child_start(attacher, shared), REAP_MS), 0);
 	s->links[0]->proxy_in = fd_receive(shared->sock[0]);
 	s->links[0]->proxy_out = -1;
 	for (unsigned int round = 0; round < 3; round++) {
-		read_start(s, &op, buf);
-		read_finish(s, &op, buf, round * NBYTES);
+		next_start(s, &op, buf);
+		next_finish(s, &op, buf, round * NBYTES);
 	}
 	close(shared->sock[0]);
 	close(shared->sock[1]);

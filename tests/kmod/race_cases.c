@@ -157,8 +157,7 @@ static uint64_t rest_take(struct scene *s, struct link *link, uint64_t received,
 		if (random_below(2)) {
 			fd_read(link->in, buf, want);
 		} else {
-			op_read(&op, link->proxy_in, buf, want);
-			op_start(&s->ring, &op);
+			read_start(&s->ring, &op, link->proxy_in, buf, want);
 			n = await(&s->ring, &op);
 			CHECK(n > 0 && n <= (long)want);
 		}
@@ -172,17 +171,14 @@ void cancel_raced_with_data(struct scene *s)
 {
 	struct race race = {0};
 	uint64_t received = 0;
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	char buf[CHUNK];
 	struct op op;
 
-	scene_ring(s, 8);
-	link = scene_link(s);
 	race.proxy = link->proxy_in;
 	race_start(&race, s, s->rounds, write_chunk);
 	for (long round = 1; round <= race.gate.rounds; round++) {
-		op_read(&op, link->proxy_in, buf, sizeof(buf));
-		op_start(&s->ring, &op);
+		read_start(&s->ring, &op, link->proxy_in, buf, sizeof(buf));
 		if (race_run(&race, round, &op)) {
 			CHECK(op.res > 0);
 			pattern_check(buf, (size_t)op.res, received, 1);
@@ -225,11 +221,9 @@ void cancel_raced_with_pipe_room(struct scene *s)
 	struct race race = {0};
 	uint64_t written = 0;
 	char buf[PIPE_ROOM];
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 
-	scene_ring(s, 8);
-	link = scene_link(s);
 	CHECK_EQ(fcntl(link->out, F_SETPIPE_SZ, PIPE_ROOM), PIPE_ROOM);
 	race.proxy = link->proxy_out;
 	race_start(&race, s, s->rounds, read_page);
@@ -238,8 +232,7 @@ void cancel_raced_with_pipe_room(struct scene *s)
 
 		page_fill(link, &written, (uint64_t)round * PIPE_ROOM);
 		pattern_fill(buf, nbytes, written, 2);
-		op_write(&op, link->proxy_out, buf, nbytes);
-		op_start(&s->ring, &op);
+		write_start(&s->ring, &op, link->proxy_out, buf, nbytes);
 		if (race_run(&race, round, &op)) {
 			CHECK_EQ(op.res, nbytes);
 			written += nbytes;
@@ -289,19 +282,16 @@ void cancel_raced_with_tcp_room(struct scene *s)
 {
 	struct race race = {0};
 	uint64_t written = 0;
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	char buf[4096], byte;
 	struct op op;
 
-	scene_ring(s, 8);
-	link = scene_link(s);
 	race.proxy = link->proxy_out;
 	race_start(&race, s, rounds_part(s, 20), read_all_there_is);
 	for (long round = 1; round <= race.gate.rounds; round++) {
 		written = socket_fill(link->out, written);
 		pattern_fill(buf, sizeof(buf), written, 3);
-		op_write(&op, link->proxy_out, buf, sizeof(buf));
-		op_start(&s->ring, &op);
+		write_start(&s->ring, &op, link->proxy_out, buf, sizeof(buf));
 		if (race_run(&race, round, &op)) {
 			CHECK(op.res > 0 && op.res <= (long)sizeof(buf));
 			written += (uint64_t)op.res;
@@ -325,17 +315,14 @@ static void close_peer(struct gate *gate, long round)
 void cancel_raced_with_peer_close(struct scene *s)
 {
 	struct race race = {0};
-	struct link *link;
+	struct link *link = scene_open(s, 8);
 	struct op op;
 	char byte;
 
-	scene_ring(s, 8);
-	link = scene_link(s);
 	race.proxy = link->proxy_in;
 	race_start(&race, s, rounds_part(s, 20), close_peer);
 	for (long round = 1; round <= race.gate.rounds; round++) {
-		op_read(&op, link->proxy_in, &byte, 1);
-		op_start(&s->ring, &op);
+		read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 		if (race_run(&race, round, &op))
 			CHECK_EQ(op.res, 0);
 		link_renew(s, link);

@@ -25,6 +25,12 @@ struct link *scene_link(struct scene *s)
 	return link;
 }
 
+struct link *scene_open(struct scene *s, unsigned int entries)
+{
+	scene_ring(s, entries);
+	return scene_link(s);
+}
+
 void link_attach(struct scene *s, struct link *link)
 {
 	link->proxy_in = proxy_make(s, link->in);

@@ -74,8 +74,7 @@ static unsigned int helpers_check(void)
 
 static void crowd_start(struct scene *s, struct crowd *crowd, unsigned int i)
 {
-	op_read(&crowd->ops[i], s->links[i]->proxy_in, &crowd->bytes[i], 1);
-	op_start(&s->ring, &crowd->ops[i]);
+	read_start(&s->ring, &crowd->ops[i], s->links[i]->proxy_in, &crowd->bytes[i], 1);
 }
 
 static void crowd_ends(struct scene *s, struct crowd *crowd, unsigned int i, long want)
@@ -186,8 +185,7 @@ void cancels_disturb_no_file_op(struct scene *s)
 	struct link *link;
 
 	helpers_limit();
-	scene_ring(s, FILE_OPS);
-	link = scene_link(s);
+	link = scene_open(s, FILE_OPS);
 	for (long round = 1; round <= rounds; round++) {
 		pattern_fill(buf, sizeof(buf), 0, (uint64_t)round);
 		for (unsigned int i = 0; i < FILE_OPS; i++) {

@@ -416,10 +416,9 @@ static long poll_now(struct scene *s, int fd, int events)
 
 void aio_poll_on_the_proxy(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 	struct op op;
 
-	scene_ring(s, 4);
 	if (s->kind != LINK_FILE)
 		CHECK_EQ(poll_now(s, link->proxy_in, POLLIN), poll_now(s, link->in, POLLIN));
 	CHECK_EQ(poll_now(s, link->proxy_out, POLLOUT), poll_now(s, link->out, POLLOUT));
@@ -444,24 +443,21 @@ static void expect_eagain(struct scene *s, struct link *link)
 	struct op op;
 	char byte;
 
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	CHECK_EQ(await(&s->ring, &op), -EAGAIN);
 }
 
 void nonblocking_gives_eagain(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 	struct op op;
 	char byte = 0;
 
-	scene_ring(s, 4);
 	SYS(fcntl(link->in, F_SETFL, O_NONBLOCK));
 	expect_eagain(s, link);
 	peer_write(link, "x", 1);
 	CHECK(is_readable(link->in, 10000));
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
 	CHECK_EQ(byte, 'x');
 	SYS(fcntl(link->in, F_SETFL, 0));
@@ -470,8 +466,7 @@ void nonblocking_gives_eagain(struct scene *s)
 	expect_eagain(s, link);
 	CHECK(read(link->proxy_in, &byte, 1) == -1 && errno == EAGAIN);
 	SYS(fcntl(link->proxy_in, F_SETFL, 0));
-	op_read(&op, link->proxy_in, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
 	stay_quiet(&s->ring);
 	peer_write(link, "y", 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
@@ -482,12 +477,11 @@ void nonblocking_gives_eagain(struct scene *s)
  * obey. */
 void nowait_flag_gives_eagain(struct scene *s)
 {
-	struct link *link = scene_link(s);
+	struct link *link = scene_open(s, 4);
 	long stock, proxied;
 	struct op op;
 	char byte;
 
-	scene_ring(s, 4);
 	op_read(&op, link->in, &byte, 1);
 	op.iocb.aio_rw_flags = RWF_NOWAIT;
 	stock = op_try(&s->ring, &op);

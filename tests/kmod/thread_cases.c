@@ -38,10 +38,8 @@ static void all_submit(struct shared *shared)
 {
 	struct scene *s = shared->s;
 
-	for (unsigned int i = 0; i < OPS; i++) {
-		op_read(&shared->ops[i], s->links[i]->proxy_in, shared->bufs[i], NBYTES);
-		op_start(&s->ring, &shared->ops[i]);
-	}
+	for (unsigned int i = 0; i < OPS; i++)
+		read_start(&s->ring, &shared->ops[i], s->links[i]->proxy_in, shared->bufs[i], NBYTES);
 }
 
 static void all_feed(struct scene *s, uint64_t seed)
@@ -207,10 +205,8 @@ void ops_outlive_the_exec_of_their_submitter(struct scene *s)
 	for (unsigned int i = 0; i < OPS / 2; i++)
 		CHECK_EQ(await(&s->ring, &shared.ops[i]), -ECANCELED);
 	all_feed(s, 1);
-	for (unsigned int i = 0; i < OPS / 2; i++) {
-		op_read(&shared.ops[i], s->links[i]->proxy_in, shared.bufs[i], NBYTES);
-		op_start(&s->ring, &shared.ops[i]);
-	}
+	for (unsigned int i = 0; i < OPS / 2; i++)
+		read_start(&s->ring, &shared.ops[i], s->links[i]->proxy_in, shared.bufs[i], NBYTES);
 	all_finish(&shared, 1);
 	SYS(kill(pid, SIGKILL));
 	CHECK_EQ(child_reap(pid, REAP_MS), SIGKILL);
