@@ -3,6 +3,7 @@
 #include "suite.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -135,6 +136,16 @@ static const struct suite suite = {
 	.finish = scene_finish,
 };
 
+/* TAIO_SLOW: an emulated guest's factor, as for the server's tests. */
+static int case_limit_ms(const struct test_case *tc)
+{
+	const char *slow = getenv("TAIO_SLOW");
+
+	if (tc->flags & CASE_RACE)
+		return RACE_LIMIT_MS;
+	return CASE_LIMIT_MS * (slow && atoi(slow) > 1 ? atoi(slow) : 1);
+}
+
 static void case_run_variants(const struct test_case *tc, const char *engine, const struct link_name *kind)
 {
 	for (unsigned int v = 0; v < ARRAY_LEN(variants); v++) {
@@ -149,7 +160,7 @@ static void case_run_variants(const struct test_case *tc, const char *engine, co
 				  .variant = engine,
 				  .kind = kind->name,
 				  .name = name,
-				  .limit_ms = tc->flags & CASE_RACE ? RACE_LIMIT_MS : CASE_LIMIT_MS};
+				  .limit_ms = case_limit_ms(tc)};
 
 		if (v && !(tc->flags & CASE_VARIANTS))
 			break;
