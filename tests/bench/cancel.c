@@ -94,7 +94,7 @@ static uint64_t cancel_time(struct scene *s, struct link *link)
 	struct op op = {0};
 	uint64_t began;
 
-	op_read(&op, link->proxy_in, buf, NBYTES);
+	op_read(&op, link->afd_in, buf, NBYTES);
 	op_start(&s->ring, &op);
 	wait_for_state(state);
 	/* RUNNING it still has to fall asleep: the processor it is on is idle again some time later. */

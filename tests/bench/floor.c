@@ -47,12 +47,12 @@ static void echo_by_aio(struct scene *s, bool by_proxy)
 	struct iocb *iocbs[LINKS];
 
 	for (unsigned int i = 0; i < LINKS; i++) {
-		op_read(&ops[i], by_proxy ? s->links[i]->proxy_in : s->links[i]->in, buffers[i], NBYTES);
+		op_read(&ops[i], by_proxy ? s->links[i]->afd_in : s->links[i]->in, buffers[i], NBYTES);
 		iocbs[i] = &ops[i].iocb;
 	}
 	submit_and_reap(s, iocbs);
 	for (unsigned int i = 0; i < LINKS; i++)
-		op_write(&ops[i], by_proxy ? s->links[i]->proxy_out : s->links[i]->out, buffers[i], NBYTES);
+		op_write(&ops[i], by_proxy ? s->links[i]->afd_out : s->links[i]->out, buffers[i], NBYTES);
 	submit_and_reap(s, iocbs);
 }
 

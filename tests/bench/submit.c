@@ -64,7 +64,7 @@ static void round_run(struct scene *s, struct link *link, bool is_ready, struct 
 	struct rusage before, after;
 	struct op op = {0};
 
-	op_read(&op, link->proxy_in, here, NBYTES);
+	op_read(&op, link->afd_in, here, NBYTES);
 	if (is_ready) {
 		peer_write(link, there, NBYTES);
 		CHECK(is_readable(link->in, 10000));

@@ -30,14 +30,8 @@ extern const struct link_name link_names[LINK_KINDS];
  * calls on it. A pipe link is two pipes. -1: closed.
  */
 struct link {
-	int in, out; /* near end; the same descriptor unless it is a pipe */
-	/* What iocbs name, likewise: what attaching the near end gave. The suite's to set and to close. */
-	union {
-		int afd_in, proxy_in;
-	};
-	union {
-		int afd_out, proxy_out;
-	};
+	int in, out;	       /* near end; the same descriptor unless it is a pipe */
+	int afd_in, afd_out;   /* what iocbs name, of the module a proxy; the suite makes and closes them */
 	int peer_in, peer_out; /* far end */
 };
 
@@ -46,8 +40,7 @@ void link_make(struct link *link, enum link_kind kind);
 void link_destroy(struct link *link);
 void link_peer_close(struct link *link);
 
-/* What link_make() makes of sockets and terminals. [0] is the near end; @nbytes of socket buffers, 0:
- * default. */
+/* As link_make() makes them: [0] is the near end. @nbytes of socket buffers; 0: the system's. */
 void tcp_pair(int fds[2], int nbytes);
 void terminal_pair(int fds[2]);
 

@@ -37,10 +37,10 @@ void cancel_raced_with_submit(struct scene *s)
 	struct link *link = scene_open(s, 8);
 	char byte;
 
-	canceller.proxy = link->proxy_in;
+	canceller.proxy = link->afd_in;
 	gate_start(&gate);
 	for (long round = 1; round <= gate.rounds; round++) {
-		op_read(&canceller.op, link->proxy_in, &byte, 1);
+		op_read(&canceller.op, link->afd_in, &byte, 1);
 		gate_open(&gate, round, steers[round & 1].head_start);
 		op_start(&s->ring, &canceller.op);
 		gate_pass(&gate, round);
@@ -83,7 +83,7 @@ void submit_raced_with_data(struct scene *s)
 		long jitter = 1L << random_below(11);
 		bool peer_won;
 
-		op_read(&op, link->proxy_in, &byte, 1);
+		op_read(&op, link->afd_in, &byte, 1);
 		gate_open(&gate, round,
 			  steer.head_start + (long)random_below((uint64_t)(2 * jitter)) - jitter);
 		op_start(&s->ring, &op);
@@ -117,7 +117,7 @@ static void write_to_each(struct gate *gate, long round)
 static void herd_start(struct scene *s, struct herd *herd)
 {
 	for (unsigned int i = 0; i < HERD; i++)
-		read_start(&s->ring, &herd->ops[i], s->links[i]->proxy_in, &herd->bytes[i], 1);
+		read_start(&s->ring, &herd->ops[i], s->links[i]->afd_in, &herd->bytes[i], 1);
 }
 
 /* From the last to the first, while the peer writes from the first to the last. */
@@ -127,7 +127,7 @@ static void herd_cancel(struct scene *s, struct herd *herd, long round)
 		if (round & 1)
 			op_cancel(&s->ring, &herd->ops[i]);
 		else
-			proxy_cancel(s->links[i]->proxy_in);
+			proxy_cancel(s->links[i]->afd_in);
 	}
 }
 
@@ -141,7 +141,7 @@ static void herd_finish(struct scene *s, struct herd *herd, long round)
 		herd->cancelled += cancelled;
 		herd->delivered += !cancelled;
 		if (cancelled) {
-			read_start(&s->ring, op, s->links[i]->proxy_in, &herd->bytes[i], 1);
+			read_start(&s->ring, op, s->links[i]->afd_in, &herd->bytes[i], 1);
 			await(&s->ring, op);
 		}
 		CHECK_EQ(op->res, 1);

@@ -424,11 +424,11 @@ void info_counts_what_is_in_flight(struct scene *s)
 	char bytes[8];
 
 	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++) {
-		read_start(&s->ring, &ops[i], link->proxy_in, &bytes[i], 1);
-		until_inflight(link->proxy_in, i + 1);
+		read_start(&s->ring, &ops[i], link->afd_in, &bytes[i], 1);
+		until_inflight(link->afd_in, i + 1);
 	}
 	peer_write(link, "12345678", 8);
 	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++)
 		CHECK_EQ(await(&s->ring, &ops[i]), 1);
-	until_inflight(link->proxy_in, 0);
+	until_inflight(link->afd_in, 0);
 }

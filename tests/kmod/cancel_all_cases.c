@@ -34,16 +34,16 @@ void cancel_ioctl_ends_everything(struct scene *s)
 	char byte;
 
 	for (unsigned int round = 0; round < 20; round++) {
-		herd_start(&s->ring, &herd, link->proxy_in);
+		herd_start(&s->ring, &herd, link->afd_in);
 		if (round % 2)
 			stay_quiet(&s->ring); /* in the helpers' hands, or on the wait queue, rather than on
 						 the way */
-		CHECK_EQ(proxy_cancel(link->proxy_in), NOPS);
+		CHECK_EQ(proxy_cancel(link->afd_in), NOPS);
 		herd_await(&s->ring, &herd, -ECANCELED);
-		CHECK_EQ(proxy_cancel(link->proxy_in), 0);
+		CHECK_EQ(proxy_cancel(link->afd_in), 0);
 	}
 	/* What comes after is not cancelled, and no byte is lost. */
-	read_start(&s->ring, &herd.ops[0], link->proxy_in, &byte, 1);
+	read_start(&s->ring, &herd.ops[0], link->afd_in, &byte, 1);
 	stay_quiet(&s->ring);
 	peer_write(link, "x", 1);
 	CHECK_EQ(await(&s->ring, &herd.ops[0]), 1);
@@ -71,17 +71,17 @@ static void submit_and_await_cancel(void *arg)
 void cancel_ioctl_reaches_ops_of_others(struct scene *s)
 {
 	struct link *link = scene_open(s, NOPS);
-	struct other other = {.proxy = link->proxy_in};
+	struct other other = {.proxy = link->afd_in};
 	struct herd herd;
 	pid_t pid;
 	char byte;
 
-	herd_start(&s->ring, &herd, link->proxy_in);
+	herd_start(&s->ring, &herd, link->afd_in);
 	scratch_pipe(other.ready);
 	pid = child_start(submit_and_await_cancel, &other);
 	fd_read(other.ready[0], &byte, 1);
-	until_inflight(link->proxy_in, 2 * NOPS);
-	CHECK_EQ(proxy_cancel(link->proxy_in), 2 * NOPS);
+	until_inflight(link->afd_in, 2 * NOPS);
+	CHECK_EQ(proxy_cancel(link->afd_in), 2 * NOPS);
 	herd_await(&s->ring, &herd, -ECANCELED);
 	CHECK_EQ(child_reap(pid, 20000), 0);
 }
@@ -94,11 +94,11 @@ void cancel_ioctl_leaves_other_proxies(struct scene *s)
 	struct op here, there;
 	char bytes[2];
 
-	op_read(&here, link->proxy_in, &bytes[0], 1);
+	op_read(&here, link->afd_in, &bytes[0], 1);
 	op_read(&there, other, &bytes[1], 1);
 	op_start(&s->ring, &here);
 	op_start(&s->ring, &there);
-	CHECK_EQ(proxy_cancel(link->proxy_in), 1);
+	CHECK_EQ(proxy_cancel(link->afd_in), 1);
 	CHECK_EQ(await(&s->ring, &here), -ECANCELED);
 	stay_quiet(&s->ring);
 	peer_write(link, "x", 1);
@@ -132,8 +132,8 @@ void helpers_cannot_be_signalled(struct scene *s)
 	struct op op;
 	char byte;
 
-	helpers_occupy_each(s, link->proxy_in);
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	helpers_occupy_each(s, link->afd_in);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	stay_quiet(&s->ring);
 	n = helpers_find(before);
 	CHECK(n > 0 && n < HELPERS_MAX);
@@ -148,9 +148,9 @@ void helpers_cannot_be_signalled(struct scene *s)
 
 	/* The ones that were struck go on, and a cancel still reaches them. */
 	for (unsigned int i = 0; i < 10; i++) {
-		read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+		read_start(&s->ring, &op, link->afd_in, &byte, 1);
 		stay_quiet(&s->ring);
-		CHECK_EQ(proxy_cancel(link->proxy_in), 1);
+		CHECK_EQ(proxy_cancel(link->afd_in), 1);
 		CHECK_EQ(await(&s->ring, &op), -ECANCELED);
 	}
 	param_set("idle_ms", idle_ms);

@@ -35,7 +35,7 @@ static struct link *reads_begin(struct scene *s, struct reads *reads)
 {
 	struct link *link = scene_open(s, READS);
 
-	reads_start(s, reads, link->proxy_in);
+	reads_start(s, reads, link->afd_in);
 	return link;
 }
 
@@ -102,7 +102,7 @@ void close_of_target_ends_nothing(struct scene *s)
 	stay_quiet(&s->ring);
 	reads_deliver(s, &reads, link);
 	/* And the proxy goes on being what it was. */
-	reads_start(s, &reads, link->proxy_in);
+	reads_start(s, &reads, link->afd_in);
 	reads_deliver(s, &reads, link);
 }
 
@@ -168,7 +168,7 @@ void close_of_peer_ends_writes(struct scene *s)
 	long total = 0;
 
 	for (unsigned int i = 0; i < READS; i++)
-		write_start(&s->ring, &ops[i], link->proxy_out, buf, sizeof(buf));
+		write_start(&s->ring, &ops[i], link->afd_out, buf, sizeof(buf));
 	pause_ms(20);
 	link_peer_close(link);
 	for (unsigned int i = 0; i < READS; i++) {
@@ -213,7 +213,7 @@ void close_raced_with_data(struct scene *s)
 	link = closer.link = scene_link(s);
 	CHECK_EQ(pthread_create(&thread, NULL, closer_run, &closer), 0);
 	for (long round = 1; round <= closer.rounds; round++) {
-		read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+		read_start(&s->ring, &op, link->afd_in, &byte, 1);
 		atomic_store(&closer.round, 2 * round - 1);
 		for (uint64_t turns = random_below(1UL << random_below(14)); turns--;)
 			__asm__ volatile("" ::: "memory");

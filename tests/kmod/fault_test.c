@@ -209,7 +209,7 @@ static void try_read(struct scene *s, struct trial *trial, void *arg)
 	struct link *link = arg;
 	long ret;
 
-	op_readv(&op, link->proxy_in, segments(&byte), SEGMENTS);
+	op_readv(&op, link->afd_in, segments(&byte), SEGMENTS);
 	ret = FAULTY(trial, submit(&s->ring, &op));
 	if (s->kind != LINK_FILE)
 		peer_write(link, "x", 1);
@@ -248,7 +248,7 @@ static void try_write(struct scene *s, struct trial *trial, void *arg)
 	char byte = 'w', got = 0;
 	long ret;
 
-	op_writev(&op, link->proxy_out, segments(&byte), SEGMENTS);
+	op_writev(&op, link->afd_out, segments(&byte), SEGMENTS);
 	ret = FAULTY(trial, submit(&s->ring, &op));
 	if (outcome(s, trial, &op, ret) == 1 && s->kind != LINK_FILE) {
 		peer_read(link, &got, 1);
@@ -274,7 +274,7 @@ static void try_cancel(struct scene *s, struct trial *trial, void *arg)
 	struct op op;
 	char byte;
 
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	if (trial->n % 2)
 		stay_quiet(&s->ring);
 	CHECK_EQ(FAULTY(trial, syscall(SYS_io_cancel, s->ring.ctx, &op.iocb, &unused)), -EINPROGRESS);
@@ -282,7 +282,7 @@ static void try_cancel(struct scene *s, struct trial *trial, void *arg)
 	op_start(&s->ring, &op);
 	trial->hit = false;
 	op.events = 0;
-	CHECK_EQ(FAULTY(trial, ioctl(link->proxy_in, TAIO_IOC_CANCEL)), 1);
+	CHECK_EQ(FAULTY(trial, ioctl(link->afd_in, TAIO_IOC_CANCEL)), 1);
 	CHECK_EQ(await(&s->ring, &op), -ECANCELED);
 }
 
@@ -301,7 +301,7 @@ static void helper_transfer(struct scene *s, struct trial *trial, struct link *l
 	static struct op op;
 	long ret;
 
-	op_read(&op, link->proxy_in, &byte, 1);
+	op_read(&op, link->afd_in, &byte, 1);
 	nth_arm(trial->nth, trial->n);
 	ret = submit(&s->ring, &op);
 	peer_write(link, "x", 1);
@@ -326,7 +326,7 @@ static void transfer_meets_every_fault(struct scene *s)
 	struct op op;
 	char byte;
 
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	peer_write(link, "x", 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
 	CHECK_EQ(helpers_find(helpers), 1);

@@ -106,7 +106,7 @@ void cancel_raced_with_file(struct scene *s)
 	char buf[BLOCK];
 
 	scene_ring(s, 8);
-	race.proxy = scene_link(s)->proxy_in;
+	race.proxy = scene_link(s)->afd_in;
 	pattern_fill(buf, sizeof(buf), 0, 0);
 	for (unsigned int i = 0; i < NBLOCKS; i++)
 		CHECK_EQ(pwrite(s->links[0]->in, buf, BLOCK, i * BLOCK_AT), BLOCK);

@@ -44,9 +44,9 @@ static void link_drain(struct link *link)
 static void victim_submit(struct victim *victim, struct victim_op *vop)
 {
 	if (vop->writes)
-		op_write(&vop->op, vop->link->proxy_out, vop->buf, sizeof(vop->buf));
+		op_write(&vop->op, vop->link->afd_out, vop->buf, sizeof(vop->buf));
 	else
-		op_read(&vop->op, vop->link->proxy_in, vop->buf, sizeof(vop->buf));
+		op_read(&vop->op, vop->link->afd_in, vop->buf, sizeof(vop->buf));
 	/* Of a file: reads at its end are over at once, writes make it longer. */
 	if (victim->s->kind == LINK_FILE)
 		vop->op.iocb.u.c.offset = (long long)random_below(1 << 16);
@@ -58,7 +58,7 @@ static void *victim_cancels(void *arg)
 	struct victim *victim = arg;
 
 	for (;;) {
-		proxy_cancel(victim->s->links[random_below(VICTIM_LINKS)]->proxy_in);
+		proxy_cancel(victim->s->links[random_below(VICTIM_LINKS)]->afd_in);
 		pause_ms((unsigned int)random_below(5));
 	}
 	return NULL;
@@ -171,7 +171,7 @@ static void exit_with_reads(void *arg)
 
 	scene_ring(s, ARRAY_LEN(vops));
 	for (unsigned int i = 0; i < ARRAY_LEN(vops); i++)
-		read_start(&s->ring, &vops[i].op, s->links[0]->proxy_in, vops[i].buf, sizeof(vops[i].buf));
+		read_start(&s->ring, &vops[i].op, s->links[0]->afd_in, vops[i].buf, sizeof(vops[i].buf));
 	pause_ms((unsigned int)random_below(20));
 	if (random_below(2))
 		_exit(0);
@@ -203,7 +203,7 @@ void io_destroy_ends_ops_in_flight(struct scene *s)
 	for (unsigned int round = 0; round < 10; round++) {
 		scene_ring(s, ARRAY_LEN(ops));
 		for (unsigned int i = 0; i < ARRAY_LEN(ops); i++)
-			read_start(&s->ring, &ops[i], link->proxy_in, &bytes[i], 1);
+			read_start(&s->ring, &ops[i], link->afd_in, &bytes[i], 1);
 		if (round & 1)
 			pause_ms(5);
 		begin = now_ms();

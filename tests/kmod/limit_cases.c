@@ -129,7 +129,7 @@ static void greedy_user(void *arg)
 	become_user(GREEDY_USER, 0);
 	ring_open(&ring, GREEDY_READS);
 	for (unsigned int i = 0; i < GREEDY_READS; i++)
-		read_start(&ring, &ops[i], crowd->links[i]->proxy_in, &bytes[i], 1);
+		read_start(&ring, &ops[i], crowd->links[i]->afd_in, &bytes[i], 1);
 	tell(crowd->from_greedy[1]);
 	fd_read(crowd->to_greedy[0], bytes, 1);
 	for (unsigned int i = 0; i < GREEDY_READS; i++)
@@ -148,10 +148,10 @@ static void modest_user(void *arg)
 	become_user(MODEST_USER, 0);
 	ring_open(&ring, 4);
 	for (unsigned int i = 0; i < 100; i++) {
-		read_start(&ring, &op, link->proxy_in, &byte, 1);
+		read_start(&ring, &op, link->afd_in, &byte, 1);
 		peer_write(link, "x", 1);
 		CHECK_EQ(await(&ring, &op), 1);
-		write_start(&ring, &op, link->proxy_out, "y", 1);
+		write_start(&ring, &op, link->afd_out, "y", 1);
 		CHECK_EQ(await(&ring, &op), 1);
 		peer_read(link, &byte, 1);
 	}
@@ -214,10 +214,10 @@ void full_pool_never_starves_writes(struct scene *s)
 	scene_ring(s, 2 * PAIRS);
 	for (unsigned int i = 0; i < PAIRS; i++) {
 		pairs[i].link = scene_link(s);
-		read_start(&s->ring, &pairs[i].read, pairs[i].link->proxy_in, &pairs[i].byte, 1);
+		read_start(&s->ring, &pairs[i].read, pairs[i].link->afd_in, &pairs[i].byte, 1);
 	}
 	for (unsigned int i = 0; i < PAIRS; i++)
-		write_start(&s->ring, &pairs[i].write, pairs[i].link->proxy_out, sent, NBYTES);
+		write_start(&s->ring, &pairs[i].write, pairs[i].link->afd_out, sent, NBYTES);
 	for (unsigned int left = PAIRS; left > 0; collect(&s->ring, 0)) {
 		left = 0;
 		for (unsigned int i = 0; i < PAIRS; i++)

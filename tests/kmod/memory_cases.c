@@ -58,7 +58,7 @@ static void read_unmapped(struct scene *s, unsigned int gone, size_t nbytes)
 	by_stock = scene_open(s, 1);
 	by_us = scene_link(s);
 	pattern_fill(message, nbytes, 0, 12);
-	read_start(&s->ring, &op, by_us->proxy_in, buf, sizeof(message));
+	read_start(&s->ring, &op, by_us->afd_in, buf, sizeof(message));
 	stay_quiet(&s->ring);
 	SYS(munmap(buf + gone * PAGE, (2 - gone) * PAGE));
 	peer_write(by_us, message, nbytes);
@@ -125,7 +125,7 @@ void unmapped_write_buffer_behaves_as_stock(struct scene *s)
 	by_us = scene_link(s);
 	memset(buf, 'w', 2 * PAGE);
 	nbytes = fill_for_good(by_us, s->kind);
-	write_start(&s->ring, &op, by_us->proxy_out, buf, PAGE);
+	write_start(&s->ring, &op, by_us->afd_out, buf, PAGE);
 	stay_quiet(&s->ring);
 	SYS(munmap(buf, 2 * PAGE));
 	rest_take(by_us, nbytes, &ours);
@@ -144,7 +144,7 @@ void remapped_buffer_takes_the_bytes(struct scene *s)
 	struct link *link = scene_open(s, 1);
 	struct op op;
 
-	read_start(&s->ring, &op, link->proxy_in, buf, sizeof(message));
+	read_start(&s->ring, &op, link->afd_in, buf, sizeof(message));
 	stay_quiet(&s->ring);
 	CHECK(mmap(buf, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
 	      buf);

@@ -246,10 +246,10 @@ void streams_take_no_io_context(struct scene *s)
 	ioprio_set(IOPRIO(IOPRIO_BE, 3)); /* there is one to take */
 	scene_ring(s, 4);
 	for (unsigned int i = 0; i < 100; i++) {
-		read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+		read_start(&s->ring, &op, link->afd_in, &byte, 1);
 		peer_write(link, "x", 1);
 		CHECK_EQ(await(&s->ring, &op), 1);
-		write_start(&s->ring, &op, link->proxy_out, &byte, 1);
+		write_start(&s->ring, &op, link->afd_out, &byte, 1);
 		CHECK_EQ(await(&s->ring, &op), 1);
 		peer_read(link, &byte, 1);
 	}
@@ -270,7 +270,7 @@ static const char *policy_in_force(int proxy)
 void inflight_list_shows_the_op(struct scene *s)
 {
 	struct link *link = scene_link(s);
-	const char *policy = policy_in_force(link->proxy_in), *line = NULL;
+	const char *policy = policy_in_force(link->afd_in), *line = NULL;
 	char mine[64], shown[64], byte, *text;
 	struct op op;
 
@@ -281,7 +281,7 @@ void inflight_list_shows_the_op(struct scene *s)
 	text = file_text(INFLIGHT);
 	CHECK(!strstr(text, mine));
 	free(text);
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	for (int64_t until = now_ms() + 10000; !line; pause_ms(1)) {
 		text = file_text(INFLIGHT);
 		line = find_line(text, mine, shown);
@@ -333,19 +333,19 @@ static void expect_events(struct scene *s, char *text, const char *want, const c
 void tracepoints_come_in_order(struct scene *s)
 {
 	struct link *link = scene_open(s, 4);
-	bool blocks = !strcmp(policy_in_force(link->proxy_in), "block");
+	bool blocks = !strcmp(policy_in_force(link->afd_in), "block");
 	struct op op;
 	char byte;
 
 	trace_start(taio_events);
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	stay_quiet(&s->ring);
 	peer_write(link, "x", 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
 	expect_events(s, trace_stop(), " taio_submit taio_queue taio_start taio_complete", "res=1");
 
 	trace_start(taio_events);
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	stay_quiet(&s->ring);
 	CHECK_EQ(op_cancel(&s->ring, &op), 0);
 	CHECK_EQ(await(&s->ring, &op), -ECANCELED);
@@ -386,7 +386,7 @@ void module_stays_while_it_is_used(struct scene *s)
 	link = scene_link(s);
 	close(device);
 	CHECK_EQ(module_remove(), -EWOULDBLOCK);
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	stay_quiet(&s->ring);
 	link_detach(link);
 	CHECK_EQ(module_remove(), -EWOULDBLOCK);
@@ -403,7 +403,7 @@ void module_stays_while_it_is_used(struct scene *s)
 	SYS(chown(TAIO_DEVICE, mode.st_uid, mode.st_gid)); /* as its administrator had it */
 	SYS(chmod(TAIO_DEVICE, mode.st_mode & 07777));
 	link_attach(s, link);
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	peer_write(link, "x", 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
 }

@@ -27,15 +27,15 @@ void offset_on_a_socket_is_espipe(struct scene *s)
 
 	peer_write(link, "data", 4);
 	for (unsigned int i = 0; i < ARRAY_LEN(offsets); i++) {
-		op_read(&op, link->proxy_in, &byte, 1);
+		op_read(&op, link->afd_in, &byte, 1);
 		op.iocb.u.c.offset = offsets[i];
 		CHECK_EQ(run_op(s, &op), -ESPIPE);
-		op_write(&op, link->proxy_out, &byte, 1);
+		op_write(&op, link->afd_out, &byte, 1);
 		op.iocb.u.c.offset = offsets[i];
 		CHECK_EQ(run_op(s, &op), -ESPIPE);
 	}
 	/* Nothing has moved. */
-	op_read(&op, link->proxy_in, &byte, 1);
+	op_read(&op, link->afd_in, &byte, 1);
 	CHECK_EQ(run_op(s, &op), 1);
 	CHECK_EQ(byte, 'd');
 	CHECK(!is_readable(link->peer_in, 10));
@@ -47,15 +47,15 @@ void zero_length_is_zero_at_once(struct scene *s)
 	struct iovec iov = {NULL, 0};
 	struct op op;
 
-	op_read(&op, link->proxy_in, NULL, 0);
+	op_read(&op, link->afd_in, NULL, 0);
 	CHECK_EQ(run_op(s, &op), 0);
-	op_write(&op, link->proxy_out, NULL, 0);
+	op_write(&op, link->afd_out, NULL, 0);
 	CHECK_EQ(run_op(s, &op), 0);
-	op_readv(&op, link->proxy_in, &iov, 1);
+	op_readv(&op, link->afd_in, &iov, 1);
 	CHECK_EQ(run_op(s, &op), 0);
-	op_readv(&op, link->proxy_in, NULL, 0);
+	op_readv(&op, link->afd_in, NULL, 0);
 	CHECK_EQ(run_op(s, &op), 0);
-	op_writev(&op, link->proxy_out, NULL, 0);
+	op_writev(&op, link->afd_out, NULL, 0);
 	CHECK_EQ(run_op(s, &op), 0);
 }
 
@@ -85,11 +85,11 @@ static void read_vector(struct scene *s, struct link *link, char *buf, size_t nb
 	struct op op;
 	size_t got;
 
-	op_readv(&op, link->proxy_in, iov, (int)n);
+	op_readv(&op, link->afd_in, iov, (int)n);
 	got = (size_t)run_op(s, &op);
 	CHECK(got > 0 && got <= nbytes);
 	while (got < nbytes) {
-		op_read(&op, link->proxy_in, buf + got, nbytes - got);
+		op_read(&op, link->afd_in, buf + got, nbytes - got);
 		CHECK(run_op(s, &op) > 0);
 		got += (size_t)op.res;
 	}
@@ -109,7 +109,7 @@ void vectors_of_all_sizes(struct scene *s)
 
 		pattern_fill(out, NBYTES, 0, i);
 		memset(in, 0, NBYTES);
-		op_writev(&op, link->proxy_out, iov, (int)counts[i]);
+		op_writev(&op, link->afd_out, iov, (int)counts[i]);
 		CHECK_EQ(run_op(s, &op), NBYTES);
 		if (s->kind != LINK_FILE) {
 			peer_read(link, in, NBYTES);
@@ -159,7 +159,7 @@ void bad_vectors_fail_as_on_the_file(struct scene *s)
 				peer_write(link, "12", 2);
 			prep(&op, is_write ? link->out : link->in, rows[i].iov, rows[i].niov);
 			want = run_op(s, &op);
-			prep(&op, is_write ? link->proxy_out : link->proxy_in, rows[i].iov, rows[i].niov);
+			prep(&op, is_write ? link->afd_out : link->afd_in, rows[i].iov, rows[i].niov);
 			got = run_op(s, &op);
 			if (got != want || want >= 0)
 				fail_at(HERE(), "%s, %s: %ld, on the file itself %ld",

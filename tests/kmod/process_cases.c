@@ -30,7 +30,7 @@ struct shared {
 
 static void next_start(struct scene *s, struct op *op, char *buf)
 {
-	read_start(&s->ring, op, s->links[0]->proxy_in, buf, NBYTES);
+	read_start(&s->ring, op, s->links[0]->afd_in, buf, NBYTES);
 	stay_quiet(&s->ring);
 }
 
@@ -241,7 +241,7 @@ static void execs_reader(void *arg)
 	scene_ring(s, 3);
 	for (unsigned int i = 0; i < 3; i++)
 		next_start(s, &ops[i], bufs[i]);
-	SYS(dup2(s->links[0]->proxy_in, STDIN_FILENO));
+	SYS(dup2(s->links[0]->afd_in, STDIN_FILENO));
 	SYS(dup2(shared->sock[1], STDOUT_FILENO));
 	execl("/usr/bin/head", "head", "-c", "24", NULL);
 	fail_at(HERE(), "/usr/bin/head: %m");
@@ -324,7 +324,7 @@ void proxy_passed_to_another_process(struct scene *s)
 	SYS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, shared->sock));
 	pid = child_start(receiver, shared);
 	link = scene_link(s);
-	fd_send(shared->sock[0], link->proxy_in);
+	fd_send(shared->sock[0], link->afd_in);
 	/* With and without descriptors of its own. */
 	for (unsigned int round = 0; round < 3; round++) {
 		stage_await(&shared->stage, (int)round + 1);
@@ -345,7 +345,7 @@ static void attacher(void *arg)
 	struct shared *shared = arg;
 
 	link_attach(shared->s, shared->s->links[0]);
-	fd_send(shared->sock[1], shared->s->links[0]->proxy_in);
+	fd_send(shared->sock[1], shared->s->links[0]->afd_in);
 }
 
 void proxy_outlives_its_attacher(struct scene *s)
@@ -359,8 +359,8 @@ void proxy_outlives_its_attacher(struct scene *s)
 	link_detach(s->links[0]);
 	SYS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, shared->sock));
 	CHECK_EQ(child_reap(child_start(attacher, shared), REAP_MS), 0);
-	s->links[0]->proxy_in = fd_receive(shared->sock[0]);
-	s->links[0]->proxy_out = -1;
+	s->links[0]->afd_in = fd_receive(shared->sock[0]);
+	s->links[0]->afd_out = -1;
 	for (unsigned int round = 0; round < 3; round++) {
 		next_start(s, &op, buf);
 		next_finish(s, &op, buf, round * NBYTES);

@@ -157,7 +157,7 @@ static uint64_t rest_take(struct scene *s, struct link *link, uint64_t received,
 		if (random_below(2)) {
 			fd_read(link->in, buf, want);
 		} else {
-			read_start(&s->ring, &op, link->proxy_in, buf, want);
+			read_start(&s->ring, &op, link->afd_in, buf, want);
 			n = await(&s->ring, &op);
 			CHECK(n > 0 && n <= (long)want);
 		}
@@ -175,10 +175,10 @@ void cancel_raced_with_data(struct scene *s)
 	char buf[CHUNK];
 	struct op op;
 
-	race.proxy = link->proxy_in;
+	race.proxy = link->afd_in;
 	race_start(&race, s, s->rounds, write_chunk);
 	for (long round = 1; round <= race.gate.rounds; round++) {
-		read_start(&s->ring, &op, link->proxy_in, buf, sizeof(buf));
+		read_start(&s->ring, &op, link->afd_in, buf, sizeof(buf));
 		if (race_run(&race, round, &op)) {
 			CHECK(op.res > 0);
 			pattern_check(buf, (size_t)op.res, received, 1);
@@ -225,14 +225,14 @@ void cancel_raced_with_pipe_room(struct scene *s)
 	struct op op;
 
 	CHECK_EQ(fcntl(link->out, F_SETPIPE_SZ, PIPE_ROOM), PIPE_ROOM);
-	race.proxy = link->proxy_out;
+	race.proxy = link->afd_out;
 	race_start(&race, s, s->rounds, read_page);
 	for (long round = 1; round <= race.gate.rounds; round++) {
 		size_t nbytes = 1 + random_below(sizeof(buf));
 
 		page_fill(link, &written, (uint64_t)round * PIPE_ROOM);
 		pattern_fill(buf, nbytes, written, 2);
-		write_start(&s->ring, &op, link->proxy_out, buf, nbytes);
+		write_start(&s->ring, &op, link->afd_out, buf, nbytes);
 		if (race_run(&race, round, &op)) {
 			CHECK_EQ(op.res, nbytes);
 			written += nbytes;
@@ -286,12 +286,12 @@ void cancel_raced_with_tcp_room(struct scene *s)
 	char buf[4096], byte;
 	struct op op;
 
-	race.proxy = link->proxy_out;
+	race.proxy = link->afd_out;
 	race_start(&race, s, rounds_part(s, 20), read_all_there_is);
 	for (long round = 1; round <= race.gate.rounds; round++) {
 		written = socket_fill(link->out, written);
 		pattern_fill(buf, sizeof(buf), written, 3);
-		write_start(&s->ring, &op, link->proxy_out, buf, sizeof(buf));
+		write_start(&s->ring, &op, link->afd_out, buf, sizeof(buf));
 		if (race_run(&race, round, &op)) {
 			CHECK(op.res > 0 && op.res <= (long)sizeof(buf));
 			written += (uint64_t)op.res;
@@ -319,14 +319,14 @@ void cancel_raced_with_peer_close(struct scene *s)
 	struct op op;
 	char byte;
 
-	race.proxy = link->proxy_in;
+	race.proxy = link->afd_in;
 	race_start(&race, s, rounds_part(s, 20), close_peer);
 	for (long round = 1; round <= race.gate.rounds; round++) {
-		read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+		read_start(&s->ring, &op, link->afd_in, &byte, 1);
 		if (race_run(&race, round, &op))
 			CHECK_EQ(op.res, 0);
 		link_renew(s, link);
-		race.proxy = link->proxy_in;
+		race.proxy = link->afd_in;
 	}
 	gate_join(&race.gate);
 	race_check(&race, race.gate.rounds);

@@ -33,13 +33,13 @@ struct link *scene_open(struct scene *s, unsigned int entries)
 
 void link_attach(struct scene *s, struct link *link)
 {
-	link->proxy_in = proxy_make(s, link->in);
-	link->proxy_out = link->out == link->in ? link->proxy_in : proxy_make(s, link->out);
+	link->afd_in = proxy_make(s, link->in);
+	link->afd_out = link->out == link->in ? link->afd_in : proxy_make(s, link->out);
 }
 
 void link_detach(struct link *link)
 {
-	fds_close(&link->proxy_in, &link->proxy_out);
+	fds_close(&link->afd_in, &link->afd_out);
 }
 
 void link_renew(struct scene *s, struct link *link)
@@ -81,8 +81,8 @@ void scene_finish(struct scene *s)
 	for (unsigned int i = 0; i < s->nlinks; i++) {
 		struct link *link = s->links[i];
 
-		if (link->proxy_in >= 0) {
-			proxy_info(link->proxy_in, &info);
+		if (link->afd_in >= 0) {
+			proxy_info(link->afd_in, &info);
 			CHECK_EQ(info.inflight, 0);
 		}
 		link_detach(link);

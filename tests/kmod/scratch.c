@@ -217,7 +217,7 @@ static bool is_of_a_link(const struct scene *s, int fd)
 	for (unsigned int i = 0; i < s->nlinks; i++) {
 		const struct link *link = s->links[i];
 
-		if (fd == link->in || fd == link->out || fd == link->proxy_in || fd == link->proxy_out ||
+		if (fd == link->in || fd == link->out || fd == link->afd_in || fd == link->afd_out ||
 		    fd == link->peer_in || fd == link->peer_out)
 			return true;
 	}

@@ -74,7 +74,7 @@ static unsigned int helpers_check(void)
 
 static void crowd_start(struct scene *s, struct crowd *crowd, unsigned int i)
 {
-	read_start(&s->ring, &crowd->ops[i], s->links[i]->proxy_in, &crowd->bytes[i], 1);
+	read_start(&s->ring, &crowd->ops[i], s->links[i]->afd_in, &crowd->bytes[i], 1);
 }
 
 static void crowd_ends(struct scene *s, struct crowd *crowd, unsigned int i, long want)
@@ -104,7 +104,7 @@ static void cancel_one(struct scene *s, struct crowd *crowd, unsigned int i)
 	if (random_below(2))
 		CHECK_EQ(op_cancel(&s->ring, &crowd->ops[i]), 0);
 	else
-		CHECK_EQ(proxy_cancel(s->links[i]->proxy_in), 1);
+		CHECK_EQ(proxy_cancel(s->links[i]->afd_in), 1);
 	crowd_ends(s, crowd, i, -ECANCELED);
 	crowd->cancelled++;
 }
@@ -189,7 +189,7 @@ void cancels_disturb_no_file_op(struct scene *s)
 	for (long round = 1; round <= rounds; round++) {
 		pattern_fill(buf, sizeof(buf), 0, (uint64_t)round);
 		for (unsigned int i = 0; i < FILE_OPS; i++) {
-			op_write(&ops[i], link->proxy_in, buf, FILE_OP);
+			op_write(&ops[i], link->afd_in, buf, FILE_OP);
 			ops[i].iocb.u.c.offset = (long long)i * FILE_OP;
 			op_start(&s->ring, &ops[i]);
 		}

@@ -294,7 +294,7 @@ void sync_read_waits_and_is_interrupted(struct scene *s)
 {
 	struct sigaction action = {.sa_handler = on_alarm};
 	struct link *link = scene_link(s);
-	struct reader reader = {.fd = link->proxy_in};
+	struct reader reader = {.fd = link->afd_in};
 	pthread_t thread;
 
 	CHECK_EQ(pthread_create(&thread, NULL, read_byte, &reader), 0);
@@ -333,7 +333,7 @@ static void fill_until_polled_full(struct link *link)
 {
 	static char buf[4096];
 	int64_t until = now_ms() + 10000;
-	struct pollfd fds[2] = {{link->out, POLLOUT, 0}, {link->proxy_out, POLLOUT, 0}};
+	struct pollfd fds[2] = {{link->out, POLLOUT, 0}, {link->afd_out, POLLOUT, 0}};
 
 	SYS(fcntl(link->out, F_SETFL, O_NONBLOCK));
 	do {
@@ -351,19 +351,19 @@ void proxy_polls_as_the_file(struct scene *s)
 	char byte;
 
 	HERE();
-	expect_same_revents(link->in, link->proxy_in, duplex ? POLLOUT : 0);
+	expect_same_revents(link->in, link->afd_in, duplex ? POLLOUT : 0);
 	peer_write(link, "x", 1);
-	CHECK(is_readable(link->proxy_in, 10000));
-	expect_same_revents(link->in, link->proxy_in, duplex ? POLLIN | POLLOUT : POLLIN);
-	expect_same_revents(link->out, link->proxy_out, duplex ? POLLIN | POLLOUT : POLLOUT);
-	fd_read(link->proxy_in, &byte, 1);
-	expect_same_revents(link->in, link->proxy_in, duplex ? POLLOUT : 0);
+	CHECK(is_readable(link->afd_in, 10000));
+	expect_same_revents(link->in, link->afd_in, duplex ? POLLIN | POLLOUT : POLLIN);
+	expect_same_revents(link->out, link->afd_out, duplex ? POLLIN | POLLOUT : POLLOUT);
+	fd_read(link->afd_in, &byte, 1);
+	expect_same_revents(link->in, link->afd_in, duplex ? POLLOUT : 0);
 	fill_until_polled_full(link);
 	link_peer_close(link);
-	CHECK(is_readable(link->proxy_in, 10000));
+	CHECK(is_readable(link->afd_in, 10000));
 	for (int64_t until = now_ms() + 10000; now_ms() < until; pause_ms(1)) {
 		struct pollfd fds[2] = {{link->in, POLLIN | POLLRDHUP, 0},
-					{link->proxy_in, POLLIN | POLLRDHUP, 0}};
+					{link->afd_in, POLLIN | POLLRDHUP, 0}};
 
 		SYS(poll(fds, 2, 0));
 		CHECK_EQ(fds[1].revents, fds[0].revents);
@@ -380,7 +380,7 @@ void epoll_reports_edges_of_the_proxy(struct scene *s)
 	int ep = SYS(epoll_create1(EPOLL_CLOEXEC)), file = scratch_file(1);
 	char byte;
 
-	SYS(epoll_ctl(ep, EPOLL_CTL_ADD, link->proxy_in, &event));
+	SYS(epoll_ctl(ep, EPOLL_CTL_ADD, link->afd_in, &event));
 	CHECK_EQ(epoll_wait(ep, &event, 1, 0), 0);
 	for (unsigned int i = 0; i < 3; i++) {
 		peer_write(link, "x", 1);
@@ -388,9 +388,9 @@ void epoll_reports_edges_of_the_proxy(struct scene *s)
 		CHECK(event.data.u32 == 42 && event.events & EPOLLIN);
 		CHECK_EQ(epoll_wait(ep, &event, 1, 0), 0);
 		if (i > 0)
-			fd_read(link->proxy_in, &byte, 1);
+			fd_read(link->afd_in, &byte, 1);
 	}
-	SYS(epoll_ctl(ep, EPOLL_CTL_DEL, link->proxy_in, NULL));
+	SYS(epoll_ctl(ep, EPOLL_CTL_DEL, link->afd_in, NULL));
 	/* A file that is always ready is refused, and so is its proxy. */
 	CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, file, &event) == -1 && errno == EPERM);
 	CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, proxy_make(s, file), &event) == -1 && errno == EPERM);
@@ -420,13 +420,13 @@ void aio_poll_on_the_proxy(struct scene *s)
 	struct op op;
 
 	if (s->kind != LINK_FILE)
-		CHECK_EQ(poll_now(s, link->proxy_in, POLLIN), poll_now(s, link->in, POLLIN));
-	CHECK_EQ(poll_now(s, link->proxy_out, POLLOUT), poll_now(s, link->out, POLLOUT));
+		CHECK_EQ(poll_now(s, link->afd_in, POLLIN), poll_now(s, link->in, POLLIN));
+	CHECK_EQ(poll_now(s, link->afd_out, POLLOUT), poll_now(s, link->out, POLLOUT));
 	if (s->kind == LINK_FILE)
 		return;
 	if (s->kind !=
 	    LINK_TTY) { /* two wait queues: IOCB_CMD_POLL takes no such file, when it would have to wait */
-		op_poll(&op, link->proxy_in, POLLIN);
+		op_poll(&op, link->afd_in, POLLIN);
 		op_start(&s->ring, &op);
 		stay_quiet(&s->ring);
 		peer_write(link, "x", 1);
@@ -435,7 +435,7 @@ void aio_poll_on_the_proxy(struct scene *s)
 		peer_write(link, "x", 1);
 		CHECK(is_readable(link->in, 10000));
 	}
-	CHECK_EQ(poll_now(s, link->proxy_in, POLLIN), poll_now(s, link->in, POLLIN));
+	CHECK_EQ(poll_now(s, link->afd_in, POLLIN), poll_now(s, link->in, POLLIN));
 }
 
 static void expect_eagain(struct scene *s, struct link *link)
@@ -443,7 +443,7 @@ static void expect_eagain(struct scene *s, struct link *link)
 	struct op op;
 	char byte;
 
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	CHECK_EQ(await(&s->ring, &op), -EAGAIN);
 }
 
@@ -457,16 +457,16 @@ void nonblocking_gives_eagain(struct scene *s)
 	expect_eagain(s, link);
 	peer_write(link, "x", 1);
 	CHECK(is_readable(link->in, 10000));
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
 	CHECK_EQ(byte, 'x');
 	SYS(fcntl(link->in, F_SETFL, 0));
-	SYS(fcntl(link->proxy_in, F_SETFL, O_NONBLOCK));
+	SYS(fcntl(link->afd_in, F_SETFL, O_NONBLOCK));
 	CHECK_EQ(fcntl(link->in, F_GETFL) & O_NONBLOCK, 0);
 	expect_eagain(s, link);
-	CHECK(read(link->proxy_in, &byte, 1) == -1 && errno == EAGAIN);
-	SYS(fcntl(link->proxy_in, F_SETFL, 0));
-	read_start(&s->ring, &op, link->proxy_in, &byte, 1);
+	CHECK(read(link->afd_in, &byte, 1) == -1 && errno == EAGAIN);
+	SYS(fcntl(link->afd_in, F_SETFL, 0));
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
 	stay_quiet(&s->ring);
 	peer_write(link, "y", 1);
 	CHECK_EQ(await(&s->ring, &op), 1);
@@ -487,7 +487,7 @@ void nowait_flag_gives_eagain(struct scene *s)
 	stock = op_try(&s->ring, &op);
 	if (stock == 1)
 		CHECK_EQ(await(&s->ring, &op), -EAGAIN);
-	op_read(&op, link->proxy_in, &byte, 1);
+	op_read(&op, link->afd_in, &byte, 1);
 	op.iocb.aio_rw_flags = RWF_NOWAIT;
 	proxied = op_try(&s->ring, &op);
 	if (proxied == 1)

@@ -39,7 +39,7 @@ static void all_submit(struct shared *shared)
 	struct scene *s = shared->s;
 
 	for (unsigned int i = 0; i < OPS; i++)
-		read_start(&s->ring, &shared->ops[i], s->links[i]->proxy_in, shared->bufs[i], NBYTES);
+		read_start(&s->ring, &shared->ops[i], s->links[i]->afd_in, shared->bufs[i], NBYTES);
 }
 
 static void all_feed(struct scene *s, uint64_t seed)
@@ -206,7 +206,7 @@ void ops_outlive_the_exec_of_their_submitter(struct scene *s)
 		CHECK_EQ(await(&s->ring, &shared.ops[i]), -ECANCELED);
 	all_feed(s, 1);
 	for (unsigned int i = 0; i < OPS / 2; i++)
-		read_start(&s->ring, &shared.ops[i], s->links[i]->proxy_in, shared.bufs[i], NBYTES);
+		read_start(&s->ring, &shared.ops[i], s->links[i]->afd_in, shared.bufs[i], NBYTES);
 	all_finish(&shared, 1);
 	SYS(kill(pid, SIGKILL));
 	CHECK_EQ(child_reap(pid, REAP_MS), SIGKILL);
@@ -292,9 +292,9 @@ void stopped_submitter_can_be_cancelled(struct scene *s)
 	for (unsigned int i = 0; i < OPS; i++) {
 		int64_t until = now_ms() + REAP_MS;
 
-		CHECK_EQ(proxy_cancel(s->links[i]->proxy_in), 1);
+		CHECK_EQ(proxy_cancel(s->links[i]->afd_in), 1);
 		do
-			proxy_info(s->links[i]->proxy_in, &info);
+			proxy_info(s->links[i]->afd_in, &info);
 		while (info.inflight && now_ms() < until);
 		CHECK_EQ(info.inflight, 0);
 	}

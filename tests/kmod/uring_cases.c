@@ -60,7 +60,7 @@ static void use_stream(struct link *link, int in, int out, long results[NRESULTS
 	uring_open(&uring);
 	submit_rw(&uring, IORING_OP_READ, in, buf, sizeof(buf), (uint64_t)-1);
 	uring_stay_quiet(&uring);
-	proxy_info(link->proxy_in, &info);
+	proxy_info(link->afd_in, &info);
 	CHECK_EQ(info.inflight, 0);
 	peer_write(link, "hello", 5);
 	results[0] = uring_await(&uring, 1);
@@ -85,7 +85,7 @@ static void stream_body(struct scene *s)
 
 	use_stream(stock, stock->in, stock->out, want);
 	CHECK_EQ(counter_get("passed"), passed);
-	use_stream(link, link->proxy_in, link->proxy_out, got);
+	use_stream(link, link->afd_in, link->afd_out, got);
 	for (unsigned int i = 0; i < NRESULTS; i++)
 		if (got[i] != want[i])
 			fail_at(HERE(), "request %u: %ld, on the file itself %ld", i, got[i], want[i]);
@@ -146,7 +146,7 @@ static void poll_body(struct scene *s)
 {
 	struct link *link = scene_link(s);
 	struct io_uring_sqe sqe = {
-		.opcode = IORING_OP_POLL_ADD, .fd = link->proxy_in, .poll32_events = POLLIN, .user_data = 7};
+		.opcode = IORING_OP_POLL_ADD, .fd = link->afd_in, .poll32_events = POLLIN, .user_data = 7};
 	struct uring uring;
 
 	uring_open(&uring);
@@ -154,7 +154,7 @@ static void poll_body(struct scene *s)
 	uring_stay_quiet(&uring);
 	peer_write(link, "x", 1);
 	CHECK(uring_await(&uring, 7) & POLLIN);
-	sqe.fd = link->proxy_out;
+	sqe.fd = link->afd_out;
 	sqe.poll32_events = POLLOUT;
 	uring_submit(&uring, &sqe);
 	CHECK(uring_await(&uring, 7) & POLLOUT);
@@ -176,7 +176,7 @@ static void cancel_body(struct scene *s)
 	long res[2];
 
 	uring_open(&uring);
-	submit_rw(&uring, IORING_OP_READ, link->proxy_in, &byte, 1, (uint64_t)-1);
+	submit_rw(&uring, IORING_OP_READ, link->afd_in, &byte, 1, (uint64_t)-1);
 	uring_stay_quiet(&uring);
 	uring_submit(&uring, &cancel);
 	/* Either order. A thread of io_uring's that waits in the read is interrupted: then it is "already
@@ -189,7 +189,7 @@ static void cancel_body(struct scene *s)
 	CHECK(res[1] == 0 || res[1] == -EALREADY);
 	CHECK(res[0] == -ECANCELED || res[0] == -EINTR);
 	peer_write(link, "x", 1);
-	fd_read(link->proxy_in, &byte, 1);
+	fd_read(link->afd_in, &byte, 1);
 	CHECK_EQ(byte, 'x');
 	uring_close(&uring);
 }
