@@ -128,8 +128,7 @@ void ready_in_vain_does_not_spin(struct scene *s)
 	SYS(connect(fd, (struct sockaddr *)&theirs, sizeof(theirs)));
 	proxy = proxy_make(s, fd);
 	scene_ring(s, 1);
-	op_read(&op, proxy, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, proxy, &byte, 1);
 	vain = counter_get("woken_in_vain");
 	pause_ms(500);
 	vain = counter_get("woken_in_vain") - vain;
@@ -138,8 +137,7 @@ void ready_in_vain_does_not_spin(struct scene *s)
 	SYS(sendto(peer, "x", 1, 0, (struct sockaddr *)&ours, sizeof(ours)));
 	CHECK_EQ(await(&s->ring, &op), 1);
 
-	op_read(&op, proxy, &byte, 1);
-	op_start(&s->ring, &op);
+	read_start(&s->ring, &op, proxy, &byte, 1);
 	pause_ms(20);
 	CHECK_EQ(op_cancel(&s->ring, &op), 0);
 	CHECK_EQ(await(&s->ring, &op), -ECANCELED);
