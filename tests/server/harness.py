@@ -255,6 +255,9 @@ class Server:
                  self.stats_file, "--state-dir", self.path("state"), *options]
         if not any(str(w).startswith("--workers") for w in options):
             words += ["--workers", "1"]
+        # As much of fs.aio-max-nr as leaves room for the servers of other tests, three of which take it all by default.
+        if not prefix and not {"--max-connections", "--config"} & set(map(str, options)):
+            words += ["--max-connections", "4000"]
         for listener in listeners:
             words += ["--listen", f"127.0.0.1:0,{listener}"]
         with open(self.log_file, "wb") as log:
