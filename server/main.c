@@ -178,8 +178,7 @@ static void raise_nofile(void)
 	}
 }
 
-/* Every worker keeps a file cache for each listener, and what is attached to its ring may take a second one.
- */
+/* Every worker keeps a file cache for each listener; what is attached to its ring may take a second one. */
 static void judge_nofile(const struct server *s, const struct settings *settings)
 {
 	unsigned int each = 1 + taio_attach_fds(s->workers[0].shard.ring);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What an echoed message costs its server where nothing has to wait: by plain calls, by stock io_submit(2) on
- * the sockets themselves, and by io_submit(2) on proxies. The second is the least that anything behind
+ * the sockets themselves, and by io_submit(2) on proxies. The second is about the least that anything behind
  * io_submit(2) can cost. A batch is a message on each of LINKS connections; the peer's part is not timed.
  */
 #include "bench.h"

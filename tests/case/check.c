@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The report of a case: written from any of its threads and processes, read by the runner once it has ended.
- */
+/* The report of a case: written from any of its threads and processes, read by the runner at its end. */
 #include "tests/case/check.h"
 
 #include "tests/case/process.h"

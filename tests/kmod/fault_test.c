@@ -30,8 +30,8 @@ static void put(const char *path, const char *text)
 }
 
 /*
- * Allocations that may sleep fail as well. Each fault leaves a line in the kernel's log, whatever the rate: who
- * reads that knows by it which complaint was asked for.
+ * Allocations that may sleep fail as well. Each fault leaves a line in the kernel's log, whatever the rate:
+ * who reads that knows by it which complaint was asked for.
  */
 static void faults_prepare(void)
 {

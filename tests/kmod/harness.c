@@ -122,8 +122,7 @@ static void case_run_variants(const struct test_case *tc)
 		}
 }
 
-/* A program that was killed lets go of its proxies a moment later: what the module holds then is none of
- * ours. */
+/* A program that was killed lets go of its proxies a moment later: what the module holds then is not ours. */
 static void former_users_leave(void)
 {
 	int64_t until = now_ms() + SETTLE_LIMIT_MS;

@@ -20,7 +20,7 @@
 #define IOPRIO_WHO_PROCESS  1
 #define IOPRIO(class, data) ((class) << 13 | (data))
 #define IOPRIO_BE	    2
-#define IOCB_FLAG_IOPRIO (1 << 1) /* linux/aio_abi.h; that header and that of libaio exclude one another */
+#define IOCB_FLAG_IOPRIO    (1 << 1) /* linux/aio_abi.h; that header and that of libaio exclude one another */
 
 static const char *const taio_events[] = {"taio:taio_submit", "taio:taio_queue",    "taio:taio_start",
 					  "taio:taio_cancel", "taio:taio_complete", NULL};
@@ -139,7 +139,8 @@ static int is_issued_with(struct scene *s, int proxy, int own, const char *iopri
 	return strstr(line, ",0,") ? strstr(line, ioprio) != NULL : -1;
 }
 
-static void check_block_ioprio(struct scene *s, int file, uint32_t state, int own, const char *ioprio, int want)
+static void check_block_ioprio(struct scene *s, int file, uint32_t state, int own, const char *ioprio,
+			       int want)
 {
 	int proxy = wrap_state(file, s->policy, s->flags, state), got;
 
@@ -152,7 +153,8 @@ static void check_block_ioprio(struct scene *s, int file, uint32_t state, int ow
 	close(proxy);
 }
 
-/* The submitter's, and for O_DIRECT an operation's own as well; the page cache's reads have the submitter's. */
+/* The submitter's, and for O_DIRECT an operation's own as well; the page cache's reads have the submitter's.
+ */
 void ioprio_reaches_the_block_layer(struct scene *s)
 {
 	const uint32_t without = TAIO_STATE_FILE & ~TAIO_STATE_IOCONTEXT;

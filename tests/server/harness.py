@@ -256,7 +256,7 @@ class Server:
         if not any(str(w).startswith("--workers") for w in options):
             words += ["--workers", "1"]
         # As much of fs.aio-max-nr as leaves room for the servers of other tests, three of which take it all by default.
-        if not prefix and not {"--max-connections", "--config"} & set(map(str, options)):
+        if not prefix and not {"--max-connections", "--config", "-c"} & set(map(str, options)):
             words += ["--max-connections", "4000"]
         for listener in listeners:
             words += ["--listen", f"127.0.0.1:0,{listener}"]
