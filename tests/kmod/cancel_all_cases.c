@@ -108,8 +108,7 @@ void cancel_ioctl_leaves_other_proxies(struct scene *s)
 
 /* --- helpers --- */
 
-/* A helper that is idle ends when idle_ms is over as it was then: each gets something to do, and is idle
- * anew. */
+/* An idle helper ends when idle_ms is over as it was then: each gets something to do, and is idle anew. */
 static void helpers_occupy_each(struct scene *s, int proxy)
 {
 	static struct op ops[HELPERS_MAX];

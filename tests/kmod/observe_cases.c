@@ -153,8 +153,7 @@ static void check_block_ioprio(struct scene *s, int file, uint32_t state, int ow
 	close(proxy);
 }
 
-/* The submitter's, and for O_DIRECT an operation's own as well; the page cache's reads have the submitter's.
- */
+/* The submitter's, and for O_DIRECT an operation's own as well; reads into the page cache have the former. */
 void ioprio_reaches_the_block_layer(struct scene *s)
 {
 	const uint32_t without = TAIO_STATE_FILE & ~TAIO_STATE_IOCONTEXT;

@@ -328,8 +328,7 @@ static void expect_same_revents(int fd, int proxy, short want)
 			fds[0].revents, want);
 }
 
-/* TCP gets room again when a delayed acknowledgement comes: it is filled until it and the proxy say so at
- * once. */
+/* TCP gets room again by a delayed acknowledgement: it is filled until it and the proxy agree at once. */
 static void fill_until_polled_full(struct link *link)
 {
 	static char buf[4096];
