@@ -29,8 +29,8 @@ TAIO_LOAD = os.environ.get("TAIO_LOAD", "")
 ENGINE = os.environ.get("TAIO_ENGINE", "poll")
 SANITIZED = os.environ.get("TAIO_SANITIZE", "") != ""
 
-PATIENCE = 30.0  # for what must happen at all
 SLOW = int(os.environ.get("TAIO_SLOW", "1"))
+PATIENCE = 30.0 * SLOW  # for what must happen at all
 SLACK = (4.0 if SANITIZED else 2.0) * SLOW  # for what must happen on time, on a machine that does other things, too
 REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer")
 
