@@ -23,7 +23,13 @@ static const struct percentile_key percentile_keys[] = {
 /* Three decimals: a nanosecond of a microsecond. */
 static json_t *rounded(double value)
 {
-	return json_real(round(value * 1000) / 1000);
+	return json_real(round(value * 1e3) / 1e3);
+}
+
+/* To the microsecond: a millisecond of a short run is as long as dozens of its requests. */
+static json_t *seconds(double value)
+{
+	return json_real(round(value * 1e6) / 1e6);
 }
 
 static json_t *ratio(double value, double by)
@@ -71,7 +77,7 @@ static json_t *connections_json(const struct stats *stats)
 
 static json_t *seconds_or_null(uint64_t us)
 {
-	return us ? rounded((double)us / 1e6) : json_null();
+	return us ? seconds((double)us / 1e6) : json_null();
 }
 
 static json_t *options_json(const struct run *run)
@@ -79,8 +85,8 @@ static json_t *options_json(const struct run *run)
 	const struct settings *set = run->set;
 
 	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:i, s:o, s:s?}", "connections", (int)set->connections,
-			 "duration_s", rounded((double)set->duration_us / 1e6), "warmup_s",
-			 rounded((double)set->warmup_us / 1e6), "deadline_s",
+			 "duration_s", seconds((double)set->duration_us / 1e6), "warmup_s",
+			 seconds((double)set->warmup_us / 1e6), "deadline_s",
 			 seconds_or_null(set->deadline_us), "rate",
 			 run->rate ? count(run->rate) : json_null(), "connect_rate", (int)set->connect_rate,
 			 "size", count(set->size), "request", run->proto ? run->proto->name : NULL);
@@ -110,7 +116,7 @@ static void put_load(const struct run *run, json_t *root)
 	const struct stats *stats = &run->stats;
 	bool is_open = run->rate;
 
-	json_object_set_new(root, "measured_s", rounded(report_seconds(run)));
+	json_object_set_new(root, "measured_s", seconds(report_seconds(run)));
 	json_object_set_new(root, "requests", count(stats->requests));
 	json_object_set_new(root, "errors", count(stats_errors(stats)));
 	json_object_set_new(root, "errors_by_kind", errors_json(stats));
@@ -155,11 +161,11 @@ static void put_verdict(const struct run *run, json_t *root)
 				    ? ratio((double)run->server_cpu_ns / NS_PER_US, (double)stats->answered)
 				    : json_null());
 	json_object_set_new(root, "server_cpu_s",
-			    run->has_server_cpu ? rounded((double)run->server_cpu_ns / NS_PER_SEC)
+			    run->has_server_cpu ? seconds((double)run->server_cpu_ns / NS_PER_SEC)
 						: json_null());
 	json_object_set_new(root, "client_cpu_us_per_request",
 			    ratio((double)run->client_cpu_ns / NS_PER_US, (double)stats->answered));
-	json_object_set_new(root, "client_cpu_s", rounded((double)run->client_cpu_ns / NS_PER_SEC));
+	json_object_set_new(root, "client_cpu_s", seconds((double)run->client_cpu_ns / NS_PER_SEC));
 	json_object_set_new(root, "valid", json_boolean(report_is_valid(run)));
 	json_object_set_new(root, "interrupted", json_boolean(run->interrupted));
 	json_object_set_new(root, "failure", report_failure(run, why) ? json_string(why) : json_null());
