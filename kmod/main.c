@@ -21,9 +21,6 @@ static int __init taio_init(void)
 	ret = park_queue_create();
 	if (ret)
 		goto destroy_cache;
-	ret = block_pool_create();
-	if (ret)
-		goto destroy_queue;
 	debugfs_start();
 	ret = dev_register();
 	if (ret)
@@ -31,8 +28,6 @@ static int __init taio_init(void)
 	return 0;
 stop_debugfs:
 	debugfs_stop();
-	block_pool_destroy();
-destroy_queue:
 	park_queue_destroy();
 destroy_cache:
 	op_cache_destroy();

@@ -158,7 +158,7 @@ const char *op_state_name(enum op_state state);
 
 /* --- worker_*.c --- */
 
-int block_pool_create(void);
+/* The pool is there from the start. Ends its helpers, and waits for them. */
 void block_pool_destroy(void);
 int park_queue_create(void);
 void park_queue_destroy(void);

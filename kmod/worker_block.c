@@ -8,8 +8,9 @@
  *
  * An operation is admitted while its user and the pool are below their caps; an admitted one has a helper or is in
  * pool.queue for the next one, and there are always as many helpers, or a work item making them, as are admitted.
- * What is not admitted parks if its file can do so, and else waits in its user's queue. Reads fill no more than three
- * quarters of a cap: a pool full of blocked reads never keeps the writes waiting that would unblock them.
+ * What is not admitted parks if its file can do so, and else waits in its user's queue, where nothing waits that
+ * could be admitted: who makes room admits. Reads fill no more than three quarters of a cap: a pool full of blocked
+ * reads never keeps the writes waiting that would unblock them.
  *
  * Cancel: cmpxchg RUNNING to CANCELLING, then SIGKILL to the helper: of those that a kthread can take only it
  * breaks killable waits as well as interruptible ones. allow_kernel_signal() keeps users, root included, from sending
@@ -28,12 +29,7 @@
 #include "user.h"
 
 static unsigned int helpers_max = 1024;
-module_param(helpers_max, uint, 0644);
-MODULE_PARM_DESC(helpers_max, "Helper threads of policy block at most, of all users together");
-
 static unsigned int user_max = 256;
-module_param(user_max, uint, 0644);
-MODULE_PARM_DESC(user_max, "Helper threads of policy block at most, of one user");
 
 static unsigned int idle_ms = 5000;
 module_param(idle_ms, uint, 0644);
@@ -41,6 +37,8 @@ MODULE_PARM_DESC(idle_ms, "Milliseconds after which an idle helper thread ends")
 
 /* After the kernel has refused a thread. */
 #define GROW_RETRY (HZ / 10)
+
+static void grow(struct work_struct *work);
 
 static struct {
 	wait_queue_head_t idle;		/* containers of idle helpers; its lock guards all below */
@@ -54,7 +52,14 @@ static struct {
 	struct list_head users;		/* users with a queue of their own */
 	struct delayed_work grow;
 	struct completion ended;	/* counts the helpers that are gone */
-} pool;
+} pool = {
+	/* Parameters of the module are set before its init. */
+	.idle = __WAIT_QUEUE_HEAD_INITIALIZER(pool.idle),
+	.queue = LIST_HEAD_INIT(pool.queue),
+	.users = LIST_HEAD_INIT(pool.users),
+	.grow = __DELAYED_WORK_INITIALIZER(pool.grow, grow, 0),
+	.ended = COMPLETION_INITIALIZER(pool.ended),
+};
 
 /* What an idle helper leaves on the wait queue. */
 struct container {
@@ -160,15 +165,40 @@ static bool admit_next(void)
 	return false;
 }
 
-/* An admitted operation is over, or cancelled before a helper had it. */
+/* An admitted operation is over, or cancelled before a helper had it: there is room for one. */
 static void release(struct taio_op *op)
 {
 	op->user->busy[op->rw]--;
 	pool.busy[op->rw]--;
-	/* As a rule one; more after a cap was raised. */
+	admit_next();
+}
+
+/* A cap that was raised has room for what waits. */
+static int cap_set(const char *text, const struct kernel_param *param)
+{
+	int ret = param_set_uint(text, param);
+
+	if (ret)
+		return ret;
+	spin_lock_irq(&pool.idle.lock);
 	while (admit_next())
 		;
+	spin_unlock_irq(&pool.idle.lock);
+	return 0;
 }
+
+static const struct kernel_param_ops cap_ops = {
+	.set = cap_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(helpers_max, &cap_ops, &helpers_max, 0644);
+__MODULE_PARM_TYPE(helpers_max, "uint");
+MODULE_PARM_DESC(helpers_max, "Helper threads of policy block at most, of all users together");
+
+module_param_cb(user_max, &cap_ops, &user_max, 0644);
+__MODULE_PARM_TYPE(user_max, "uint");
+MODULE_PARM_DESC(user_max, "Helper threads of policy block at most, of one user");
 
 /* --- the helper --- */
 
@@ -372,16 +402,6 @@ const struct taio_policy taio_policy_block = {
 	.start = block_start,
 	.cancelled = block_cancelled,
 };
-
-int block_pool_create(void)
-{
-	init_waitqueue_head(&pool.idle);
-	INIT_LIST_HEAD(&pool.queue);
-	INIT_LIST_HEAD(&pool.users);
-	INIT_DELAYED_WORK(&pool.grow, grow);
-	init_completion(&pool.ended);
-	return 0;
-}
 
 /* No proxy is left, and so no operation: the helpers are idle. */
 void block_pool_destroy(void)

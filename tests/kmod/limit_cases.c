@@ -104,6 +104,29 @@ void fsize_without_the_bit_is_unlimited(struct scene *s)
 	set_fsize(RLIM_INFINITY);
 }
 
+/* Nothing ends meanwhile: the new cap itself lets the operation go on that waits below the old one. */
+void raised_cap_starts_what_waits(struct scene *s)
+{
+	int proxy = proxy_make(s, scratch_file(0));
+	struct op op;
+	struct jam jam;
+	long pool;
+
+	scene_ring(s, 4);
+	jam_start(&jam);
+	pool = param_set("helpers_max", ARRAY_LEN(jam.ops));
+	start_write_at(s, &op, proxy, 0, 1);
+	stay_quiet(&s->ring);
+	param_set("user_max", jam.user_max);
+	stay_quiet(&s->ring);
+	param_set("helpers_max", pool);
+	CHECK_EQ(await(&s->ring, &op), 1);
+	for (unsigned int i = 0; i < ARRAY_LEN(jam.ops); i++)
+		CHECK(!jam.ops[i].events);
+	jam_clear(&jam);
+	jam_end(&jam);
+}
+
 /* --- two users --- */
 
 enum { CAP = 4, GREEDY_READS = 24, MODEST_USER = 1002, GREEDY_USER = 1001 };

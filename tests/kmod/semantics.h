@@ -108,6 +108,7 @@ unsigned int helpers_find(pid_t pids[HELPERS_MAX]);
 	X(fsize_without_the_bit_is_unlimited, NONE, BLOCK)                                                   \
 	X(user_at_its_cap_hinders_no_other, STREAMS, BLOCK)                                                  \
 	X(full_pool_never_starves_writes, STREAMS, BLOCK)                                                    \
+	X(raised_cap_starts_what_waits, NONE, BLOCK)                                                         \
                                                                                                              \
 	X(wait_queue_that_goes_is_let_go, NONE, 0)                                                           \
 	X(ready_in_vain_does_not_spin, NONE, 0)                                                              \
