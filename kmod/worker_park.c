@@ -8,8 +8,11 @@
  * once, but unhook() takes the same lock first, so that no wake function works on an operation that is completed.
  * A queue may go before its file (POLLFREE, signalfd): the entry lets go of it then, as fs/aio's own poll does.
  */
+#include <linux/net.h>
 #include <linux/poll.h>
 #include <linux/workqueue.h>
+#include <net/sock.h>
+#include <net/tcp_states.h>
 
 #include "counters.h"
 #include "file.h"
@@ -96,6 +99,14 @@ enum arm_result {
 	ARM_CANCELLED,	/* CANCELLED, the caller's, not hooked */
 };
 
+/* It polls as never ready, but who transfers there fails and does not wait. */
+static bool is_listening(const struct taio_op *op)
+{
+	struct socket *sock = sock_from_file(op->proxy->target);
+
+	return sock && sock->sk && READ_ONCE(sock->sk->sk_state) == TCP_LISTEN;
+}
+
 /* Owner, ARMING. */
 static enum arm_result arm(struct taio_op *op)
 {
@@ -105,7 +116,7 @@ static enum arm_result arm(struct taio_op *op)
 	init_poll_funcptr(&at.table, hook);
 	at.table._key = events_of(op);
 	mask = vfs_poll(op->proxy->target, &at.table) & events_of(op);
-	if (!mask && !op->unhookable) {
+	if (!mask && !op->unhookable && !is_listening(op)) {
 		count(parked);
 		trace_taio_queue(op);
 		if (op_move(op, OP_ARMING, OP_WAITING))

@@ -14,7 +14,8 @@
  * submitted it, whoever attached the file.
  *
  * O_NONBLOCK keeps its meaning, on the file and on the proxy (fcntl(2)): what would have to wait gives -EAGAIN at once;
- * so does RWF_NOWAIT. A proxy of a regular file has a position of its own, as a second open(2) would.
+ * so does RWF_NOWAIT. A proxy of a regular file has a position of its own, as a second open(2) would; RWF_NOAPPEND does
+ * not undo an O_APPEND of the file.
  *
  * What is carried out by a helper does not raise SIGPIPE or SIGXFSZ: -EPIPE and -EFBIG alone tell. A file whose data
  * depends on who reads (signalfd, a terminal's job control) sees the helper.

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -39,6 +41,27 @@ void offset_on_a_socket_is_espipe(struct scene *s)
 	CHECK_EQ(run_op(s, &op), 1);
 	CHECK_EQ(byte, 'd');
 	CHECK(!is_readable(link->peer_in, 10));
+}
+
+/* It polls as never ready, but does not wait for that: who reads or writes it fails. */
+void listening_socket_fails_at_once(struct scene *s)
+{
+	int fd = SYS(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), proxy;
+	char byte = 'x';
+	struct op op;
+
+	signal(SIGPIPE, SIG_IGN);
+	SYS(listen(fd, 1));
+	proxy = proxy_make(s, fd);
+	scene_ring(s, 4);
+	op_read(&op, fd, &byte, 1);
+	CHECK_EQ(run_op(s, &op), -ENOTCONN);
+	op_write(&op, fd, &byte, 1);
+	CHECK_EQ(run_op(s, &op), -EPIPE);
+	op_read(&op, proxy, &byte, 1);
+	CHECK_EQ(run_op(s, &op), -ENOTCONN);
+	op_write(&op, proxy, &byte, 1);
+	CHECK_EQ(run_op(s, &op), -EPIPE);
 }
 
 void zero_length_is_zero_at_once(struct scene *s)

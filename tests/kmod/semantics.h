@@ -91,6 +91,7 @@ unsigned int helpers_find(pid_t pids[HELPERS_MAX]);
 	X(uring_cancel_on_the_proxy, STREAMS, 0)                                                             \
                                                                                                              \
 	X(offset_on_a_socket_is_espipe, TCP, 0)                                                              \
+	X(listening_socket_fails_at_once, NONE, 0)                                                           \
 	X(zero_length_is_zero_at_once, STREAMS | LINK_FILE, 0)                                               \
 	X(vectors_of_all_sizes, STREAMS | LINK_FILE, 0)                                                      \
 	X(bad_vectors_fail_as_on_the_file, PARKABLE | LINK_FILE, 0)                                          \
