@@ -224,6 +224,18 @@ static void set_resumption(struct tls_ctx *ctx)
 	SSL_CTX_sess_set_cache_size(ctx->ssl_ctx, CACHE_SESSIONS);
 }
 
+/* The end of making one: it goes to the caller, or where there was an error it goes. Returns @err. */
+static int ctx_finish(struct tls_ctx **ctx, struct tls_ctx *made, int err)
+{
+	if (err) {
+		tls_ctx_put(made);
+		return err;
+	}
+	ERR_clear_error();
+	*ctx = made;
+	return 0;
+}
+
 int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params, char *why)
 {
 	struct tls_ctx *made;
@@ -243,15 +255,7 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 		err = load_server(made, params, why);
 	if (!err)
 		err = set_keylog(made, params->keylog_file, why);
-	if (err)
-		goto put;
-	ERR_clear_error();
-	*ctx = made;
-	return 0;
-
-put:
-	tls_ctx_put(made);
-	return err;
+	return ctx_finish(ctx, made, err);
 }
 
 static int accept_any(X509_STORE_CTX *store, void *arg)
@@ -291,15 +295,7 @@ int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params,
 		err = set_trust(made, params, why);
 	if (!err)
 		err = set_keylog(made, params->keylog_file, why);
-	if (err)
-		goto put;
-	ERR_clear_error();
-	*ctx = made;
-	return 0;
-
-put:
-	tls_ctx_put(made);
-	return err;
+	return ctx_finish(ctx, made, err);
 }
 
 struct tls_ctx *tls_ctx_get(struct tls_ctx *ctx)
