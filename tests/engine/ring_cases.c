@@ -223,18 +223,27 @@ void fd_wakes_a_sleeper(struct scene *s)
 	}
 }
 
-/* Reaps until there is nothing; then the fd may wake once more for nothing, not for ever. */
-static void check_quiet_fd(struct scene *s)
+/* The kernel writes the eventfd after it has filled an event, for each operation that has waited. */
+static bool is_signalled_by_kernel(const struct scene *s)
 {
+	return !strcmp(s->engine, "poll") || !strncmp(s->engine, "kmod:", 5);
+}
+
+/*
+ * Reaps until there is nothing; then the fd may wake once more for nothing, not for ever. Where the kernel
+ * signals, it may be late with each of the @ended waits that have ended since the fd was quiet.
+ */
+static void check_quiet_fd(struct scene *s, int ended)
+{
+	int wakes = 0, most = is_signalled_by_kernel(s) && ended > 1 ? ended : 1;
 	struct io_event event;
-	int wakes = 0;
 
 	CHECK_EQ(taio_reap(s->ring, 1, &event), 0);
 	for (int i = 0; i < 10; i++) {
 		wakes += is_readable(taio_fd(s->ring), 2);
 		CHECK_EQ(taio_reap(s->ring, 1, &event), 0);
 	}
-	CHECK(wakes <= 1);
+	CHECK(wakes <= most);
 }
 
 void fd_is_quiet_after_empty_reap(struct scene *s)
@@ -243,24 +252,25 @@ void fd_is_quiet_after_empty_reap(struct scene *s)
 	struct op reads[4], op;
 	char bytes[4];
 
-	check_quiet_fd(s);
+	check_quiet_fd(s, 0);
 	reads_start(s, link, reads, bytes, 4);
-	check_quiet_fd(s);
+	check_quiet_fd(s, 0);
 	peer_write(link, "ab", 2);
 	while (taio_inflight(s->ring) > 2)
 		collect(s, -1);
-	check_quiet_fd(s);
+	/* All four were woken. */
+	check_quiet_fd(s, 4);
 	for (unsigned int i = 0; i < 4; i++)
 		if (!reads[i].events)
 			CHECK_EQ(op_cancel(s, &reads[i]), 0);
 	await_all(s, reads, 4);
-	check_quiet_fd(s);
+	check_quiet_fd(s, 2);
 	fill(s, link, 0, 0);
 	write_start(s, &op, link->afd_out, "x", 1);
-	check_quiet_fd(s);
+	check_quiet_fd(s, 1);
 	op_cancel(s, &op);
 	await(s, &op);
-	check_quiet_fd(s);
+	check_quiet_fd(s, 1);
 }
 
 /* Data that no operation waits for is nobody's event, also where an operation of the other kind waits. */
@@ -273,11 +283,11 @@ void unasked_data_does_not_spin(struct scene *s)
 	read_start(s, &op, link->afd_in, buf, 1);
 	peer_write(link, "abc", 3);
 	CHECK_EQ(await(s, &op), 1);
-	check_quiet_fd(s);
+	check_quiet_fd(s, 1);
 	fill(s, link, 0, 0);
 	write_start(s, &op, link->afd_out, "x", 1);
 	peer_write(link, "def", 3);
-	check_quiet_fd(s);
+	check_quiet_fd(s, 1);
 	op_cancel(s, &op);
 	await(s, &op);
 	read_start(s, &op, link->afd_in, buf, 8);
