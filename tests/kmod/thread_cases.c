@@ -232,12 +232,23 @@ static void stop(pid_t pid)
 	CHECK(WIFSTOPPED(status));
 }
 
+/* Until nothing is in flight there: what was has its result, and its bytes are where they belong. */
+static void inflight_await_none(int afd)
+{
+	int64_t until = now_ms() + REAP_MS;
+	struct taio_ioc_info info;
+
+	do
+		proxy_info(afd, &info);
+	while (info.inflight && now_ms() < until);
+	CHECK_EQ(info.inflight, 0);
+}
+
 /* Helpers do their work meanwhile; task work waits until the submitter may run. */
 void stopped_submitter_loses_nothing(struct scene *s)
 {
 	struct shared *shared = shared_make(sizeof(*shared));
 	bool by_helper = s->policy != TAIO_POLICY_TASK;
-	int64_t until = now_ms() + REAP_MS;
 	pid_t pid;
 
 	shared->s = s;
@@ -246,11 +257,10 @@ void stopped_submitter_loses_nothing(struct scene *s)
 	stage_await(&shared->stage, 1);
 	stop(pid);
 	all_feed(s, 3);
-	for (unsigned int i = 0; i < OPS && by_helper; i++)
-		while (memcmp(shared->bufs[i], (char[NBYTES]){0}, NBYTES) == 0 && now_ms() < until)
-			pause_ms(1);
-	for (unsigned int i = 0; i < OPS && by_helper; i++)
+	for (unsigned int i = 0; i < OPS && by_helper; i++) {
+		inflight_await_none(s->links[i]->afd_in);
 		pattern_check(shared->bufs[i], NBYTES, i * NBYTES, 3);
+	}
 	atomic_store(&shared->stage, 2);
 	SYS(kill(pid, SIGCONT));
 	CHECK_EQ(child_reap(pid, REAP_MS), 0);
@@ -276,7 +286,6 @@ void stopped_submitter_can_be_cancelled(struct scene *s)
 {
 	struct shared *shared = shared_make(sizeof(*shared));
 	unsigned int fed = s->policy == TAIO_POLICY_TASK ? OPS / 2 : 0;
-	struct taio_ioc_info info;
 	char bytes[NBYTES];
 	pid_t pid;
 
@@ -290,13 +299,8 @@ void stopped_submitter_can_be_cancelled(struct scene *s)
 		peer_write(s->links[i], bytes, NBYTES);
 	}
 	for (unsigned int i = 0; i < OPS; i++) {
-		int64_t until = now_ms() + REAP_MS;
-
 		CHECK_EQ(proxy_cancel(s->links[i]->afd_in), 1);
-		do
-			proxy_info(s->links[i]->afd_in, &info);
-		while (info.inflight && now_ms() < until);
-		CHECK_EQ(info.inflight, 0);
+		inflight_await_none(s->links[i]->afd_in);
 	}
 	atomic_store(&shared->stage, 2);
 	SYS(kill(pid, SIGCONT));
