@@ -6,8 +6,17 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define SPIN_YIELD 4096
+
+/*
+ * Turns of one wait before it sleeps between looks, and how long: a round that is as short as most are ends
+ * before. Who yields without end starves others on Linux 6.18: kernel threads were seen to be ready for 20 s
+ * and not to run, among them the one that brings a terminal's bytes.
+ */
+#define WAIT_SPINS    65536
+#define WAIT_PAUSE_NS 50000
 
 /* In turns of spin(). Far: what a busy machine, perhaps an emulated one, keeps a thread waiting. */
 static const struct {
@@ -29,8 +38,12 @@ void spin(long turns)
 
 static void spin_until(_Atomic long *word, long value)
 {
+	const struct timespec pause = {.tv_nsec = WAIT_PAUSE_NS};
+
 	for (unsigned int i = 1; atomic_load_explicit(word, memory_order_acquire) < value; i++)
-		if (i % 64 == 0)
+		if (i >= WAIT_SPINS)
+			nanosleep(&pause, NULL);
+		else if (i % 64 == 0)
 			sched_yield();
 }
 
