@@ -5,11 +5,10 @@
  * what.
  */
 #include "death.h"
+#include "tests/case/gate.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -181,50 +180,32 @@ void close_of_peer_ends_writes(struct scene *s)
 	note("%ld bytes were written before", total);
 }
 
-struct closer {
-	struct link *link;
-	_Atomic long round;
-	long rounds;
-};
-
-static void *closer_run(void *arg)
+static void write_to_closed(struct gate *gate, long round)
 {
-	struct closer *closer = arg;
-
-	for (long round = 1; round <= closer->rounds; round++) {
-		while (atomic_load(&closer->round) < 2 * round - 1)
-			sched_yield();
-		peer_write(closer->link, "c", 1);
-		atomic_fetch_add(&closer->round, 1);
-	}
-	return NULL;
+	peer_write(gate->arg, "c", 1);
 }
 
 /* The last references to proxy and file go by the completion, or by close(2), whichever comes later. */
 void close_raced_with_data(struct scene *s)
 {
-	struct closer closer = {.rounds = s->rounds / 40};
+	struct gate gate = {.rounds = s->rounds / 40, .step = write_to_closed, .s = s};
 	struct link *link;
-	pthread_t thread;
 	struct op op;
 	char byte;
 
 	scene_ring(s, 1);
-	link = closer.link = scene_link(s);
-	CHECK_EQ(pthread_create(&thread, NULL, closer_run, &closer), 0);
-	for (long round = 1; round <= closer.rounds; round++) {
+	gate.arg = link = scene_link(s);
+	gate_start(&gate);
+	for (long round = 1; round <= gate.rounds; round++) {
 		read_start(&s->ring, &op, link->afd_in, &byte, 1);
-		atomic_store(&closer.round, 2 * round - 1);
-		for (uint64_t turns = random_below(1UL << random_below(14)); turns--;)
-			__asm__ volatile("" ::: "memory");
+		gate_open(&gate, round, (long)random_below(1UL << random_below(14)));
 		link_detach(link);
 		near_close(link);
 		CHECK_EQ(await(&s->ring, &op), 1);
 		CHECK_EQ(byte, 'c');
-		while (atomic_load(&closer.round) < 2 * round)
-			sched_yield();
+		gate_pass(&gate, round);
 		link_renew(s, link);
 	}
-	pthread_join(thread, NULL);
-	note("%ld rounds", closer.rounds);
+	gate_join(&gate);
+	note("%ld rounds", gate.rounds);
 }
