@@ -86,7 +86,7 @@ static void window_write(void)
 				(uintmax_t)block->times[0], (uintmax_t)block->times[1]);
 		memset(block->times, 0, sizeof(block->times));
 	}
-	if (fflush(out) != 0)
+	if (fflush(out) != 0 || ferror(out))
 		die("cannot write what was counted");
 }
 
