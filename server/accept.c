@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "accept.h"
 
-#include "clock.h"
-#include "conn_fsm.h"
-#include "idle.h"
-#include "io.h"
+#include "base/clock.h"
+#include "server/conn/fsm.h"
+#include "server/conn/deadline.h"
+#include "server/conn/op.h"
 #include "log.h"
 #include "settings.h"
 

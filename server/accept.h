@@ -3,7 +3,7 @@
 #ifndef ACCEPT_H
 #define ACCEPT_H
 
-#include "conn.h"
+#include "server/conn/conn.h"
 
 #include <ev.h>
 

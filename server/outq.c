@@ -9,7 +9,7 @@
  */
 #include "outq.h"
 
-#include "file.h"
+#include "server/http/file.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -6,11 +6,11 @@
  */
 #include "worker.h"
 
-#include "clock.h"
-#include "complete.h"
-#include "conn_fsm.h"
-#include "idle.h"
-#include "io.h"
+#include "base/clock.h"
+#include "server/conn/complete.h"
+#include "server/conn/fsm.h"
+#include "server/conn/deadline.h"
+#include "server/conn/op.h"
 #include "log.h"
 #include "settings.h"
 

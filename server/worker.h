@@ -9,7 +9,7 @@
 #include "accept.h"
 #include "listener.h"
 #include "settings.h"
-#include "shard.h"
+#include "server/conn/shard.h"
 
 #include <ev.h>
 #include <pthread.h>

@@ -13,12 +13,12 @@ levels=(
 	'base'
 	'kmod'
 	'aio'
-	'tls outq+service+beneath+file+http+echo+mime+http_date'
-	'clock settings log publish counters'
-	'shard'
-	'conn'
-	'io out idle complete'
-	'conn_fsm'
+	'tls outq+service+http+echo'
+	'settings log publish counters'
+	'conn/shard'
+	'conn/conn'
+	'conn/op conn/output conn/deadline conn/complete'
+	'conn/fsm'
 	'accept'
 	'listener'
 	'options'
@@ -37,8 +37,7 @@ complain() {
 place_of() {
 	local unit=${1%.[ch]} words word i
 	case $unit in
-	server/http_date) unit=http_date ;;
-	server/http | server/http_*) unit=http ;;
+	server/http/*) unit=http ;;
 	server/*) unit=${unit#server/} ;;
 	*) unit=${unit%%/*} ;;
 	esac
@@ -116,6 +115,6 @@ check_rules() {
 	done
 }
 
-check_order < <(includes {base,aio,tls,server}/*.[ch])
-check_rules < <(includes {base,aio,tls,server,client,loadgen}/*.[ch])
+check_order < <(includes {base,aio,tls,server,server/conn,server/http}/*.[ch])
+check_rules < <(includes {base,aio,tls,server,server/conn,server/http,client,loadgen}/*.[ch])
 exit $bad

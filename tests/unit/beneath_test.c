@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* beneath: the walk in user space finds and refuses what openat2(2) does; no way of either leads out. */
-#include "server/beneath.h"
+#include "server/http/beneath.h"
 
 #include <errno.h>
 #include <fcntl.h>

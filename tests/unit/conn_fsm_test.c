@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of a connection's states has no hole, and deadlines keep their order. No ring, no socket. */
-#include "server/conn_fsm.h"
-#include "server/idle.h"
+#include "server/conn/fsm.h"
+#include "server/conn/deadline.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

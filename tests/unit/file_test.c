@@ -2,7 +2,7 @@
 /* The cache of open files, attached to a ring: trust, change, eviction, and what is never opened. */
 #include "aio/taio.h"
 #include "http_run.h"
-#include "server/mime.h"
+#include "server/http/mime.h"
 
 #include <errno.h>
 #include <setjmp.h>

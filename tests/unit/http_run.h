@@ -6,7 +6,7 @@
 #ifndef HTTP_RUN_H
 #define HTTP_RUN_H
 
-#include "server/file.h"
+#include "server/http/file.h"
 #include "server/service.h"
 
 #include <fcntl.h>

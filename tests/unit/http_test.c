@@ -4,7 +4,7 @@
  * pieces: the answer must be the same.
  */
 #include "http_run.h"
-#include "server/http.h"
+#include "server/http/http.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,8 +3,8 @@
  * Deadlines of connections. Each class has one timeout, so its list is ordered by itself and re-arming is
  * O(1): off the list, onto its tail. A connection has one deadline at a time.
  */
-#ifndef IDLE_H
-#define IDLE_H
+#ifndef CONN_DEADLINE_H
+#define CONN_DEADLINE_H
 
 #include "conn.h"
 

@@ -9,13 +9,13 @@
  * won the race the connection goes on, unless the deadline is of a kind that bytes do not postpone.
  * Every step ends in pump(), which starts what can be started and arms the deadline that now counts.
  */
-#include "conn_fsm.h"
+#include "fsm.h"
 
-#include "idle.h"
-#include "io.h"
-#include "log.h"
-#include "out.h"
-#include "settings.h"
+#include "deadline.h"
+#include "op.h"
+#include "server/log.h"
+#include "output.h"
+#include "server/settings.h"
 
 #include <errno.h>
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Worker's thread only. op.iocb.data is the connection; op.queued says that the ring does not know it yet. */
-#include "io.h"
+#include "op.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -9,8 +9,8 @@
 #define CONN_H
 
 #include "base/addr.h"
-#include "outq.h"
-#include "service.h"
+#include "server/outq.h"
+#include "server/service.h"
 #include "shard.h"
 #include "tls/tls.h"
 

@@ -5,7 +5,7 @@
  */
 #include "conn.h"
 
-#include "settings.h"
+#include "server/settings.h"
 
 #include <errno.h>
 #include <stdlib.h>

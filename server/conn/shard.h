@@ -3,12 +3,12 @@
  * What the connections of one worker share: the ring, the batch being gathered, the deadlines, buffers and
  * counters. Owned by worker.c; touched on the worker's thread alone (counters may be read by others).
  */
-#ifndef SHARD_H
-#define SHARD_H
+#ifndef CONN_SHARD_H
+#define CONN_SHARD_H
 
 #include "aio/taio.h"
 #include "base/hist.h"
-#include "counters.h"
+#include "server/counters.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * Opening files beneath a directory: no symbolic link and no ".." leads out of it, whatever is renamed
  * meanwhile. Used by file.c and its tests; any thread.
  */
-#ifndef BENEATH_H
-#define BENEATH_H
+#ifndef HTTP_BENEATH_H
+#define HTTP_BENEATH_H
 
 #include <stdint.h>
 

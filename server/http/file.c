@@ -9,7 +9,7 @@
 #include "file.h"
 
 #include "beneath.h"
-#include "http_date.h"
+#include "date.h"
 #include "mime.h"
 
 #include "aio/taio.h"

@@ -4,7 +4,7 @@
  *
  * The forms are patterns: letters stand for fields, the rest is compared as it is.
  */
-#include "http_date.h"
+#include "date.h"
 
 #include <string.h>
 

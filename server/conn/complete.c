@@ -2,7 +2,7 @@
 /* Worker's thread only. The reference that the operation held is given back after its event was handled. */
 #include "complete.h"
 
-#include "clock.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <stddef.h>

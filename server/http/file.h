@@ -6,8 +6,8 @@
  * in a small cache with its validators, and looked at again when file_valid_ms have passed. Counted: the
  * cache holds one reference, each output range one. Worker's thread only.
  */
-#ifndef FILE_H
-#define FILE_H
+#ifndef HTTP_FILE_H
+#define HTTP_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

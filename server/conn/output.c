@@ -4,9 +4,9 @@
  * fits, so that a small response is one write; otherwise in pieces of its own. Under TLS what is in
  * memory is encrypted into wire, and wire is what is sent. Worker's thread only.
  */
-#include "out.h"
+#include "output.h"
 
-#include "file.h"
+#include "server/http/file.h"
 
 /* Reading less than this behind a response head is not worth a read of its own. */
 #define FILL_MIN   4096

@@ -3,8 +3,8 @@
  * What to do next about a connection's output: send a span, or read a piece of a file first. Decides and
  * keeps account; conn_fsm.c starts the operation.
  */
-#ifndef OUT_H
-#define OUT_H
+#ifndef CONN_OUTPUT_H
+#define CONN_OUTPUT_H
 
 #include "conn.h"
 

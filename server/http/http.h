@@ -9,8 +9,8 @@
 #ifndef HTTP_H
 #define HTTP_H
 
-#include "http_date.h"
-#include "service.h"
+#include "date.h"
+#include "server/service.h"
 
 #include <llhttp.h>
 #include <stdbool.h>

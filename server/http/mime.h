@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Media types by file name. */
-#ifndef MIME_H
-#define MIME_H
+#ifndef HTTP_MIME_H
+#define HTTP_MIME_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Worker's thread only. Owns conn.deadline_class, deadline_us and deadline_link. */
-#include "idle.h"
+#include "deadline.h"
 
 void idle_init(struct shard *shard)
 {

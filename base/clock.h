@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The clock of deadlines, ages and cancel latencies: CLOCK_MONOTONIC in microseconds. Any thread. */
-#ifndef SERVER_CLOCK_H
-#define SERVER_CLOCK_H
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>

@@ -2,8 +2,8 @@
 /*
  * From an io_event to the event of a connection. The one place that takes operations out of flight.
  */
-#ifndef COMPLETE_H
-#define COMPLETE_H
+#ifndef CONN_COMPLETE_H
+#define CONN_COMPLETE_H
 
 #include "conn.h"
 

@@ -3,8 +3,8 @@
  * Operations of connections on their way into the ring: gathered during a turn, submitted in one batch.
  * From io_read() and the like until its event the op is in flight and holds a reference on its connection.
  */
-#ifndef IO_H
-#define IO_H
+#ifndef CONN_OP_H
+#define CONN_OP_H
 
 #include "conn.h"
 
