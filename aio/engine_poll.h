@@ -7,7 +7,7 @@
 #ifndef TAIO_ENGINE_POLL_H
 #define TAIO_ENGINE_POLL_H
 
-#include "poll_ring.h"
+#include "engine_poll_ring.h"
 
 /* @r is zero; why as in taio_open(). Engine kmod sets r->waits_only afterwards. */
 int poll_init(struct poll_ring *r, const struct taio_params *params, char *why);

@@ -12,7 +12,7 @@
  * A poller is there as long as the ring, and the pool keeps one helper free of operations that wait: so reads
  * that wait can never keep a write or a file operation from being carried out, whatever the cap.
  */
-#include "threads.h"
+#include "engine_threads.h"
 #include "transfer.h"
 
 #include <errno.h>

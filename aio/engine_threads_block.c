@@ -15,7 +15,7 @@
  * with SI_TKILL and our own pid, and the kernel lets nobody forge that pair. A foreign signal makes ppoll(2)
  * return early, and the helper looks and waits again.
  */
-#include "threads.h"
+#include "engine_threads.h"
 #include "transfer.h"
 
 #include <errno.h>

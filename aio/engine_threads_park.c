@@ -17,7 +17,7 @@
  *    serve_fd(), or it is busy; who ends being busy arms it;
  *  - one poller at a time moves data on a descriptor (is_busy), so that its waiters are served in order.
  */
-#include "threads.h"
+#include "engine_threads.h"
 #include "transfer.h"
 
 #include <errno.h>

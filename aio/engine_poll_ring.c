@@ -4,7 +4,7 @@
  * ring's thread. Invariants: a slot is in at most one of the free list, a fifo, the submission queue; an
  * eventfd write that belongs to no event seen is never read back, so that the fd stays readable for it.
  */
-#include "poll_ring.h"
+#include "engine_poll_ring.h"
 
 #include "ringmap.h"
 
