@@ -9,7 +9,7 @@
 
 #include "counters.h"
 #include "dev.h"
-#include "file.h"
+#include "proxy.h"
 #include "op.h"
 
 static struct dentry *directory;

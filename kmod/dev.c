@@ -7,7 +7,7 @@
 #include <linux/uaccess.h>
 
 #include "dev.h"
-#include "file.h"
+#include "proxy.h"
 
 #define FLAGS_KNOWN  (TAIO_ATTACH_INLINE | TAIO_ATTACH_STATE | TAIO_ATTACH_CLOEXEC | TAIO_ATTACH_COOP)
 #define STATE_SHARED (TAIO_STATE_FS | TAIO_STATE_FILES)

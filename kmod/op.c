@@ -16,7 +16,7 @@
 
 #include "compat.h"
 #include "counters.h"
-#include "file.h"
+#include "proxy.h"
 #include "op.h"
 #include "trace.h"
 #include "user.h"

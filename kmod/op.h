@@ -2,7 +2,7 @@
 /*
  * An operation: one kiocb of fs/aio on a proxy, from the submit that could not finish it to its one completion.
  *
- * Ownership: the state word says who owns an operation (cancel.c); its owner alone touches it, but for what a member
+ * Ownership: the state word says who owns an operation (op_state.c); its owner alone touches it, but for what a member
  * names otherwise. fs/aio's kiocb belongs to the owner until op_complete(), and to nobody here after it.
  */
 #ifndef TAIO_OP_H
@@ -16,13 +16,13 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include "state.h"
+#include "submitter.h"
 
 struct taio_op;
 struct taio_proxy;
 struct taio_user;
 
-/* The life of an operation. The transitions are in cancel.c, and nowhere else. */
+/* The life of an operation. The transitions are in op_state.c, and nowhere else. */
 enum op_state {
 	OP_ARMING,	/* the submitter's, or the runner's that arms it again */
 	OP_WOKEN,	/* likewise, and a wake-up has come meanwhile */
@@ -81,7 +81,7 @@ struct taio_op {
 	int rw;				/* READ or WRITE */
 	pid_t pid;			/* submitter, for the list in debugfs */
 	unsigned long since;		/* jiffies */
-	struct op_cargo cargo;		/* state of the submitter, see state.h */
+	struct op_cargo cargo;		/* state of the submitter, see submitter.h */
 
 	/* block: pool.idle.lock */
 	struct list_head queue;		/* in a queue for helpers, or empty */
@@ -125,7 +125,7 @@ ssize_t op_run(struct taio_op *op, bool nowait);
 void op_complete(struct taio_op *op, long res);
 void op_put(struct taio_op *op);
 
-/* --- cancel.c: the state word --- */
+/* --- op_state.c: the state word --- */
 
 /* From @from to @to; false if it was in another state. A full barrier when it succeeds. */
 bool op_move(struct taio_op *op, enum op_state from, enum op_state to);

@@ -9,7 +9,7 @@
 #include <linux/ioprio.h>
 #include <linux/tracepoint.h>
 
-#include "file.h"
+#include "proxy.h"
 #include "op.h"
 
 /* For those who read the binary records. */

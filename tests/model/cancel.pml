@@ -95,7 +95,7 @@ byte coming[WORKERS];		/* cancels decided, their signal not sent yet */
 bool asked[OPS];		/* cancelled before it completed */
 bool completed[OPS];
 
-/* --- worker_block.c: the pool. Each is part of one critical section, and so of one step. --- */
+/* --- policy_block.c: the pool. Each is part of one critical section, and so of one step. --- */
 
 inline worker_wake(o, w)
 {
@@ -175,7 +175,7 @@ inline op_complete(o)
 	d_step { MAY_COMPLETE(o) -> ki_complete(o) }
 }
 
-/* --- cancel.c: op_cancel(), in two steps; under ctx_lock or proxy_lock --- */
+/* --- op_state.c: op_cancel(), in two steps; under ctx_lock or proxy_lock --- */
 
 inline op_cancel_move(o)
 {

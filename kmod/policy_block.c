@@ -23,7 +23,7 @@
 #include <linux/workqueue.h>
 
 #include "counters.h"
-#include "file.h"
+#include "proxy.h"
 #include "op.h"
 #include "trace.h"
 #include "user.h"

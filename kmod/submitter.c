@@ -19,7 +19,7 @@
 
 #include "compat.h"
 #include "counters.h"
-#include "state.h"
+#include "submitter.h"
 #include "uapi/taio.h"
 
 static bool is_helper(void)

@@ -15,7 +15,7 @@
 #include <net/tcp_states.h>
 
 #include "counters.h"
-#include "file.h"
+#include "proxy.h"
 #include "op.h"
 #include "trace.h"
 

@@ -16,7 +16,7 @@
 #include <linux/task_work.h>
 
 #include "counters.h"
-#include "file.h"
+#include "proxy.h"
 #include "op.h"
 
 static void fall_back(struct taio_op *op)

@@ -18,7 +18,7 @@
 
 #include "compat.h"
 #include "counters.h"
-#include "file.h"
+#include "proxy.h"
 #include "op.h"
 #include "user.h"
 

@@ -17,7 +17,7 @@
 #include <linux/aio.h>
 
 #include "counters.h"
-#include "file.h"
+#include "proxy.h"
 #include "op.h"
 #include "trace.h"
 
