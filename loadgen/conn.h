@@ -7,7 +7,7 @@
 #ifndef CONN_H
 #define CONN_H
 
-#include "http_answer.h"
+#include "http_response.h"
 #include "stats.h"
 #include "timers.h"
 

@@ -4,8 +4,8 @@
  * Strict: what is ambiguous is an error, so that a miscounted body can never pass as the next answer. Knows
  * no connection.
  */
-#ifndef HTTP_ANSWER_H
-#define HTTP_ANSWER_H
+#ifndef HTTP_RESPONSE_H
+#define HTTP_RESPONSE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The end of an HTTP answer is found at the same byte however its bytes are split. */
-#include "loadgen/http_answer.h"
+#include "loadgen/http_response.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * Lines and bodies of an answer. A line that lies whole in the bytes at hand is read there; one that is split
  * is gathered in answer->line, whose end is dropped if it is too long for any line that matters here.
  */
-#include "http_answer.h"
+#include "http_response.h"
 
 #include <string.h>
 #include <strings.h>
