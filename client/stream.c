@@ -95,22 +95,22 @@ static ssize_t tls_read_some(struct stream *s, void *buf, size_t cap)
 {
 	for (;;) {
 		struct tls_io io = tls_io_begin(s);
-		enum tls_result result;
+		enum step result;
 		size_t n;
 		int got;
 
 		result = tls_read(s->tls, &io, buf, cap, &n);
 		tls_io_end(s, &io);
 		switch (result) {
-		case TLS_DONE:
+		case STEP_DONE:
 			return (ssize_t)n;
-		case TLS_CLOSED:
+		case STEP_CLOSED:
 			return 0;
-		case TLS_FAILED:
+		case STEP_FAILED:
 			return -EPROTO;
-		case TLS_FULL:
+		case STEP_BLOCKED:
 			return s->broken ? s->broken : -EAGAIN;
-		case TLS_MORE:
+		case STEP_MORE:
 			got = tls_more(s);
 			if (got < 0)
 				return got;
@@ -138,14 +138,14 @@ ssize_t stream_read_some(struct stream *s, void *buf, size_t cap)
 static ssize_t tls_write_some(struct stream *s, const void *buf, size_t len)
 {
 	struct tls_io io = tls_io_begin(s);
-	enum tls_result result;
+	enum step result;
 	size_t n;
 
 	result = tls_write(s->tls, &io, buf, len, &n);
 	tls_io_end(s, &io);
-	if (result == TLS_DONE)
+	if (result == STEP_DONE)
 		return (ssize_t)n;
-	return result == TLS_FAILED ? -EPROTO : -EAGAIN;
+	return result == STEP_FAILED ? -EPROTO : -EAGAIN;
 }
 
 ssize_t stream_write_some(struct stream *s, const void *buf, size_t len)
@@ -189,7 +189,7 @@ int stream_end_some(struct stream *s)
 
 	if (s->tls && !s->ended) {
 		io = tls_io_begin(s);
-		s->ended = tls_shutdown(s->tls, &io) != TLS_FULL;
+		s->ended = tls_shutdown(s->tls, &io) != STEP_BLOCKED;
 		tls_io_end(s, &io);
 		if (!s->ended)
 			return s->broken ? s->broken : -EAGAIN;
@@ -322,15 +322,15 @@ static int handshake_some(struct stream *s)
 {
 	for (;;) {
 		struct tls_io io = tls_io_begin(s);
-		enum tls_result result = tls_handshake(s->tls, &io);
+		enum step result = tls_handshake(s->tls, &io);
 		int got;
 
 		tls_io_end(s, &io);
-		if (result == TLS_DONE)
+		if (result == STEP_DONE)
 			return 0;
-		if (result == TLS_FULL)
+		if (result == STEP_BLOCKED)
 			return s->broken ? s->broken : -EAGAIN;
-		if (result == TLS_FAILED)
+		if (result == STEP_FAILED)
 			return -EPROTO;
 		got = stream_fill(s);
 		if (got <= 0)

@@ -113,13 +113,13 @@ static void shaken(struct conn *conn)
 
 static void shake(struct conn *conn, struct tls_io *io)
 {
-	enum tls_result result = tls_handshake(conn->tls->tls, io);
+	enum step result = tls_handshake(conn->tls->tls, io);
 
-	if (result == TLS_DONE)
+	if (result == STEP_DONE)
 		shaken(conn);
-	else if (result == TLS_CLOSED)
+	else if (result == STEP_CLOSED)
 		conn_eof(conn);
-	else if (result == TLS_FAILED)
+	else if (result == STEP_FAILED)
 		tls_failed(conn);
 }
 
@@ -146,33 +146,33 @@ static void take_ticket(struct conn *conn)
 static void decrypt(struct conn *conn, struct tls_io *io)
 {
 	struct run *run = conn->run;
-	enum tls_result result;
+	enum step result;
 	size_t n;
 
 	do {
 		result = tls_read(conn->tls->tls, io, run->plain, PLAIN_CAP, &n);
 		take_ticket(conn);
-		if (result == TLS_DONE)
+		if (result == STEP_DONE)
 			conn_input(conn, run->plain, n);
-	} while (result == TLS_DONE && conn_is_alive(conn));
-	if (result == TLS_CLOSED)
+	} while (result == STEP_DONE && conn_is_alive(conn));
+	if (result == STEP_CLOSED)
 		conn_eof(conn);
-	else if (result == TLS_FAILED)
+	else if (result == STEP_FAILED)
 		tls_failed(conn);
 }
 
 static void encrypt(struct conn *conn, struct tls_io *io)
 {
 	struct tls_sock *ts = conn->tls;
-	enum tls_result result = TLS_DONE;
+	enum step result = STEP_DONE;
 	size_t n;
 
-	while (ts->plain_left && io->out_len < io->out_cap && result == TLS_DONE) {
+	while (ts->plain_left && io->out_len < io->out_cap && result == STEP_DONE) {
 		result = tls_write(ts->tls, io, ts->plain, ts->plain_left, &n);
 		ts->plain += n;
 		ts->plain_left -= n;
 	}
-	if (result == TLS_FAILED)
+	if (result == STEP_FAILED)
 		tls_failed(conn);
 }
 
@@ -183,7 +183,7 @@ static void notify(struct conn *conn, struct tls_io *io)
 	if (ts->plain_left || conn->writing || ts->notified)
 		return;
 	ts->notified = true;
-	if (tls_shutdown(ts->tls, io) == TLS_FAILED || !io->out_len)
+	if (tls_shutdown(ts->tls, io) == STEP_FAILED || !io->out_len)
 		conn_shutdown(conn);
 }
 

@@ -140,61 +140,61 @@ static bool session_enter(struct tls *tls, struct tls_io *io)
 	return true;
 }
 
-static enum tls_result session_more(const struct tls *tls)
+static enum step session_more(const struct tls *tls)
 {
-	return tls->held ? TLS_FULL : TLS_MORE;
+	return tls->held ? STEP_BLOCKED : STEP_MORE;
 }
 
-static enum tls_result session_failed(struct tls *tls)
+static enum step session_failed(struct tls *tls)
 {
 	tls->failed = true;
 	tls->why = tls_why_session(tls->ssl);
-	return TLS_FAILED;
+	return STEP_FAILED;
 }
 
 /* The result of a call into OpenSSL that did not succeed. WANT_WRITE cannot be: see tls_bio.c. */
-static enum tls_result session_result(struct tls *tls, int ret)
+static enum step session_result(struct tls *tls, int ret)
 {
 	switch (SSL_get_error(tls->ssl, ret)) {
 	case SSL_ERROR_WANT_READ:
 		return session_more(tls);
 	case SSL_ERROR_ZERO_RETURN:
 		tls->closed = true;
-		return TLS_CLOSED;
+		return STEP_CLOSED;
 	default:
 		return session_failed(tls);
 	}
 }
 
-enum tls_result tls_handshake(struct tls *tls, struct tls_io *io)
+enum step tls_handshake(struct tls *tls, struct tls_io *io)
 {
 	int ret;
 
 	if (!session_enter(tls, io))
-		return TLS_FAILED;
+		return STEP_FAILED;
 	if (tls->held)
-		return TLS_FULL;
+		return STEP_BLOCKED;
 	ret = SSL_do_handshake(tls->ssl);
 	if (ret != 1)
 		return session_result(tls, ret);
 	ERR_clear_error();
-	return TLS_DONE;
+	return STEP_DONE;
 }
 
-enum tls_result tls_read(struct tls *tls, struct tls_io *io, void *plain, size_t cap, size_t *n)
+enum step tls_read(struct tls *tls, struct tls_io *io, void *plain, size_t cap, size_t *n)
 {
 	*n = 0;
 	if (!session_enter(tls, io))
-		return TLS_FAILED;
+		return STEP_FAILED;
 	if (tls->closed)
-		return TLS_CLOSED;
+		return STEP_CLOSED;
 	/* OpenSSL would take a record buffer only to give it back. */
 	if (!io->in_len && !SSL_pending(tls->ssl))
 		return session_more(tls);
 	if (tls_held(tls) > HELD_MAX)
-		return TLS_FULL;
+		return STEP_BLOCKED;
 	if (SSL_read_ex(tls->ssl, plain, cap, n) == 1)
-		return TLS_DONE;
+		return STEP_DONE;
 	*n = 0;
 	return session_result(tls, 0);
 }
@@ -217,34 +217,34 @@ static size_t record_len(const struct tls_io *io, size_t len)
 	return want < RECORD_WORTH ? want : RECORD_WORTH;
 }
 
-enum tls_result tls_write(struct tls *tls, struct tls_io *io, const void *plain, size_t len, size_t *n)
+enum step tls_write(struct tls *tls, struct tls_io *io, const void *plain, size_t len, size_t *n)
 {
 	*n = 0;
 	if (!session_enter(tls, io))
-		return TLS_FAILED;
+		return STEP_FAILED;
 	len = tls->held ? 0 : record_len(io, len);
 	if (!len)
-		return TLS_FULL;
+		return STEP_BLOCKED;
 	if (SSL_write_ex(tls->ssl, plain, len, n) == 1)
-		return TLS_DONE;
+		return STEP_DONE;
 	*n = 0;
 	return session_result(tls, 0);
 }
 
 /* Before the handshake is done there is nothing to close; OpenSSL would call it an error. */
-enum tls_result tls_shutdown(struct tls *tls, struct tls_io *io)
+enum step tls_shutdown(struct tls *tls, struct tls_io *io)
 {
 	int ret = 0;
 
 	if (!session_enter(tls, io))
-		return TLS_FAILED;
+		return STEP_FAILED;
 	if (tls->held)
-		return TLS_FULL;
+		return STEP_BLOCKED;
 	if (SSL_is_init_finished(tls->ssl) && !(SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN))
 		ret = SSL_shutdown(tls->ssl);
 	if (ret < 0)
 		return session_failed(tls);
-	return tls->held ? TLS_FULL : TLS_DONE;
+	return tls->held ? STEP_BLOCKED : STEP_DONE;
 }
 
 bool tls_has_output(const struct tls *tls)

@@ -7,6 +7,8 @@
 #ifndef TLS_H
 #define TLS_H
 
+#include "base/step.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -64,17 +66,16 @@ struct tls_io {
 	size_t out_cap;
 };
 
-enum tls_result {
-	TLS_DONE,   /* the call did what it was asked */
-	TLS_MORE,   /* needs more input from the peer */
-	TLS_FULL,   /* io->out is full: send it, then call again */
-	TLS_CLOSED, /* the peer's close_notify has arrived; tls_write() still works */
-	TLS_FAILED, /* fatal, and for good; an alert may be in io->out; tls_error() says why */
-};
-
 /*
+ * Every call answers in the words of base/step.h:
+ *	STEP_DONE	the call did what it was asked
+ *	STEP_MORE	it needs more input from the peer; all input was consumed
+ *	STEP_BLOCKED	io->out is full: send it, then call again
+ *	STEP_CLOSED	the peer's close_notify has arrived; tls_write() still works
+ *	STEP_FAILED	fatal, and for good; an alert may be in io->out; tls_error() says why
+ *
  * Whatever a call returns, io->out_len is to be sent: an alert, a key update, and what an earlier call held
- * back may be there. TLS_MORE implies that all input was consumed. An end of input without close_notify is
+ * back may be there. An end of input without close_notify is
  * for the caller to notice and to judge (a truncation, RFC 8446, 6.1); the session never sees it.
  */
 
@@ -87,31 +88,32 @@ struct tls *tls_accept(struct tls_ctx *ctx);
 struct tls *tls_connect(struct tls_ctx *ctx, const char *host);
 void tls_free(struct tls *tls);
 
-/* TLS_DONE: reading and writing may begin. Input behind the handshake is left in io->in for tls_read(). */
-enum tls_result tls_handshake(struct tls *tls, struct tls_io *io);
+/* STEP_DONE: reading and writing may begin. Input behind the handshake is left in io->in for tls_read(). */
+enum step tls_handshake(struct tls *tls, struct tls_io *io);
 
 /*
- * TLS_DONE with 1..cap bytes in *n, from one record. Never TLS_DONE with none. *n is 0 with every other
+ * STEP_DONE with 1..cap bytes in *n, from one record. Never STEP_DONE with none. *n is 0 with every other
  * result. io->out may have no room (a write is in flight): reading goes on, and answers to key updates are
- * held. TLS_FULL instead of TLS_MORE says that something is held and has to be sent; with too much of it
+ * held. STEP_BLOCKED instead of STEP_MORE says that something is held and has to be sent; with too much of it
  * (4 KiB: the peer does not read) nothing more is read.
  */
-enum tls_result tls_read(struct tls *tls, struct tls_io *io, void *plain, size_t cap, size_t *n);
+enum step tls_read(struct tls *tls, struct tls_io *io, void *plain, size_t cap, size_t *n);
 
 /*
- * TLS_DONE: *n bytes (1..len) were encrypted into io->out or into what the next call puts there first. They
+ * STEP_DONE: *n bytes (1..len) were encrypted into io->out or into what the next call puts there first. They
  * are taken: never offer them again. One record a call, of at most 16 KiB and as large as io->out has room
- * for; an io->out of at least 1 KiB is best. TLS_FULL: nothing was taken, and any other bytes may come next.
- * @len is not 0. TLS_MORE and TLS_CLOSED do not happen.
+ * for; an io->out of at least 1 KiB is best. STEP_BLOCKED: nothing was taken, and any other bytes may come
+ * next.
+ * @len is not 0. STEP_MORE and STEP_CLOSED do not happen.
  */
-enum tls_result tls_write(struct tls *tls, struct tls_io *io, const void *plain, size_t len, size_t *n);
+enum step tls_write(struct tls *tls, struct tls_io *io, const void *plain, size_t len, size_t *n);
 
 /* Sends close_notify, once; does not wait for the peer's. Sends nothing before the handshake is done. */
-enum tls_result tls_shutdown(struct tls *tls, struct tls_io *io);
+enum step tls_shutdown(struct tls *tls, struct tls_io *io);
 
 /*
- * Ciphertext that is held because io->out was full; flushed by the next call with room, also after TLS_DONE,
- * TLS_CLOSED and TLS_FAILED. At most a record of 1 KiB, or one flight of a handshake.
+ * Ciphertext that is held because io->out was full; flushed by the next call with room, also after STEP_DONE,
+ * STEP_CLOSED and STEP_FAILED. At most a record of 1 KiB, or one flight of a handshake.
  */
 bool tls_has_output(const struct tls *tls);
 

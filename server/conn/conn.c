@@ -315,13 +315,13 @@ static void tls_end(struct conn *c, const struct tls_io *io)
 }
 
 static const enum fed fed_by_tls[] = {
-	[TLS_DONE] = FED_FINISH, [TLS_MORE] = FED_MORE,	 [TLS_FULL] = FED_STUCK,
-	[TLS_CLOSED] = FED_EOF,	 [TLS_FAILED] = FED_TLS,
+	[STEP_DONE] = FED_FINISH, [STEP_MORE] = FED_MORE,  [STEP_BLOCKED] = FED_STUCK,
+	[STEP_CLOSED] = FED_EOF,  [STEP_FAILED] = FED_TLS,
 };
 
 enum fed conn_shake(struct conn *c)
 {
-	enum tls_result result;
+	enum step result;
 	struct tls_io io;
 
 	if (!tls_begin(c, &io, true))
@@ -352,7 +352,7 @@ static enum fed feed_decrypted(struct conn *c, const char *data, size_t len)
 
 static enum fed tls_step(struct conn *c, size_t *n)
 {
-	enum tls_result result;
+	enum step result;
 	struct tls_io io;
 
 	/* Reading seldom answers; what it does without room is held for out.c. */

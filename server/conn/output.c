@@ -99,11 +99,11 @@ static enum out_next wire_op(struct conn *c, struct out_op *op)
 }
 
 /* Encrypts the plain span @op; what does not fit stays in the queue. */
-static enum tls_result encrypt(struct conn *c, const struct out_op *op)
+static enum step encrypt(struct conn *c, const struct out_op *op)
 {
 	struct tls_io io = wire_io(c);
 	size_t n;
-	enum tls_result result = tls_write(c->tls, &io, op->data, op->len, &n);
+	enum step result = tls_write(c->tls, &io, op->data, op->len, &n);
 
 	c->wire.len += (uint32_t)io.out_len;
 	outq_consume(&c->out, n);
@@ -140,9 +140,9 @@ static enum out_next next_tls(struct conn *c, struct out_op *op)
 		if (next != OUT_WRITE)
 			return next;
 		switch (encrypt(c, op)) {
-		case TLS_DONE:
+		case STEP_DONE:
 			continue;
-		case TLS_FAILED:
+		case STEP_FAILED:
 			return OUT_TLS_FAILED;
 		default: /* the buffer is full: send it first */
 			return wire_op(c, op);

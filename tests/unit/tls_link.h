@@ -81,15 +81,15 @@ static inline size_t cut_size(struct link *link, size_t max)
 enum op { OP_SHAKE, OP_READ, OP_WRITE, OP_SHUT };
 
 /* One call, on copies of exactly the bytes it may see. */
-static inline enum tls_result call_cut(struct link *link, enum side side, enum op op, void *plain, size_t len,
-				       size_t *n, size_t in_max, size_t out_max)
+static inline enum step call_cut(struct link *link, enum side side, enum op op, void *plain, size_t len,
+				 size_t *n, size_t in_max, size_t out_max)
 {
 	struct wire *from = &link->to[side];
 	size_t in_len = wire_len(from) < in_max ? wire_len(from) : in_max;
 	unsigned char *in = malloc(in_len), *out = malloc(out_max);
 	struct tls_io io = {.in = in, .in_len = in_len, .out = out, .out_cap = out_max};
 	struct tls *tls = link->tls[side];
-	enum tls_result res;
+	enum step res;
 
 	if (in_len)
 		memcpy(in, from->data + from->begin, in_len);
@@ -99,16 +99,16 @@ static inline enum tls_result call_cut(struct link *link, enum side side, enum o
 		break;
 	case OP_READ:
 		res = tls_read(tls, &io, plain, len, n);
-		assert_int_equal(res == TLS_DONE, *n > 0);
+		assert_int_equal(res == STEP_DONE, *n > 0);
 		break;
 	case OP_WRITE:
 		res = tls_write(tls, &io, plain, len, n);
-		assert_int_equal(res == TLS_DONE, *n > 0);
+		assert_int_equal(res == STEP_DONE, *n > 0);
 		break;
 	default:
 		res = tls_shutdown(tls, &io);
 	}
-	if (res == TLS_MORE)
+	if (res == STEP_MORE)
 		assert_int_equal(io.in_len, 0);
 	assert_true(io.out_len <= io.out_cap);
 	assert_int_equal(ERR_peek_error(), 0);
@@ -119,14 +119,14 @@ static inline enum tls_result call_cut(struct link *link, enum side side, enum o
 	return res;
 }
 
-static inline enum tls_result call(struct link *link, enum side side, enum op op, void *plain, size_t len,
-				   size_t *n)
+static inline enum step call(struct link *link, enum side side, enum op op, void *plain, size_t len,
+			     size_t *n)
 {
 	return call_cut(link, side, op, plain, len, n, cut_size(link, link->cut.in_max),
 			cut_size(link, link->cut.out_max));
 }
 
-static inline enum tls_result shake_one(struct link *link, enum side side)
+static inline enum step shake_one(struct link *link, enum side side)
 {
 	return call(link, side, OP_SHAKE, NULL, 0, NULL);
 }
@@ -150,18 +150,18 @@ static inline void link_close(struct link *link)
 }
 
 /* Runs both handshakes to their ends; a side that is through flushes what it holds. */
-static inline void shake(struct link *link, enum tls_result res[2])
+static inline void shake(struct link *link, enum step res[2])
 {
-	res[CLIENT] = res[SERVER] = TLS_MORE;
+	res[CLIENT] = res[SERVER] = STEP_MORE;
 	for (unsigned int turn = 0; turn < 100000; turn++) {
 		bool moved = false;
 
 		for (enum side side = CLIENT; side <= SERVER; side++) {
-			bool is_open = res[side] == TLS_MORE || res[side] == TLS_FULL;
+			bool is_open = res[side] == STEP_MORE || res[side] == STEP_BLOCKED;
 
 			if (!is_open && !tls_has_output(link->tls[side]))
 				continue;
-			if (is_open && turn > 1 && res[side] == TLS_MORE && !wire_len(&link->to[side]))
+			if (is_open && turn > 1 && res[side] == STEP_MORE && !wire_len(&link->to[side]))
 				continue;
 			moved = true;
 			if (is_open)
@@ -177,10 +177,10 @@ static inline void shake(struct link *link, enum tls_result res[2])
 
 static inline void shake_ok(struct link *link)
 {
-	enum tls_result res[2];
+	enum step res[2];
 
 	shake(link, res);
-	if (res[CLIENT] != TLS_DONE || res[SERVER] != TLS_DONE)
+	if (res[CLIENT] != STEP_DONE || res[SERVER] != STEP_DONE)
 		fail_msg("client: %d %s; server: %d %s", res[CLIENT], tls_error(link->tls[CLIENT]),
 			 res[SERVER], tls_error(link->tls[SERVER]));
 	assert_string_equal(tls_error(link->tls[SERVER]), "");

@@ -23,7 +23,7 @@ static void flow_send(struct link *link, enum side side, struct flow *flow)
 {
 	unsigned char plain[40000];
 	size_t want = flow->total - flow->sent, n = 0;
-	enum tls_result res;
+	enum step res;
 
 	if (!want && !tls_has_output(link->tls[side]))
 		return;
@@ -37,14 +37,14 @@ static void flow_send(struct link *link, enum side side, struct flow *flow)
 	for (size_t i = 0; i < want; i++)
 		plain[i] = pattern(flow->sent + i);
 	res = want ? call(link, side, OP_WRITE, plain, want, &n) : call(link, side, OP_READ, plain, 1, &n);
-	assert_true(res == TLS_DONE || res == TLS_FULL || !want);
+	assert_true(res == STEP_DONE || res == STEP_BLOCKED || !want);
 	flow->sent += n;
 }
 
 static void flow_receive(struct link *link, enum side side, struct flow *flow)
 {
 	unsigned char plain[20000];
-	enum tls_result res;
+	enum step res;
 	size_t n, before;
 
 	do {
@@ -52,7 +52,7 @@ static void flow_receive(struct link *link, enum side side, struct flow *flow)
 		/* This side's own output may be in flight: no room for more of it while reading. */
 		res = call_cut(link, side, OP_READ, plain, cut_size(link, sizeof(plain)), &n,
 			       cut_size(link, link->cut.in_max), 0);
-		assert_in_range(res, TLS_DONE, TLS_FULL);
+		assert_in_range(res, STEP_DONE, STEP_BLOCKED);
 		for (size_t i = 0; i < n; i++)
 			if (plain[i] != pattern(flow->got + i))
 				fail_msg("byte %zu of the flow is wrong", (size_t)flow->got + i);
@@ -106,21 +106,21 @@ static void close_notify_ends_one_direction_only(void **state)
 		size_t n;
 
 		link_ready(&link, versions[v], &whole);
-		assert_int_equal(call(&link, CLIENT, OP_READ, plain, 16, &n), TLS_MORE);
-		assert_int_equal(call(&link, CLIENT, OP_WRITE, "last", 4, &n), TLS_DONE);
-		assert_int_equal(call(&link, CLIENT, OP_SHUT, NULL, 0, NULL), TLS_DONE);
+		assert_int_equal(call(&link, CLIENT, OP_READ, plain, 16, &n), STEP_MORE);
+		assert_int_equal(call(&link, CLIENT, OP_WRITE, "last", 4, &n), STEP_DONE);
+		assert_int_equal(call(&link, CLIENT, OP_SHUT, NULL, 0, NULL), STEP_DONE);
 		n = wire_len(&link.to[SERVER]);
-		assert_int_equal(call(&link, CLIENT, OP_SHUT, NULL, 0, NULL), TLS_DONE);
+		assert_int_equal(call(&link, CLIENT, OP_SHUT, NULL, 0, NULL), STEP_DONE);
 		assert_int_equal(wire_len(&link.to[SERVER]), n);
-		assert_int_equal(call(&link, SERVER, OP_READ, plain, 16, &n), TLS_DONE);
+		assert_int_equal(call(&link, SERVER, OP_READ, plain, 16, &n), STEP_DONE);
 		assert_memory_equal(plain, "last", 4);
-		assert_int_equal(call(&link, SERVER, OP_READ, plain, 16, &n), TLS_CLOSED);
-		assert_int_equal(call(&link, SERVER, OP_READ, plain, 16, &n), TLS_CLOSED);
-		assert_int_equal(call(&link, SERVER, OP_WRITE, "answer", 6, &n), TLS_DONE);
-		assert_int_equal(call(&link, SERVER, OP_SHUT, NULL, 0, NULL), TLS_DONE);
-		assert_int_equal(call(&link, CLIENT, OP_READ, plain, 16, &n), TLS_DONE);
+		assert_int_equal(call(&link, SERVER, OP_READ, plain, 16, &n), STEP_CLOSED);
+		assert_int_equal(call(&link, SERVER, OP_READ, plain, 16, &n), STEP_CLOSED);
+		assert_int_equal(call(&link, SERVER, OP_WRITE, "answer", 6, &n), STEP_DONE);
+		assert_int_equal(call(&link, SERVER, OP_SHUT, NULL, 0, NULL), STEP_DONE);
+		assert_int_equal(call(&link, CLIENT, OP_READ, plain, 16, &n), STEP_DONE);
 		assert_int_equal(n, 6);
-		assert_int_equal(call(&link, CLIENT, OP_READ, plain, 16, &n), TLS_CLOSED);
+		assert_int_equal(call(&link, CLIENT, OP_READ, plain, 16, &n), STEP_CLOSED);
 		link_close(&link);
 	}
 }
@@ -130,10 +130,10 @@ static void close_notify_waits_for_room(void **state)
 	struct link link;
 
 	link_ready(&link, TLS1_3_VERSION, &whole);
-	assert_int_equal(call_cut(&link, SERVER, OP_SHUT, NULL, 0, NULL, 0, 3), TLS_FULL);
+	assert_int_equal(call_cut(&link, SERVER, OP_SHUT, NULL, 0, NULL, 0, 3), STEP_BLOCKED);
 	assert_true(tls_has_output(link.tls[SERVER]));
-	assert_int_equal(call_cut(&link, SERVER, OP_SHUT, NULL, 0, NULL, 0, 3), TLS_FULL);
-	assert_int_equal(call_cut(&link, SERVER, OP_SHUT, NULL, 0, NULL, 0, 100), TLS_DONE);
+	assert_int_equal(call_cut(&link, SERVER, OP_SHUT, NULL, 0, NULL, 0, 3), STEP_BLOCKED);
+	assert_int_equal(call_cut(&link, SERVER, OP_SHUT, NULL, 0, NULL, 0, 100), STEP_DONE);
 	assert_false(tls_has_output(link.tls[SERVER]));
 	link_close(&link);
 }
@@ -144,9 +144,9 @@ static void a_session_may_end_while_it_holds_output(void **state)
 	size_t n;
 
 	link_ready(&link, TLS1_3_VERSION, &whole);
-	assert_int_equal(call_cut(&link, SERVER, OP_WRITE, "hello", 5, &n, 0, 3), TLS_DONE);
+	assert_int_equal(call_cut(&link, SERVER, OP_WRITE, "hello", 5, &n, 0, 3), STEP_DONE);
 	assert_true(tls_has_output(link.tls[SERVER]));
-	assert_int_equal(call_cut(&link, SERVER, OP_WRITE, "again", 5, &n, 0, 3), TLS_FULL);
+	assert_int_equal(call_cut(&link, SERVER, OP_WRITE, "again", 5, &n, 0, 3), STEP_BLOCKED);
 	link_close(&link);
 }
 
@@ -156,7 +156,7 @@ static void shutdown_before_the_handshake_sends_nothing(void **state)
 	struct link link;
 
 	link_open(&link, client, server, "localhost");
-	assert_int_equal(call(&link, SERVER, OP_SHUT, NULL, 0, NULL), TLS_DONE);
+	assert_int_equal(call(&link, SERVER, OP_SHUT, NULL, 0, NULL), STEP_DONE);
 	assert_int_equal(wire_len(&link.to[CLIENT]), 0);
 	link_close(&link);
 	tls_ctx_put(client);
@@ -189,12 +189,12 @@ static void what_is_not_tls_fails_with_a_line_that_says_so(void **state)
 		link_open(&link, client, server, "localhost");
 		wire_push(&link.to[SERVER], table[i].in, table[i].len);
 		if (!table[i].want) {
-			assert_int_equal(shake_one(&link, SERVER), TLS_MORE);
+			assert_int_equal(shake_one(&link, SERVER), STEP_MORE);
 		} else {
-			assert_int_equal(shake_one(&link, SERVER), TLS_FAILED);
+			assert_int_equal(shake_one(&link, SERVER), STEP_FAILED);
 			if (!strstr(tls_error(link.tls[SERVER]), table[i].want))
 				fail_msg("row %zu: %s", i, tls_error(link.tls[SERVER]));
-			assert_int_equal(shake_one(&link, SERVER), TLS_FAILED);
+			assert_int_equal(shake_one(&link, SERVER), STEP_FAILED);
 			assert_int_equal(wire_len(&link.to[CLIENT]), table[i].alert ? 7 : 0);
 		}
 		link_close(&link);
@@ -214,9 +214,9 @@ static void an_alert_waits_for_room(void **state)
 
 	link_open(&link, client, server, "localhost");
 	wire_push(&link.to[SERVER], "\x17\x03\x03\0\x07garbage", 12);
-	assert_int_equal(call_cut(&link, SERVER, OP_SHAKE, NULL, 0, NULL, 100, 2), TLS_FAILED);
+	assert_int_equal(call_cut(&link, SERVER, OP_SHAKE, NULL, 0, NULL, 100, 2), STEP_FAILED);
 	assert_true(tls_has_output(link.tls[SERVER]));
-	assert_int_equal(call_cut(&link, SERVER, OP_SHUT, NULL, 0, NULL, 100, 100), TLS_FAILED);
+	assert_int_equal(call_cut(&link, SERVER, OP_SHUT, NULL, 0, NULL, 100, 100), STEP_FAILED);
 	assert_int_equal(wire_len(&link.to[CLIENT]), 7);
 	assert_false(tls_has_output(link.tls[SERVER]));
 	link_close(&link);
@@ -237,7 +237,7 @@ static void a_handshake_cut_anywhere_waits_and_leaves_nothing(void **state)
 			link_close(&link);
 			break;
 		}
-		assert_int_equal(call_cut(&link, SERVER, OP_SHAKE, NULL, 0, NULL, len, 65536), TLS_MORE);
+		assert_int_equal(call_cut(&link, SERVER, OP_SHAKE, NULL, 0, NULL, len, 65536), STEP_MORE);
 		assert_int_equal(wire_len(&link.to[CLIENT]), 0);
 		link_close(&link);
 	}
@@ -253,12 +253,12 @@ static void a_forged_record_ends_the_session(void **state)
 		size_t n;
 
 		link_ready(&link, versions[v], &whole);
-		assert_int_equal(call(&link, CLIENT, OP_WRITE, "hello", 5, &n), TLS_DONE);
+		assert_int_equal(call(&link, CLIENT, OP_WRITE, "hello", 5, &n), STEP_DONE);
 		link.to[SERVER].data[link.to[SERVER].end - 1] ^= 1;
-		assert_int_equal(call(&link, SERVER, OP_READ, plain, 16, &n), TLS_FAILED);
+		assert_int_equal(call(&link, SERVER, OP_READ, plain, 16, &n), STEP_FAILED);
 		assert_string_equal(tls_error(link.tls[SERVER]), "a record was forged or damaged");
-		assert_int_equal(call(&link, SERVER, OP_WRITE, "x", 1, &n), TLS_FAILED);
-		while (call(&link, CLIENT, OP_READ, plain, 16, &n) == TLS_DONE)
+		assert_int_equal(call(&link, SERVER, OP_WRITE, "x", 1, &n), STEP_FAILED);
+		while (call(&link, CLIENT, OP_READ, plain, 16, &n) == STEP_DONE)
 			;
 		assert_string_equal(tls_error(link.tls[CLIENT]), "the peer sent alert \"bad record mac\"");
 		link_close(&link);
@@ -280,25 +280,25 @@ static void key_updates_are_answered_and_change_nothing(void **state)
 /* A peer that asks for answers and does not read them stops being read, and the answers arrive in the end. */
 static void a_flood_of_key_updates_is_held_within_bounds(void **state)
 {
-	enum tls_result res = TLS_MORE;
+	enum step res = STEP_MORE;
 	unsigned char plain[16];
 	unsigned int i;
 	struct link link;
 	size_t n;
 
 	link_ready(&link, TLS1_3_VERSION, &whole);
-	for (i = 0; i < 1000 && (res == TLS_DONE || res == TLS_MORE || res == TLS_FULL); i++) {
+	for (i = 0; i < 1000 && (res == STEP_DONE || res == STEP_MORE || res == STEP_BLOCKED); i++) {
 		assert_int_equal(SSL_key_update(link.tls[CLIENT]->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
-		assert_int_equal(call(&link, CLIENT, OP_WRITE, "x", 1, &n), TLS_DONE);
+		assert_int_equal(call(&link, CLIENT, OP_WRITE, "x", 1, &n), STEP_DONE);
 		res = call_cut(&link, SERVER, OP_READ, plain, 16, &n, 65536, 0);
 		assert_true(tls_held(link.tls[SERVER]) < 5000);
 	}
-	assert_int_equal(res, TLS_FULL);
+	assert_int_equal(res, STEP_BLOCKED);
 	assert_true(wire_len(&link.to[SERVER]) > 0);
 	do {
 		res = call(&link, SERVER, OP_READ, plain, 16, &n);
-	} while (res == TLS_DONE);
-	assert_int_equal(res, TLS_MORE);
+	} while (res == STEP_DONE);
+	assert_int_equal(res, STEP_MORE);
 	transfer(&link, 1000);
 	link_close(&link);
 }

@@ -47,13 +47,13 @@ static void the_client_takes_the_right_certificate_only(void **state)
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct tls_ctx *client = client_ctx(table[i].ca, NULL),
 			       *server = server_ctx(table[i].pair, NULL);
-		enum tls_result res[2];
+		enum step res[2];
 		struct link link;
 
 		link_open(&link, client, server, table[i].host);
 		shake(&link, res);
-		assert_int_equal(res[CLIENT], table[i].want ? TLS_FAILED : TLS_DONE);
-		assert_int_equal(res[SERVER], table[i].want ? TLS_FAILED : TLS_DONE);
+		assert_int_equal(res[CLIENT], table[i].want ? STEP_FAILED : STEP_DONE);
+		assert_int_equal(res[SERVER], table[i].want ? STEP_FAILED : STEP_DONE);
 		if (table[i].want) {
 			assert_non_null(strstr(tls_error(link.tls[CLIENT]), "certificate verify failed: "));
 			assert_non_null(strstr(tls_error(link.tls[CLIENT]), table[i].want));
@@ -110,19 +110,19 @@ static void alpn_takes_the_servers_choice_or_alerts(void **state)
 		struct tls_ctx *client = client_ctx("good.crt", table[i].client);
 		struct tls_ctx *server = server_ctx("good", table[i].server);
 		struct tls_info info[2];
-		enum tls_result res[2];
+		enum step res[2];
 		struct link link;
 
 		link_open(&link, client, server, "localhost");
 		shake(&link, res);
 		if (table[i].want) {
-			assert_int_equal(res[CLIENT], TLS_DONE);
+			assert_int_equal(res[CLIENT], STEP_DONE);
 			tls_info(link.tls[CLIENT], &info[CLIENT]);
 			tls_info(link.tls[SERVER], &info[SERVER]);
 			assert_string_equal(info[CLIENT].alpn, table[i].want);
 			assert_string_equal(info[SERVER].alpn, table[i].want);
 		} else {
-			assert_int_equal(res[SERVER], TLS_FAILED);
+			assert_int_equal(res[SERVER], STEP_FAILED);
 			assert_non_null(strstr(tls_error(link.tls[SERVER]), "ALPN"));
 			assert_non_null(strstr(tls_error(link.tls[CLIENT]), "no application protocol"));
 		}
@@ -150,7 +150,7 @@ static void a_ticket_resumes_in_its_own_context(void **state)
 			if (ticket)
 				assert_int_equal(tls_resume(link.tls[CLIENT], ticket), 0);
 			shake_ok(&link);
-			assert_int_equal(call(&link, CLIENT, OP_READ, plain, 16, &n), TLS_MORE);
+			assert_int_equal(call(&link, CLIENT, OP_READ, plain, 16, &n), STEP_MORE);
 			tls_info(link.tls[SERVER], &info);
 			assert_int_equal(info.resumed, round > 0);
 			tls_info(link.tls[CLIENT], &info);
@@ -177,7 +177,7 @@ static void the_minimum_version_is_kept(void **state)
 	struct tls_server_params params = {.min_version = "1.3"};
 	struct tls_ctx *client = client_ctx(NULL, NULL), *server;
 	char why[TLS_WHY_LEN];
-	enum tls_result res[2];
+	enum step res[2];
 	struct link link;
 
 	params.cert_file = path("good.crt");
@@ -186,7 +186,7 @@ static void the_minimum_version_is_kept(void **state)
 	link_open(&link, client, server, "localhost");
 	cap_version(&link, TLS1_2_VERSION);
 	shake(&link, res);
-	assert_int_equal(res[SERVER], TLS_FAILED);
+	assert_int_equal(res[SERVER], STEP_FAILED);
 	assert_non_null(strstr(tls_error(link.tls[SERVER]), "protocol version"));
 	assert_non_null(strstr(tls_error(link.tls[CLIENT]), "protocol version"));
 	link_close(&link);
