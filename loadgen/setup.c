@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a run needs before its loop and gives back after it. Called by main.c, in the loop's thread. */
+#include "base/nofile.h"
 #include "report.h"
 #include "run.h"
 
@@ -7,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
 /* Descriptors beside the connections' own: standard ones, the ring's, files written. */
 #define SPARE_FDS 32
@@ -76,22 +76,15 @@ static uint32_t choose_in_cap(const struct run *run)
 
 static int raise_descriptors(uint32_t nconns, unsigned int each, char *why)
 {
-	rlim_t need = (rlim_t)nconns * each + SPARE_FDS;
-	struct rlimit limit;
+	uint64_t need = (uint64_t)nconns * each + SPARE_FDS, limit = nofile_raise();
 
-	getrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-		getrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (limit.rlim_cur >= need)
+	if (limit >= need)
 		return 0;
 	snprintf(why, RUN_WHY_LEN,
 		 "%u connections need %llu file descriptors, but the hard limit is %llu; raise it (ulimit "
 		 "-Hn, "
 		 "LimitNOFILE=)",
-		 nconns, (unsigned long long)need, (unsigned long long)limit.rlim_max);
+		 nconns, (unsigned long long)need, (unsigned long long)limit);
 	return -EMFILE;
 }
 
