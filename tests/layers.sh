@@ -103,13 +103,13 @@ check_rules() {
 		case $file:$name in
 		client/*:client/* | loadgen/*:loadgen/*) ;;
 		client/*:aio/taio.h | client/*:base/* | client/*:tls/tls.h) ;;
-		loadgen/*:aio/taio.h | loadgen/*:base/* | loadgen/*:tls/tls.h) ;;
+		loadgen/*:aio/taio.h | loadgen/*:aio/batch.h | loadgen/*:base/* | loadgen/*:tls/tls.h) ;;
 		client/*:*/*.h | loadgen/*:*/*.h)
 			[[ ! -e $name ]] || complain "$file" "$name" 'client and loadgen see aio, tls and base alone'
 			;;
 		server/*:tls/* | server/*:aio/*)
-			[[ $name == tls/tls.h || $name == aio/taio.h ]] ||
-				complain "$file" "$name" 'taio.h and tls.h are the interfaces'
+			[[ $name == tls/tls.h || $name == aio/taio.h || $name == aio/batch.h ]] ||
+				complain "$file" "$name" 'taio.h, batch.h and tls.h are the interfaces'
 			;;
 		esac
 	done

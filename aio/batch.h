@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations gathered for one taio_submit(). A batch is used by its ring's thread. Room is reserved in
+ * advance, so adding an operation cannot fail.
+ */
+#ifndef AIO_BATCH_H
+#define AIO_BATCH_H
+
+#include <libaio.h>
+#include <stdbool.h>
+
+struct taio;
+
+/* All zero is an empty batch with no room. Only batch.c writes it. */
+struct batch {
+	struct iocb **iocbs;
+	unsigned int len, cap;
+	unsigned int head; /* entries before it have left the batch; 0 except during batch_flush() */
+};
+
+/* Makes room for @n waiting operations. 0, or -ENOMEM and the batch is unchanged. */
+int batch_reserve(struct batch *batch, unsigned int n);
+void batch_fini(struct batch *batch);
+
+/* Adds @iocb, for which there must be room. It and its buffer must stay until its event or refusal. */
+void batch_add(struct batch *batch, struct iocb *iocb);
+
+/*
+ * Reports an operation that has left the batch. @err is 0 if the ring took it (its event will follow), or
+ * -errno if the ring refused it (there will be no event). The callback may add operations, reserve room,
+ * and cancel operations that were reported as taken.
+ */
+typedef void batch_outcome(void *arg, struct iocb *iocb, int err);
+
+/*
+ * Submits the operations in the order in which they were added, including those added by @outcome. Returns
+ * true if the ring was full (-EAGAIN): the operations that did not fit stay in the batch, in order.
+ */
+bool batch_flush(struct batch *batch, struct taio *ring, batch_outcome *outcome, void *arg);
+
+#endif
