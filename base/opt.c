@@ -24,6 +24,13 @@ const struct opt *opt_find(const struct opt_program *program, const char *name)
 	return NULL;
 }
 
+int opt_set(const struct opt_program *program, void *settings, const char *name, const char *text, char *why)
+{
+	const struct opt *opt = opt_find(program, name);
+
+	return opt ? opt_assign(opt, settings, text, why) : -ENOENT;
+}
+
 /* Are the words one insertion, omission, exchange or swap apart? */
 static bool is_slip(const char *word, const char *meant)
 {

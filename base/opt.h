@@ -102,6 +102,9 @@ int opt_argv(const struct opt_program *program, void *settings, int argc, char *
  */
 const char *opt_argv_peek(const struct opt_program *program, int argc, char **argv, const char *name);
 
+/* Sets the one option @name. -ENOENT: there is none; -EINVAL, -ERANGE or -ENOMEM with why. */
+int opt_set(const struct opt_program *program, void *settings, const char *name, const char *text, char *why);
+
 void opt_free(const struct opt_program *program, void *settings);
 
 void opt_help(const struct opt_program *program, FILE *to);

@@ -1,46 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "counters.h"
 
-#include <stddef.h>
-
 static const struct {
 	const char *name, *type, *help;
 } rows[] = {
 #define COUNTER_ROW(name, type, help) [COUNT_##name] = {#name, #type, help},
 	COUNTERS(COUNTER_ROW)
 #undef COUNTER_ROW
+#define CLOSED_ROW(NAME, name, text, by_cancel)                                                              \
+	[COUNT_closed_##name] = {"closed_" #name, "counter", "connections closed: " text},
+		CLOSE_REASONS(CLOSED_ROW)
+#undef CLOSED_ROW
 };
-
-static const struct {
-	const char *name, *help;
-	size_t offset;
-} service_rows[] = {
-	{"requests", "requests answered", offsetof(struct service_counters, requests)},
-	{"responses_2xx", "answers with status 2xx", offsetof(struct service_counters, responses_2xx)},
-	{"responses_3xx", "answers with status 3xx", offsetof(struct service_counters, responses_3xx)},
-	{"responses_4xx", "answers with status 4xx", offsetof(struct service_counters, responses_4xx)},
-	{"responses_5xx", "answers with status 5xx", offsetof(struct service_counters, responses_5xx)},
-	{"bad_requests", "requests refused as malformed", offsetof(struct service_counters, bad_requests)},
-	{"smuggling", "of those, shapes used for smuggling", offsetof(struct service_counters, smuggling)},
-	{"header_too_big", "requests refused for the size of their header",
-	 offsetof(struct service_counters, header_too_big)},
-	{"path_escapes", "paths that led out of the root", offsetof(struct service_counters, path_escapes)},
-};
-
-#define NSERVICE_ROWS (sizeof(service_rows) / sizeof(service_rows[0]))
-
-static uint64_t *service_value(const struct service_counters *c, size_t i)
-{
-	return (uint64_t *)((char *)c + service_rows[i].offset);
-}
 
 void counters_sum(struct counters *sum, const struct counters *from)
 {
 	for (int i = 0; i < COUNT_MAX; i++)
 		sum->v[i] += __atomic_load_n(&from->v[i], __ATOMIC_RELAXED);
-	for (size_t i = 0; i < NSERVICE_ROWS; i++)
-		*service_value(&sum->service, i) +=
-			__atomic_load_n(service_value(&from->service, i), __ATOMIC_RELAXED);
 }
 
 int counters_each(const struct counters *sum, counter_row *row, void *arg)
@@ -49,9 +25,6 @@ int counters_each(const struct counters *sum, counter_row *row, void *arg)
 
 	for (int i = 0; i < COUNT_MAX && !ret; i++)
 		ret = row(arg, rows[i].name, rows[i].type, rows[i].help, sum->v[i]);
-	for (size_t i = 0; i < NSERVICE_ROWS && !ret; i++)
-		ret = row(arg, service_rows[i].name, "counter", service_rows[i].help,
-			  *service_value(&sum->service, i));
 	return ret;
 }
 

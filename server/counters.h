@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a worker counts, one row each: the /metrics name, its type and its help come from here. A worker
+ * What a worker counts, one row each: the /metrics name, its type and its help come from here. Each close
+ * reason (conn/reason.h) adds a row closed_NAME. A worker
  * writes its own, everybody may read: single-word relaxed stores.
  */
 #ifndef COUNTERS_H
 #define COUNTERS_H
 
-#include "service.h"
+#include "outq.h"
+#include "server/conn/reason.h"
 
 #include <stdint.h>
 
@@ -29,30 +31,28 @@
 	X(tls_handshakes, counter, "TLS handshakes finished")                                                \
 	X(tls_resumed, counter, "of those, resumed sessions")                                                \
 	X(tls_failed, counter, "TLS handshakes or records refused")                                          \
-	X(closed_peer, counter, "connections ended by the peer")                                             \
-	X(closed_done, counter, "connections ended by the service")                                          \
-	X(closed_handshake, counter, "connections ended by the handshake timeout")                           \
-	X(closed_header, counter, "connections ended by the header timeout")                                 \
-	X(closed_idle, counter, "connections ended by the idle timeout")                                     \
-	X(closed_write, counter, "connections ended by the write timeout")                                   \
-	X(closed_linger, counter, "connections whose peer did not close in time")                            \
-	X(closed_drain, counter, "connections ended because the server stopped")                             \
-	X(closed_evicted, counter, "connections ended to make room")                                         \
-	X(closed_tls, counter, "connections ended by a TLS error")                                           \
-	X(closed_reset, counter, "connections reset by the peer")                                            \
-	X(closed_error, counter, "connections ended by a local error")                                       \
-	X(closed_memory, counter, "connections ended by the memory bound")
+	X(requests, counter, "requests received")                                                            \
+	X(responses_2xx, counter, "responses with status 2xx")                                               \
+	X(responses_3xx, counter, "responses with status 3xx")                                               \
+	X(responses_4xx, counter, "responses with status 4xx")                                               \
+	X(responses_5xx, counter, "responses with status 5xx")                                               \
+	X(bad_requests, counter, "requests refused as malformed")                                            \
+	X(smuggling, counter, "of those, shapes used for request smuggling")                                 \
+	X(header_too_big, counter, "requests refused for the size of their header")                          \
+	X(path_escapes, counter, "requests whose path led out of the root")
 
 enum counter {
 #define COUNTER_ENUM(name, type, help) COUNT_##name,
 	COUNTERS(COUNTER_ENUM)
 #undef COUNTER_ENUM
-		COUNT_MAX
+#define CLOSED_ENUM(NAME, name, text, by_cancel) COUNT_closed_##name,
+		CLOSE_REASONS(CLOSED_ENUM)
+#undef CLOSED_ENUM
+			COUNT_MAX
 };
 
 struct counters {
 	uint64_t v[COUNT_MAX];
-	struct service_counters service;
 };
 
 static inline void count_add(struct counters *c, enum counter which, int64_t n)

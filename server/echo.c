@@ -1,30 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The services echo (sends back what it receives) and discard (counts it and sends nothing). Called by
- * conn.c on the worker's thread. Neither has state: a session is empty and there is no site.
+ * The services echo (sends back what it receives) and discard (counts it and sends nothing). Neither has
+ * state: a session is empty and there is no site.
  */
 #include "service.h"
 
-static size_t echo_input(void *session, const char *data, size_t len, struct outq *out, enum verdict *verdict)
+static enum step echo_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
 {
 	size_t room = out->nbytes < OUTQ_HIGH ? OUTQ_HIGH - out->nbytes : 0;
 
-	if (len > room)
-		len = room;
-	*verdict = outq_append(out, data, len) ? VERDICT_ABORT : VERDICT_GO;
-	return len;
+	*used = len < room ? len : room;
+	return outq_append(out, data, *used) ? STEP_FAILED : STEP_MORE;
 }
 
-static size_t discard_input(void *session, const char *data, size_t len, struct outq *out,
-			    enum verdict *verdict)
+static enum step discard_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
 {
-	*verdict = VERDICT_GO;
-	return len;
+	*used = len;
+	return STEP_MORE;
 }
 
-static enum verdict stream_eof(void *session, size_t left, struct outq *out)
+static enum step stream_eof(void *session, size_t left, struct outq *out)
 {
-	return VERDICT_FINISH;
+	return STEP_DONE;
 }
 
 static enum phase stream_phase(const void *session)
@@ -42,7 +39,7 @@ const struct service service_echo = {
 
 const struct service service_discard = {
 	.name = "discard",
-	.summary = "receives and answers nothing",
+	.summary = "receives and sends nothing",
 	.input = discard_input,
 	.eof = stream_eof,
 	.phase = stream_phase,

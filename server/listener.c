@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "listener.h"
 
+#include "base/opt.h"
 #include "log.h"
 #include "settings.h"
 #include "tls/tls.h"
@@ -18,15 +19,7 @@
 
 #define FD_PREFIX	 "fd:"
 #define SELF_SIGNED_DAYS 825
-
-static const struct field {
-	const char *name;
-	size_t offset; /* of a const char * in struct listener */
-} fields[] = {
-	{"root", offsetof(struct listener, root)},
-	{"cert", offsetof(struct listener, cert)},
-	{"key", offsetof(struct listener, key)},
-};
+#define WORDS_MAX	 32
 
 static bool is_handed_over(const char *where)
 {
@@ -43,33 +36,96 @@ static int no_service(const char *name, char *why)
 	return -EINVAL;
 }
 
-static int parse_field(struct listener *l, char *word, char *why)
+static int not_understood(const struct listener *l, const char *word, char *why)
 {
-	char *value = strchr(word, '=');
+	int len = snprintf(
+		why, LISTENER_WHY_LEN,
+		"'%.100s' is not understood; a listener is ADDRESS:PORT or fd:NAME, then ,service=NAME "
+		",tls ,cert=FILE ,key=FILE",
+		word);
+
+	for (const struct opt *row = l->service->words; row && row->name && len < LISTENER_WHY_LEN; row++)
+		len += snprintf(why + len, (size_t)(LISTENER_WHY_LEN - len), " ,%s=%s", row->name, row->arg);
+	return -EINVAL;
+}
+
+/* A word of the service's own. */
+static int parse_own(struct listener *l, const char *name, const char *value, char *why)
+{
+	struct opt_program program = {.table = l->service->words};
+	char reason[OPT_WHY_LEN];
+	int ret = l->words ? opt_set(&program, l->words, name, value, reason) : -ENOENT;
+
+	if (ret == -ENOENT)
+		return not_understood(l, name, why);
+	if (ret)
+		snprintf(why, LISTENER_WHY_LEN, "%s %.400s", name, reason);
+	return ret;
+}
+
+static int parse_word(struct listener *l, const char *word, char *why)
+{
+	const char *value = strchr(word, '=');
+	char name[32];
 
 	if (!strcmp(word, "tls")) {
 		l->tls = true;
 		return 0;
 	}
-	if (value && value[1]) {
-		*value++ = '\0';
-		if (!strcmp(word, "service")) {
-			l->service = service_find(value);
-			return l->service ? 0 : no_service(value, why);
-		}
-		for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-			if (strcmp(word, fields[i].name) != 0)
-				continue;
-			*(const char **)((char *)l + fields[i].offset) = value;
-			return 0;
-		}
+	if (!value || !value[1] || value - word >= (ptrdiff_t)sizeof(name))
+		return not_understood(l, word, why);
+	*(char *)mempcpy(name, word, (size_t)(value - word)) = '\0';
+	value++;
+	if (!strcmp(name, "service"))
+		return 0; /* parse_service() */
+	if (!strcmp(name, "cert"))
+		l->cert = value;
+	else if (!strcmp(name, "key"))
+		l->key = value;
+	else
+		return parse_own(l, name, value, why);
+	return 0;
+}
+
+/* The last service named counts; it says which other words there are. */
+static int parse_service(struct listener *l, const char *const *words, unsigned int nwords, char *why)
+{
+	struct opt_program program;
+
+	for (unsigned int i = 0; i < nwords; i++) {
+		if (strncmp(words[i], "service=", 8) != 0 || !words[i][8])
+			continue;
+		l->service = service_find(words[i] + 8);
+		if (!l->service)
+			return no_service(words[i] + 8, why);
 	}
-	snprintf(why, LISTENER_WHY_LEN,
-		 "'%.100s' is not understood; a listener is ADDRESS:PORT or fd:NAME, then ,service=NAME "
-		 ",root=DIR ,tls "
-		 ",cert=FILE ,key=FILE",
-		 word);
-	return -EINVAL;
+	if (!l->service->words)
+		return 0;
+	program = (struct opt_program){.table = l->service->words};
+	l->words = calloc(1, l->service->words_size);
+	if (!l->words || opt_defaults(&program, l->words)) {
+		snprintf(why, LISTENER_WHY_LEN, "no memory");
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int parse_words(struct listener *l, char *rest, char *why)
+{
+	const char *words[WORDS_MAX];
+	unsigned int nwords = 0;
+	int ret;
+
+	while (rest && nwords < WORDS_MAX)
+		words[nwords++] = strsep(&rest, ",");
+	if (rest) {
+		snprintf(why, LISTENER_WHY_LEN, "more than %d words after the address", WORDS_MAX);
+		return -EINVAL;
+	}
+	ret = parse_service(l, words, nwords, why);
+	for (unsigned int i = 0; i < nwords && !ret; i++)
+		ret = parse_word(l, words[i], why);
+	return ret;
 }
 
 static int parse_where(const struct listener *l, char *why)
@@ -86,7 +142,7 @@ static int parse_where(const struct listener *l, char *why)
 
 int listener_parse(struct listener *l, const char *text, char *why)
 {
-	char *rest, *word;
+	char *rest;
 	int ret;
 
 	*l = (struct listener){.service = &service_echo};
@@ -98,8 +154,8 @@ int listener_parse(struct listener *l, const char *text, char *why)
 	l->where = strsep(&rest, ",");
 	l->handed_over = is_handed_over(l->where);
 	ret = parse_where(l, why);
-	while (!ret && (word = strsep(&rest, ",")))
-		ret = parse_field(l, word, why);
+	if (!ret)
+		ret = parse_words(l, rest, why);
 	if (!ret && (l->cert || l->key) && !l->tls) {
 		snprintf(why, LISTENER_WHY_LEN, "cert= and key= need tls as well");
 		ret = -EINVAL;
@@ -236,6 +292,9 @@ void listener_close(struct listener *l)
 {
 	for (unsigned int i = 0; i < l->nfds; i++)
 		listener_close_fd(l, i);
+	if (l->words)
+		opt_free(&(struct opt_program){.table = l->service->words}, l->words);
+	free(l->words);
 	free(l->fds);
 	free(l->text);
 	*l = (struct listener){0};
@@ -327,16 +386,14 @@ int listener_load_tls(const struct listener *l, const struct settings *settings,
 
 int listener_verify(const struct listener *l, const struct settings *settings, char *why)
 {
+	char reason[256];
 	struct tls_ctx *ctx;
-	struct stat st;
 	int ret = 0;
 
-	if (l->root && stat(l->root, &st) < 0)
-		ret = -errno;
-	else if (l->root && !S_ISDIR(st.st_mode))
-		ret = -ENOTDIR;
+	if (l->service->verify && l->words)
+		ret = l->service->verify(l->words, reason);
 	if (ret) {
-		snprintf(why, LISTENER_WHY_LEN, "%s: root=%.200s: %s", l->where, l->root, strerror(-ret));
+		snprintf(why, LISTENER_WHY_LEN, "%s: %s", l->where, reason);
 		return ret;
 	}
 	if (!l->tls || !(l->cert || settings->cert))

@@ -3,9 +3,10 @@
  * What the user writes after --listen, and the sockets made from it. Main thread, before and after the
  * workers run; they only read.
  *
- *	ADDRESS:PORT[,service=NAME][,root=DIR][,tls][,cert=FILE][,key=FILE]
- *	fd:NAME[,...]	a socket handed over by the service manager under that name
- *(sd_listen_fds_with_names(3))
+ *	ADDRESS:PORT[,service=NAME][,tls][,cert=FILE][,key=FILE][,WORD=VALUE...]
+ *	fd:NAME[,...]	a socket that the service manager passes under that name (sd_listen_fds_with_names(3))
+ *
+ * Further words are the service's own (service.words).
  */
 #ifndef LISTENER_H
 #define LISTENER_H
@@ -22,7 +23,8 @@ struct listener {
 	char *text;	   /* owned copy of the specification, cut into the parts below */
 	const char *where; /* "127.0.0.1:8080", or "fd:NAME" */
 	const struct service *service;
-	const char *root, *cert, *key;
+	const char *cert, *key;
+	void *words; /* the service's, of service->words_size bytes, or NULL */
 	bool tls;
 	bool handed_over; /* one socket, shared by all workers */
 	union addr addr;  /* where it is bound: port 0 is resolved */
@@ -44,7 +46,7 @@ int listener_open(struct listener *l, unsigned int nworkers, unsigned int backlo
 int listener_load_tls(const struct listener *l, const struct settings *settings, struct tls_ctx **ctx,
 		      char *why);
 
-/* Checks what can be checked without binding: the root is a directory, the certificate loads. */
+/* Checks what can be checked without binding: the service takes its words, the certificate loads. */
 int listener_verify(const struct listener *l, const struct settings *settings, char *why);
 
 /* Worker @i accepts no more on it: the kernel refuses what comes. That worker's thread. */

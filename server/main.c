@@ -10,6 +10,8 @@
 #include "stats.h"
 #include "worker.h"
 
+#include "http/options.h"
+
 #include "tls/tls.h"
 
 #include <errno.h>
@@ -139,13 +141,26 @@ static int contexts_load(struct server *s, struct generation *config)
 	for (; config->ntls < s->nlisteners; config->ntls++) {
 		const struct listener *l = &s->listeners[config->ntls];
 
-		ret = l->tls ? listener_load_tls(l, &config->settings, &config->tls[config->ntls], why) : 0;
+		ret = l->tls ? listener_load_tls(l, config->settings, &config->tls[config->ntls], why) : 0;
 		if (ret) {
 			log_error("%s: %s", l->where, why);
 			return ret;
 		}
 	}
 	return 0;
+}
+
+static struct generation *generation_create(void)
+{
+	struct generation *config = calloc(1, sizeof(*config));
+
+	if (!config)
+		return NULL;
+	config->settings = settings_create();
+	if (config->settings)
+		return config;
+	free(config);
+	return NULL;
 }
 
 static void generation_free(struct generation *config)
@@ -155,7 +170,8 @@ static void generation_free(struct generation *config)
 	for (unsigned int i = 0; i < config->ntls; i++)
 		tls_ctx_put(config->tls[i]);
 	free(config->tls);
-	opt_free(&taiod_program, &config->settings);
+	opt_free(&taiod_program, config->settings);
+	free(config->settings);
 	free(config);
 }
 
@@ -181,16 +197,17 @@ static void raise_nofile(void)
 /* Every worker keeps a file cache for each listener; what is attached to its ring may take a second one. */
 static void judge_nofile(const struct server *s, const struct settings *settings)
 {
+	const struct http_options *http = settings_of(settings, &service_http);
 	unsigned int each = 1 + taio_attach_fds(s->workers[0].shard.ring);
 	rlim_t want = (rlim_t)settings->max_connections * each + SPARE_FDS +
-		      (rlim_t)settings->file_cache * settings->listen.len * s->nworkers * each;
+		      (rlim_t)http->file_cache * settings->listen.len * s->nworkers * each;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < want)
 		log_warning(
 			"max-connections %u and file-cache %u want %llu file descriptors, the limit is %llu: "
 			"raise LimitNOFILE=",
-			settings->max_connections, settings->file_cache, (unsigned long long)want,
+			settings->max_connections, http->file_cache, (unsigned long long)want,
 			(unsigned long long)limit.rlim_cur);
 }
 
@@ -226,7 +243,7 @@ static void notify_status(struct server *s)
 
 static void write_stats(struct server *s)
 {
-	const char *file = s->current->settings.stats_file;
+	const char *file = s->current->settings->stats_file;
 	int ret = file ? stats_write(&s->stats, file) : 0;
 
 	if (ret)
@@ -270,12 +287,12 @@ static void warn_restart(const struct settings *old, const struct settings *new)
 
 static int reload(struct server *s, struct generation *next)
 {
-	return settings_read(&next->settings, s->argc, s->argv) ? -EINVAL : contexts_load(s, next);
+	return settings_read(next->settings, s->argc, s->argv) ? -EINVAL : contexts_load(s, next);
 }
 
 static void on_hup(struct server *s)
 {
-	struct generation *next = calloc(1, sizeof(*next));
+	struct generation *next = generation_create();
 
 	sd_notify(0, "RELOADING=1");
 	if (!next || reload(s, next)) {
@@ -284,10 +301,10 @@ static void on_hup(struct server *s)
 		sd_notify(0, "READY=1\nSTATUS=the last reload failed: all is as it was");
 		return;
 	}
-	warn_restart(&s->current->settings, &next->settings);
+	warn_restart(s->current->settings, next->settings);
 	next->older = s->current;
 	s->current = next;
-	log_init((enum log_level)next->settings.log_level);
+	log_init((enum log_level)next->settings->log_level);
 	for (unsigned int i = 0; i < s->nworkers; i++) {
 		atomic_store(&s->workers[i].next, next);
 		worker_request(&s->workers[i], WORKER_RELOAD);
@@ -378,24 +395,10 @@ static void on_worker_done(struct ev_loop *loop, ev_async *async, int revents)
 	ev_break(loop, EVBREAK_ALL);
 }
 
-static struct service_params params_of(struct server *s, const struct settings *settings)
-{
-	return (struct service_params){
-		.index = settings->index,
-		.header_max = settings->header_max,
-		.body_max = settings->body_max,
-		.keepalive_max = settings->keepalive_max,
-		.file_cache = settings->file_cache,
-		.file_valid_ms = (unsigned int)(settings->file_valid_us / 1000),
-		.metrics = settings->metrics ? stats_metrics : NULL,
-		.metrics_arg = &s->stats,
-	};
-}
-
 static int workers_open(struct server *s, const struct generation *config)
 {
-	const struct settings *settings = &config->settings;
-	struct service_params params = params_of(s, settings);
+	const struct settings *settings = config->settings;
+	struct service_env env = {.metrics = stats_metrics, .metrics_arg = &s->stats};
 	char why[WORKER_WHY_LEN] = "";
 	unsigned int want = settings->workers ? settings->workers : processors();
 
@@ -408,7 +411,7 @@ static int workers_open(struct server *s, const struct generation *config)
 	s->stats = (struct stats_of){.workers = s->workers, .nworkers = want};
 	for (s->nworkers = 0; s->nworkers < want; s->nworkers++) {
 		int ret = worker_open(&s->workers[s->nworkers], s->nworkers, config, s->listeners,
-				      s->nlisteners, want, &params, why);
+				      s->nlisteners, want, &env, why);
 
 		if (ret) {
 			log_error("%s", why);
@@ -477,7 +480,7 @@ static void started(struct server *s)
 
 static int serve(struct server *s)
 {
-	const struct settings *settings = &s->current->settings;
+	const struct settings *settings = s->current->settings;
 	int ret;
 
 	s->loop = ev_default_loop(EVFLAG_AUTO);
@@ -508,7 +511,7 @@ static int serve(struct server *s)
 
 static int run(struct server *s)
 {
-	const struct settings *settings = &s->current->settings;
+	const struct settings *settings = s->current->settings;
 	int ret;
 
 	raise_nofile();
@@ -564,22 +567,23 @@ int main(int argc, char **argv)
 	struct server s = {.argc = argc, .argv = argv};
 	int status, err;
 
-	s.current = calloc(1, sizeof(*s.current));
-	err = s.current ? settings_read(&s.current->settings, argc, argv) : refuse(-ENOMEM, "");
+	options_init();
+	s.current = generation_create();
+	err = s.current ? settings_read(s.current->settings, argc, argv) : refuse(-ENOMEM, "");
 	status = exit_status(err);
 	if (err)
 		goto out;
-	log_init((enum log_level)s.current->settings.log_level);
-	status = act(&s.current->settings);
+	log_init((enum log_level)s.current->settings->log_level);
+	status = act(s.current->settings);
 	if (status >= 0)
 		goto out;
-	err = engine_check(&s.current->settings);
+	err = engine_check(s.current->settings);
 	if (!err)
-		err = listeners_parse(&s, &s.current->settings);
+		err = listeners_parse(&s, s.current->settings);
 	status = exit_status(err);
 	if (err)
 		goto out;
-	if (s.current->settings.check) {
+	if (s.current->settings->check) {
 		printf("taiod: the configuration is valid\n");
 		status = EXIT_OK;
 		goto out;

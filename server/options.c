@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* The options of taiod: command line, configuration file, --help and taiod(8) are made from this table. */
 #include "listener.h"
+#include "service.h"
 #include "settings.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FIELD(name) offsetof(struct settings, name)
+
+/* A row that the options of the services take the place of. */
+#define SERVICES_HERE ""
 
 static const char *const full_choices[] = {"refuse", "wait", "evict", NULL};
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
@@ -23,7 +29,7 @@ static int tls_version_check(const char *text, char *why)
 }
 
 // clang-format off
-static const struct opt table[] = {
+static const struct opt own[] = {
 	{ .section = "General",
 	  .name = "config", .key = 'c', .type = OPT_STRING, .offset = FIELD(config), .arg = "FILE", .argv_only = true,
 	  .help = "Read options from FILE first; the command line overrides it." },
@@ -109,22 +115,7 @@ static const struct opt table[] = {
 	{ .name = "tls-keylog", .type = OPT_STRING, .offset = FIELD(tls_keylog), .arg = "FILE",
 	  .help = "Append session secrets to FILE, for debugging with a packet capture." },
 
-	{ .section = "HTTP",
-	  .name = "index", .type = OPT_STRING, .offset = FIELD(index), .arg = "NAME", .deflt = "index.html",
-	  .help = "File that stands for its directory." },
-	{ .name = "header-max", .type = OPT_SIZE, .offset = FIELD(header_max), .arg = "SIZE", .deflt = "8k",
-	  .min = 256, .max = 32 << 10,
-	  .help = "Largest header block of a request." },
-	{ .name = "body-max", .type = OPT_SIZE, .offset = FIELD(body_max), .arg = "SIZE", .deflt = "16m",
-	  .help = "Largest body of a request." },
-	{ .name = "keepalive-requests", .type = OPT_UINT, .offset = FIELD(keepalive_max), .arg = "N", .deflt = "0",
-	  .help = "Requests on one connection at most; 0: no bound." },
-	{ .name = "file-cache", .type = OPT_UINT, .offset = FIELD(file_cache), .arg = "N", .deflt = "512", .max = 1 << 16,
-	  .help = "Open files that a worker keeps for each listener." },
-	{ .name = "file-valid", .type = OPT_DURATION, .offset = FIELD(file_valid_us), .arg = "DURATION", .deflt = "1s",
-	  .help = "How long a kept file is served before it is looked at again." },
-	{ .name = "metrics", .type = OPT_BOOL, .offset = FIELD(metrics), .deflt = "no",
-	  .help = "Serve the counters at /metrics in Prometheus text format." },
+	{ .section = SERVICES_HERE },
 
 	{ .section = "Reporting",
 	  .name = "log-level", .type = OPT_ENUM, .offset = FIELD(log_level), .arg = "LEVEL", .deflt = "info",
@@ -142,7 +133,56 @@ static const char *const synopsis[] = {
 	NULL,
 };
 
-const struct opt_program taiod_program = {
+#define ROWS_MAX     128
+#define SERVICES_MAX 16
+
+static struct opt table[ROWS_MAX];
+static size_t offsets[SERVICES_MAX]; /* of each service's options in the settings */
+static size_t settings_size;
+
+static size_t add_row(size_t at, const struct opt *row, size_t offset)
+{
+	assert(at < ROWS_MAX - 1);
+	table[at] = *row;
+	table[at].offset += offset;
+	return at + 1;
+}
+
+static size_t add_services(size_t at)
+{
+	for (size_t i = 0; services[i]; i++) {
+		assert(i < SERVICES_MAX);
+		offsets[i] = settings_size;
+		settings_size += (services[i]->options_size + 15) & ~(size_t)15;
+		for (const struct opt *row = services[i]->options; row && row->name; row++)
+			at = add_row(at, row, offsets[i]);
+	}
+	return at;
+}
+
+void options_init(void)
+{
+	size_t at = 0;
+
+	settings_size = (sizeof(struct settings) + 15) & ~(size_t)15;
+	for (const struct opt *row = own; row->name || row->section; row++)
+		at = row->name ? add_row(at, row, 0) : add_services(at);
+}
+
+struct settings *settings_create(void)
+{
+	return calloc(1, settings_size);
+}
+
+const void *settings_of(const struct settings *settings, const struct service *service)
+{
+	for (size_t i = 0; services[i]; i++)
+		if (services[i] == service)
+			return service->options ? (const char *)settings + offsets[i] : NULL;
+	return NULL;
+}
+
+struct opt_program taiod_program = {
 	.name = "taiod",
 	.man_section = 8,
 	.brief = "TCP/TLS daemon over io_submit",

@@ -9,8 +9,6 @@
  */
 #include "outq.h"
 
-#include "server/http/file.h"
-
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -100,7 +98,7 @@ static void release(struct outq *q, struct seg *seg)
 		return;
 	}
 	q->memory -= sizeof(*seg);
-	file_put(seg->range.file);
+	outq_file_put(seg->range.file);
 	free(seg);
 }
 
@@ -246,12 +244,12 @@ int outq_printf(struct outq *q, const char *fmt, ...)
 	return err;
 }
 
-int outq_append_file(struct outq *q, struct file *file, uint64_t offset, uint64_t len)
+int outq_append_file(struct outq *q, struct outq_file *file, uint64_t offset, uint64_t len)
 {
 	struct seg *seg = malloc(sizeof(*seg));
 
 	if (!seg) {
-		file_put(file);
+		outq_file_put(file);
 		return -ENOMEM;
 	}
 	seg->kind = SEG_FILE;

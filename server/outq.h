@@ -14,7 +14,26 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-struct file;
+/* A file whose ranges stand in queues; embedded in its owner's struct. Counted: a range holds one reference.
+ */
+struct outq_file {
+	int afd; /* to be named in iocbs (taio_attach) */
+	unsigned int refs;
+	void (*release)(struct outq_file *file); /* the last reference is gone */
+};
+
+static inline struct outq_file *outq_file_get(struct outq_file *file)
+{
+	file->refs++;
+	return file;
+}
+
+/* Every operation on the file that belonged to this reference has come back. */
+static inline void outq_file_put(struct outq_file *file)
+{
+	if (--file->refs == 0)
+		file->release(file);
+}
 
 enum seg_kind { SEG_MEM, SEG_FILE };
 
@@ -26,7 +45,7 @@ struct seg {
 			uint32_t begin, end, cap; /* data[begin..end) waits; data[end..cap) is room */
 		} mem;
 		struct {
-			struct file *file; /* one reference is the segment's */
+			struct outq_file *file;
 			uint64_t offset, len;
 		} range;
 	};
@@ -55,7 +74,7 @@ static inline bool outq_empty(const struct outq *q)
 int outq_append(struct outq *q, const void *data, size_t len);
 int outq_printf(struct outq *q, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The reference on @file becomes the queue's, also on failure. @len is not 0. */
-int outq_append_file(struct outq *q, struct file *file, uint64_t offset, uint64_t len);
+int outq_append_file(struct outq *q, struct outq_file *file, uint64_t offset, uint64_t len);
 
 /*
  * Space for @len bytes at the tail, to be written and then made output by outq_commit() of up to @len of

@@ -1,57 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a service is: plain bytes in, plain bytes and file ranges out. It sees no socket, no TLS, no
- * operation and no connection; conn.c feeds it and obeys its verdict.
+ * What a service is: plain bytes in, plain bytes and file ranges out. It sees no socket, no TLS and no
+ * operation; the connection (conn/input.c) offers it bytes and obeys its answer. All functions are called on
+ * the worker's thread.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
 
+#include "base/step.h"
 #include "outq.h"
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
+struct counters;
+struct ev_loop;
+struct opt;
+struct peer; /* the connection, as a session sees it (conn/peer.h) */
 struct taio;
 
-/* What a session wants of its connection after a call. */
-enum verdict {
-	VERDICT_GO,	/* read on when there is room for output */
-	VERDICT_FINISH, /* send what is queued, close the sending side, drain the peer, close */
-	VERDICT_ABORT,	/* close at once */
-};
-
-/* Where a session is, for the choice of its timeout. */
+/* Where a session is, for the choice of its deadline. */
 enum phase {
 	PHASE_IDLE, /* between requests: idle timeout, restarted by bytes */
 	PHASE_HEAD, /* inside a request's header: header timeout, not restarted by bytes */
 	PHASE_BODY, /* inside a request's body or a stream: idle timeout, restarted by bytes */
 };
 
-/* Events that a service counts; each is a row in the counter table (counters.h). */
-struct service_counters {
-	uint64_t requests;
-	uint64_t responses_2xx, responses_3xx, responses_4xx, responses_5xx;
-	uint64_t bad_requests;	 /* refused by the strict check or the parser */
-	uint64_t smuggling;	 /* of those: shapes used for request smuggling */
-	uint64_t header_too_big;
-	uint64_t path_escapes;	 /* refused by beneath_open() or the path check */
-};
-
-/* A worker writes its own counters, any thread may read them: single-word relaxed stores. */
-#define service_count(counters, row)                                                                         \
-	__atomic_store_n(&(counters)->row, (counters)->row + 1, __ATOMIC_RELAXED)
-
-/* What one listener configures; read-only while the worker runs. */
-struct service_params {
-	const char *root;	     /* http: directory served, or NULL */
-	const char *index;	     /* http: file that stands for a directory, "index.html" */
-	size_t header_max;	     /* http: bytes of a header block */
-	uint64_t body_max;	     /* http: bytes of a request body */
-	unsigned int keepalive_max;  /* http: requests on a connection; 0: no bound */
-	unsigned int file_cache;     /* http: open files kept by a worker; 0: none */
-	unsigned int file_valid_ms;  /* http: how long a cached open file is trusted before it is looked at again */
-	/* Appends the /metrics text; NULL: no /metrics. */
+/* What a service finds in its worker. Outlives the sites. */
+struct service_env {
+	struct taio *ring;    /* for the files that sessions append to their output; NULL in tests */
+	struct ev_loop *loop; /* for timers */
+	struct counters *counters;
+	/* Appends the counters of all workers in Prometheus text format: 0 or -ENOMEM. */
 	int (*metrics)(void *arg, struct outq *out);
 	void *metrics_arg;
 };
@@ -59,41 +38,63 @@ struct service_params {
 struct service {
 	const char *name;
 	const char *summary;
-	const char *alpn;	/* protocol offered under TLS, or NULL */
-	size_t session_size;	/* zeroed memory that conn.c keeps for a session; at most 256 */
+	const char *alpn;    /* protocol offered under TLS, or NULL */
+	size_t session_size; /* zeroed memory that the connection keeps for a session; at most 256 */
 
 	/*
-	 * One site for each worker and listener. On failure -errno and a line in why[256]. @ring is for the
-	 * files that sessions append to their output. Both may be NULL in a service without state.
+	 * Its own options, and its own words of a listener ("root=DIR"): rows ended by one without a name,
+	 * whose offsets are into a struct of the size that follows. NULL and 0: none.
 	 */
-	int (*site_open)(void **site, const struct service_params *params, struct taio *ring,
-			 struct service_counters *counters, char *why);
+	const struct opt *options;
+	size_t options_size;
+	const struct opt *words;
+	size_t words_size;
+
+	/* Judges a listener's words beyond their syntax, without opening anything. -errno and why[256]. NULL:
+	 * fine. */
+	int (*verify)(const void *words, char *why);
+
+	/*
+	 * One site for each worker and listener. @options and @words are the structs above, filled, and live
+	 * as long as the site. On failure -errno and a line in why[256]. Both functions are NULL in a service
+	 * without state.
+	 */
+	int (*site_open)(void **site, const void *options, const void *words, const struct service_env *env,
+			 char *why);
 	void (*site_close)(void *site);
 
-	/* Both may be NULL: the zeroed memory is all it needs. */
-	void (*open)(void *session, void *site);
+	/* Both may be NULL: the zeroed memory is all it needs. @peer is valid until close() returns. */
+	void (*open)(void *session, void *site, struct peer *peer);
 	void (*close)(void *session);
 
 	/*
-	 * @data holds all bytes that were received and not consumed; returns how many of them are consumed
-	 * now. What is left is offered again with more behind it; at most 64 KiB are ever kept, so a
-	 * session that wants more in one piece must refuse before. Called only while @out is below the
-	 * high-water mark, and stops by itself once it is above (OUTQ_HIGH).
+	 * @data holds all bytes that were received and not consumed; *used tells how many of them are
+	 *consumed now. What is left is offered again with more behind it; at most 64 KiB are ever kept, so a
+	 *session that wants more in one piece must refuse before. Called only while @out is below the
+	 *high-water mark, and stops by itself once it is above (OUTQ_HIGH).
+	 *
+	 *	STEP_MORE	read on when there is room for output
+	 *	STEP_BLOCKED	the session waits: nothing is read until peer_resume(), which offers again
+	 *what is left, nothing perhaps. May be called before that; the answer is the same. STEP_DONE	send
+	 *what is queued, close the sending side, drain the peer, close STEP_FAILED	close at once
 	 */
-	size_t (*input)(void *session, const char *data, size_t len, struct outq *out, enum verdict *verdict);
+	enum step (*input)(void *session, const char *data, size_t len, size_t *used, struct outq *out);
 
 	/*
-	 * The peer has sent its last byte; @left bytes of it were never consumed: input() had them while @out was
-	 * below the high-water mark, and wants more. Output may follow.
+	 * The peer has sent its last byte; @left bytes of it were never consumed: input() had them while @out
+	 * was below the high-water mark, and wants more. STEP_DONE: no more output than what is queued;
+	 * STEP_BLOCKED: the session waits for something; after peer_resume() and input() it is asked again;
+	 * STEP_FAILED: close at once.
 	 */
-	enum verdict (*eof)(void *session, size_t left, struct outq *out);
+	enum step (*eof)(void *session, size_t left, struct outq *out);
 
 	enum phase (*phase)(const void *session);
 
-	/* Server drains: finish the request at hand, take no other. NULL: finish at once. */
-	enum verdict (*drain)(void *session);
+	/* The server drains: STEP_MORE if there is a request to finish first, STEP_DONE if not. NULL:
+	 * STEP_DONE. */
+	enum step (*drain)(void *session);
 
-	/* The header timeout ran out while in PHASE_HEAD; may append an answer (408). NULL: none. */
+	/* The header timeout ran out while in PHASE_HEAD; may append a response (408). NULL: none. */
 	void (*timeout)(void *session, struct outq *out);
 };
 
@@ -104,7 +105,7 @@ extern const struct service service_echo;
 extern const struct service service_discard;
 extern const struct service service_http;
 
-/* Null-terminated. */
+/* The services of this program, in the order in which help lists them; ends with NULL. */
 extern const struct service *const services[];
 const struct service *service_find(const char *name);
 

@@ -33,29 +33,33 @@ struct settings {
 
 	char *cert, *key, *state_dir, *tls_min, *tls_keylog;
 
-	char *index;
-	uint64_t header_max, body_max;
-	unsigned int keepalive_max, file_cache;
-	uint64_t file_valid_us;
-	bool metrics;
-
 	int log_level;
 	char *stats_file;
 };
 
+struct service;
 struct tls_ctx;
+
+/* The program's rows and those of all services in one table; once, before anything else. */
+void options_init(void);
+
+/* All options, those of the services behind struct settings. NULL: no memory. Freed by free(). */
+struct settings *settings_create(void);
+
+/* The options of @service (service.h), NULL if it has none. */
+const void *settings_of(const struct settings *settings, const struct service *service);
 
 /*
  * One reading of the configuration, with the TLS contexts of its listeners (NULL: plain). Immutable once
  * workers know it, and kept until the end: a worker may still look at an older one.
  */
 struct generation {
-	struct settings settings;
+	struct settings *settings;
 	struct tls_ctx **tls;
 	unsigned int ntls;
 	struct generation *older;
 };
 
-extern const struct opt_program taiod_program;
+extern struct opt_program taiod_program;
 
 #endif

@@ -10,7 +10,7 @@ struct stats_of {
 	unsigned int nworkers;
 };
 
-/* service_params.metrics; @arg is a struct stats_of. Any worker's thread. */
+/* service_env.metrics; @arg is a struct stats_of. Any worker's thread. */
 int stats_metrics(void *arg, struct outq *out);
 
 /*

@@ -7,11 +7,11 @@
 #include "worker.h"
 
 #include "base/clock.h"
-#include "server/conn/complete.h"
-#include "server/conn/fsm.h"
-#include "server/conn/deadline.h"
-#include "server/conn/op.h"
 #include "log.h"
+#include "server/conn/complete.h"
+#include "server/conn/deadline.h"
+#include "server/conn/fsm.h"
+#include "server/conn/op.h"
 #include "settings.h"
 
 #include <errno.h>
@@ -188,7 +188,7 @@ static void reload(struct worker *w)
 {
 	const struct generation *config = atomic_load(&w->next);
 
-	timeouts_take(&w->shard, &config->settings);
+	timeouts_take(&w->shard, config->settings);
 	rearm_all(w);
 	for (unsigned int i = 0; i < w->nacceptors; i++)
 		if (config->tls[i])
@@ -259,17 +259,15 @@ static int ring_open(struct worker *w, const struct settings *settings, char *wh
 }
 
 static int acceptor_open(struct worker *w, struct acceptor *a, struct listener *l, struct tls_ctx *tls,
-			 const struct service_params *common, char *why)
+			 const struct settings *settings, char *why)
 {
-	struct service_params params = *common;
 	int ret = 0;
 
-	params.root = l->root;
 	*a = (struct acceptor){.shard = &w->shard, .limit = w->limit, .fd = l->fds[w->index]};
 	a->endpoint.service = l->service;
 	if (l->service->site_open)
-		ret = l->service->site_open(&a->endpoint.site, &params, w->shard.ring,
-					    &w->shard.counters.service, why);
+		ret = l->service->site_open(&a->endpoint.site, settings_of(settings, l->service), l->words,
+					    &w->env, why);
 	if (!ret && tls)
 		a->endpoint.tls = tls_ctx_get(tls);
 	return ret;
@@ -287,8 +285,7 @@ static void acceptors_close(struct worker *w)
 	free(w->acceptors);
 }
 
-static int acceptors_open(struct worker *w, const struct generation *config, unsigned int n,
-			  const struct service_params *params, char *why)
+static int acceptors_open(struct worker *w, const struct generation *config, unsigned int n, char *why)
 {
 	int ret = -ENOMEM;
 
@@ -299,7 +296,7 @@ static int acceptors_open(struct worker *w, const struct generation *config, uns
 	}
 	for (w->nacceptors = 0; w->nacceptors < n; w->nacceptors++) {
 		ret = acceptor_open(w, &w->acceptors[w->nacceptors], &w->listeners[w->nacceptors],
-				    config->tls[w->nacceptors], params, why);
+				    config->tls[w->nacceptors], config->settings, why);
 		if (ret) {
 			acceptors_close(w);
 			return ret;
@@ -310,9 +307,9 @@ static int acceptors_open(struct worker *w, const struct generation *config, uns
 
 int worker_open(struct worker *w, unsigned int index, const struct generation *config,
 		struct listener *listeners, unsigned int nlisteners, unsigned int nworkers,
-		const struct service_params *params, char *why)
+		const struct service_env *env, char *why)
 {
-	const struct settings *settings = &config->settings;
+	const struct settings *settings = config->settings;
 	int ret = -ENOMEM;
 
 	w->limit = share(settings->max_connections, nworkers);
@@ -334,7 +331,14 @@ int worker_open(struct worker *w, unsigned int index, const struct generation *c
 	ret = ring_open(w, settings, why);
 	if (ret)
 		goto destroy_loop;
-	ret = acceptors_open(w, config, nlisteners, params, why);
+	w->env = (struct service_env){
+		.ring = w->shard.ring,
+		.loop = w->loop,
+		.counters = &w->shard.counters,
+		.metrics = env->metrics,
+		.metrics_arg = env->metrics_arg,
+	};
+	ret = acceptors_open(w, config, nlisteners, why);
 	if (ret)
 		goto close_ring;
 	watchers_start(w);

@@ -8,8 +8,8 @@
 
 #include "accept.h"
 #include "listener.h"
-#include "settings.h"
 #include "server/conn/shard.h"
+#include "settings.h"
 
 #include <ev.h>
 #include <pthread.h>
@@ -17,6 +17,7 @@
 
 struct worker {
 	struct shard shard;
+	struct service_env env; /* what the services find here */
 	struct ev_loop *loop;
 	ev_prepare turn;
 	ev_io ring_ready;
@@ -47,10 +48,13 @@ enum worker_request {
 
 #define WORKER_WHY_LEN 512
 
-/* Opens the ring, the sites and the acceptors. Nothing is left behind on failure. */
+/*
+ * Opens the ring, the sites and the acceptors; of @env, metrics is taken over. Nothing is left behind on
+ * failure.
+ */
 int worker_open(struct worker *w, unsigned int index, const struct generation *config,
 		struct listener *listeners, unsigned int nlisteners, unsigned int nworkers,
-		const struct service_params *params, char *why);
+		const struct service_env *env, char *why);
 int worker_start(struct worker *w);
 void worker_request(struct worker *w, enum worker_request request);
 /* After the thread has ended. */

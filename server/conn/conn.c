@@ -175,7 +175,7 @@ int conn_create(struct conn **conn, struct shard *shard, const struct endpoint *
 	}
 	c->state = c->tls ? CONN_SHAKE : CONN_SERVE;
 	if (service->open)
-		service->open(c->session, endpoint->site);
+		service->open(c->session, endpoint->site, NULL);
 	LIST_INSERT_HEAD(&shard->conns, c, link);
 	shard->nconns++;
 	count(&shard->counters, accepted);
@@ -226,23 +226,23 @@ void conn_put(struct conn *c)
 static const struct {
 	enum counter counter;
 	const char *text;
-} whys[] = {
-#define WHY_ROW(name, counter, text) [WHY_##name] = {COUNT_closed_##counter, text},
-	CLOSE_WHYS(WHY_ROW)
-#undef WHY_ROW
+} reasons[] = {
+#define REASON_ROW(NAME, name, text, by_cancel) [CLOSE_##NAME] = {COUNT_closed_##name, text},
+	CLOSE_REASONS(REASON_ROW)
+#undef REASON_ROW
 };
 
-const char *conn_why_text(enum close_why why)
+const char *conn_why_text(enum close_reason why)
 {
-	return whys[why].text;
+	return reasons[why].text;
 }
 
-void conn_because(struct conn *c, enum close_why why)
+void conn_because(struct conn *c, enum close_reason why)
 {
-	if (c->why != WHY_NONE)
+	if (c->why != CLOSE_NONE)
 		return;
 	c->why = (uint8_t)why;
-	count_add(&c->shard->counters, whys[why].counter, 1);
+	count_add(&c->shard->counters, reasons[why].counter, 1);
 }
 
 size_t conn_memory(const struct conn *c)
@@ -258,7 +258,7 @@ size_t conn_memory(const struct conn *c)
 static enum fed feed_bytes(struct conn *c, const char *data, size_t len, size_t *used)
 {
 	const struct service *service = c->endpoint->service;
-	enum verdict verdict = VERDICT_GO;
+	enum step step;
 
 	*used = 0;
 	while (*used < len) {
@@ -266,10 +266,10 @@ static enum fed feed_bytes(struct conn *c, const char *data, size_t len, size_t 
 
 		if (c->out.nbytes >= OUTQ_HIGH)
 			return FED_STUCK;
-		n = service->input(c->session, data + *used, len - *used, &c->out, &verdict);
+		step = service->input(c->session, data + *used, len - *used, &n, &c->out);
 		*used += n;
-		if (verdict != VERDICT_GO)
-			return verdict == VERDICT_FINISH ? FED_FINISH : FED_ABORT;
+		if (step != STEP_MORE)
+			return step == STEP_DONE ? FED_FINISH : FED_ABORT;
 		if (!n)
 			break;
 	}

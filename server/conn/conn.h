@@ -9,6 +9,7 @@
 #define CONN_H
 
 #include "base/addr.h"
+#include "reason.h"
 #include "server/outq.h"
 #include "server/service.h"
 #include "shard.h"
@@ -44,30 +45,6 @@ enum conn_event {
 	CONN_NEVENTS
 };
 
-/* Why a connection ends: the counter, and the log line's words. The first reason stays. */
-#define CLOSE_WHYS(X)                                                                                        \
-	X(NONE, peer, "open")                                                                                \
-	X(PEER, peer, "closed by the peer")                                                                  \
-	X(DONE, done, "served")                                                                              \
-	X(HANDSHAKE, handshake, "handshake timeout")                                                         \
-	X(HEADER, header, "header timeout")                                                                  \
-	X(IDLE, idle, "idle timeout")                                                                        \
-	X(WRITE, write, "write timeout")                                                                     \
-	X(LINGER, linger, "linger timeout")                                                                  \
-	X(DRAIN, drain, "server stops")                                                                      \
-	X(EVICTED, evicted, "evicted to make room")                                                          \
-	X(TLS, tls, "TLS error")                                                                             \
-	X(RESET, reset, "reset by the peer")                                                                 \
-	X(ERROR, error, "local error")                                                                       \
-	X(MEMORY, memory, "memory bound")
-
-enum close_why {
-#define WHY_ENUM(name, counter, text) WHY_##name,
-	CLOSE_WHYS(WHY_ENUM)
-#undef WHY_ENUM
-		WHY_NWHYS
-};
-
 /* What a listener gives its connections; each worker has its own (accept.c). */
 struct endpoint {
 	const struct service *service;
@@ -99,8 +76,8 @@ struct span {
 struct conn {
 	uint32_t magic;
 	uint8_t state;		/* enum conn_state */
-	uint8_t why;		/* enum close_why */
-	uint8_t expired;	/* enum close_why: a deadline has asked for the cancel that is under way */
+	uint8_t why;		/* enum close_reason */
+	uint8_t expired;	/* enum close_reason: a deadline has asked for the cancel that is under way */
 	uint8_t deadline_class; /* enum deadline_class */
 	bool eof;		/* the peer's last byte is in */
 	bool closing_tls;	/* close_notify is made */
@@ -145,7 +122,7 @@ void conn_get(struct conn *c);
 void conn_put(struct conn *c);
 
 /* The first reason wins. */
-void conn_because(struct conn *c, enum close_why why);
+void conn_because(struct conn *c, enum close_reason why);
 
 /* Room for the next read; false: no memory. *data and *len tell where it goes. */
 bool conn_read_room(struct conn *c, char **data, size_t *len);
@@ -171,7 +148,7 @@ enum fed conn_feed(struct conn *c);
 /* User memory that this connection holds beyond its struct. */
 size_t conn_memory(const struct conn *c);
 
-const char *conn_why_text(enum close_why why);
+const char *conn_why_text(enum close_reason why);
 
 /* Borrowed blocks of IOBUF_SIZE (conn.c keeps a few). */
 void *iobuf_get(struct shard *shard);

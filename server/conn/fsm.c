@@ -13,8 +13,8 @@
 
 #include "deadline.h"
 #include "op.h"
-#include "server/log.h"
 #include "output.h"
+#include "server/log.h"
 #include "server/settings.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ static void log_end(const struct conn *c)
 {
 	char peer[ADDR_TEXT_LEN];
 	uint64_t age_us = c->shard->now_us - c->opened_us;
-	bool by_cancel = c->why >= WHY_HANDSHAKE && c->why <= WHY_EVICTED && c->cancel_us;
+	bool by_cancel = c->why >= CLOSE_HANDSHAKE && c->why <= CLOSE_EVICTED && c->cancel_us;
 	enum log_level level = by_cancel ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
 
 	if (level > log_level)
@@ -57,7 +57,7 @@ static void log_end(const struct conn *c)
 }
 
 /* Gives up the table's reference: freed when no operation is in flight any more. */
-static void close_now(struct conn *c, enum close_why why)
+static void close_now(struct conn *c, enum close_reason why)
 {
 	conn_because(c, why);
 	c->state = CONN_CLOSING;
@@ -68,7 +68,7 @@ static void close_now(struct conn *c, enum close_why why)
 	conn_put(c);
 }
 
-static void flush_then_close(struct conn *c, enum close_why why)
+static void flush_then_close(struct conn *c, enum close_reason why)
 {
 	conn_because(c, why);
 	c->state = CONN_FLUSH;
@@ -84,7 +84,7 @@ static void tls_broken(struct conn *c)
 	log_info("%s: TLS: %s", addr_text(&c->peer, peer), tls_error(c->tls));
 	c->closing_tls = true; /* the alert is the last record */
 	out_drop(c);
-	flush_then_close(c, WHY_TLS);
+	flush_then_close(c, CLOSE_TLS);
 }
 
 static bool is_reset(long err)
@@ -94,7 +94,7 @@ static bool is_reset(long err)
 
 static void broken(struct conn *c, long res)
 {
-	close_now(c, is_reset(res) ? WHY_RESET : WHY_ERROR);
+	close_now(c, is_reset(res) ? CLOSE_RESET : CLOSE_ERROR);
 }
 
 /* --- what goes on after each step --- */
@@ -106,8 +106,8 @@ static void flushed(struct conn *c)
 		pump(c);
 		return;
 	}
-	if (c->eof || c->why == WHY_IDLE || shutdown(c->fd, SHUT_WR) < 0) {
-		close_now(c, WHY_DONE);
+	if (c->eof || c->why == CLOSE_IDLE || shutdown(c->fd, SHUT_WR) < 0) {
+		close_now(c, CLOSE_DONE);
 		return;
 	}
 	c->state = CONN_LINGER;
@@ -136,12 +136,12 @@ static bool pump_output(struct conn *c)
 		flushed(c);
 		return false;
 	case OUT_NO_MEMORY:
-		close_now(c, WHY_MEMORY);
+		close_now(c, CLOSE_MEMORY);
 		return false;
 	case OUT_TLS_FAILED:
 		break;
 	}
-	close_now(c, WHY_TLS);
+	close_now(c, CLOSE_TLS);
 	return false;
 }
 
@@ -153,7 +153,7 @@ static bool pump_input(struct conn *c)
 	if (c->rd.in_flight || c->stuck || c->eof || c->state == CONN_FLUSH)
 		return true;
 	if (!conn_read_room(c, &data, &len)) {
-		close_now(c, WHY_MEMORY);
+		close_now(c, CLOSE_MEMORY);
 		return false;
 	}
 	io_read(c, data, len);
@@ -196,26 +196,26 @@ static void pump(struct conn *c)
 
 /* --- timeouts --- */
 
-static enum close_why why_of(const struct conn *c)
+static enum close_reason why_of(const struct conn *c)
 {
 	switch ((enum conn_state)c->state) {
 	case CONN_SHAKE:
-		return WHY_HANDSHAKE;
+		return CLOSE_HANDSHAKE;
 	case CONN_SERVE:
 		if (c->wr.in_flight)
-			return WHY_WRITE;
-		return c->endpoint->service->phase(c->session) == PHASE_HEAD ? WHY_HEADER : WHY_IDLE;
+			return CLOSE_WRITE;
+		return c->endpoint->service->phase(c->session) == PHASE_HEAD ? CLOSE_HEADER : CLOSE_IDLE;
 	case CONN_FLUSH:
-		return WHY_WRITE;
+		return CLOSE_WRITE;
 	case CONN_LINGER:
 	case CONN_CLOSING:
 	case CONN_NSTATES:
 		break;
 	}
-	return WHY_LINGER;
+	return CLOSE_LINGER;
 }
 
-static void cancel_pending(struct conn *c, enum close_why why)
+static void cancel_pending(struct conn *c, enum close_reason why)
 {
 	struct op *op = c->wr.in_flight ? &c->wr : &c->rd;
 
@@ -234,20 +234,20 @@ static void gone(struct conn *c, long res)
 {
 	const struct service *service = c->endpoint->service;
 
-	switch ((enum close_why)c->expired) {
-	case WHY_HEADER:
+	switch ((enum close_reason)c->expired) {
+	case CLOSE_HEADER:
 		if (service->timeout)
 			service->timeout(c->session, &c->out);
-		flush_then_close(c, WHY_HEADER);
+		flush_then_close(c, CLOSE_HEADER);
 		return;
-	case WHY_IDLE:
+	case CLOSE_IDLE:
 		if (c->tls) {
-			flush_then_close(c, WHY_IDLE);
+			flush_then_close(c, CLOSE_IDLE);
 			return;
 		}
 		break;
-	case WHY_NONE: /* nobody asked for it */
-		close_now(c, WHY_ERROR);
+	case CLOSE_NONE: /* nobody asked for it */
+		close_now(c, CLOSE_ERROR);
 		return;
 	default:
 		break;
@@ -256,23 +256,23 @@ static void gone(struct conn *c, long res)
 }
 
 /* Whether the bytes that moved make a new deadline of the kind that had passed. */
-static bool is_postponed(const struct conn *c, enum close_why why)
+static bool is_postponed(const struct conn *c, enum close_reason why)
 {
-	return why == WHY_WRITE || (why == WHY_IDLE && c->progress);
+	return why == CLOSE_WRITE || (why == CLOSE_IDLE && c->progress);
 }
 
 /* An operation won against the cancel of @c's deadline. True: the deadline holds all the same. */
 static bool lost_race(struct conn *c)
 {
-	enum close_why why = c->expired;
+	enum close_reason why = c->expired;
 
-	if (why == WHY_NONE)
+	if (why == CLOSE_NONE)
 		return false;
-	if (why == WHY_EVICTED || why == WHY_DRAIN || (why == why_of(c) && !is_postponed(c, why))) {
+	if (why == CLOSE_EVICTED || why == CLOSE_DRAIN || (why == why_of(c) && !is_postponed(c, why))) {
 		gone(c, 0);
 		return true;
 	}
-	c->expired = WHY_NONE;
+	c->expired = CLOSE_NONE;
 	return false;
 }
 
@@ -300,13 +300,13 @@ static void shake(struct conn *c)
 		c->stuck = true;
 		break;
 	case FED_EOF:
-		close_now(c, WHY_PEER);
+		close_now(c, CLOSE_PEER);
 		return;
 	case FED_TLS:
 		tls_broken(c);
 		return;
 	case FED_MEMORY:
-		close_now(c, WHY_MEMORY);
+		close_now(c, CLOSE_MEMORY);
 		return;
 	case FED_MORE:
 	case FED_ABORT:
@@ -337,7 +337,7 @@ static void shake_out(struct conn *c, long res)
 
 static void shake_eof(struct conn *c, long res)
 {
-	close_now(c, WHY_PEER);
+	close_now(c, CLOSE_PEER);
 }
 
 /* --- SERVE --- */
@@ -348,14 +348,13 @@ static void end_of_input(struct conn *c)
 
 	c->eof = true;
 	switch (c->endpoint->service->eof(c->session, left, &c->out)) {
-	case VERDICT_ABORT:
-		close_now(c, WHY_PEER);
+	case STEP_FAILED:
+		close_now(c, CLOSE_PEER);
 		return;
-	case VERDICT_GO:
-	case VERDICT_FINISH:
+	default:
 		break;
 	}
-	flush_then_close(c, WHY_PEER);
+	flush_then_close(c, CLOSE_PEER);
 }
 
 static void serve(struct conn *c)
@@ -370,10 +369,10 @@ static void serve(struct conn *c)
 			pump(c);
 		return;
 	case FED_FINISH:
-		flush_then_close(c, WHY_DONE);
+		flush_then_close(c, CLOSE_DONE);
 		return;
 	case FED_ABORT:
-		close_now(c, WHY_DONE);
+		close_now(c, CLOSE_DONE);
 		return;
 	case FED_EOF:
 		end_of_input(c);
@@ -384,7 +383,7 @@ static void serve(struct conn *c)
 	case FED_MEMORY:
 		break;
 	}
-	close_now(c, WHY_MEMORY);
+	close_now(c, CLOSE_MEMORY);
 }
 
 static void serve_in(struct conn *c, long res)
@@ -425,18 +424,18 @@ static void file_short(struct conn *c, long res)
 
 	log_warning("%s: a file failed while it was sent: %s", addr_text(&c->peer, peer),
 		    res ? "read error" : "it is shorter than before");
-	close_now(c, WHY_ERROR);
+	close_now(c, CLOSE_ERROR);
 }
 
 static void serve_drain(struct conn *c, long res)
 {
 	const struct service *service = c->endpoint->service;
-	enum verdict verdict = service->drain ? service->drain(c->session) : VERDICT_FINISH;
+	enum step step = service->drain ? service->drain(c->session) : STEP_DONE;
 
-	if (verdict == VERDICT_FINISH)
-		flush_then_close(c, WHY_DRAIN);
-	else if (verdict == VERDICT_ABORT)
-		close_now(c, WHY_DRAIN);
+	if (step == STEP_DONE)
+		flush_then_close(c, CLOSE_DRAIN);
+	else if (step == STEP_FAILED)
+		close_now(c, CLOSE_DRAIN);
 }
 
 /* --- FLUSH, LINGER, CLOSING --- */
@@ -476,23 +475,23 @@ static void flush_file(struct conn *c, long res)
 
 static void linger_eof(struct conn *c, long res)
 {
-	close_now(c, WHY_DONE);
+	close_now(c, CLOSE_DONE);
 }
 
 static void force(struct conn *c, long res)
 {
-	close_now(c, WHY_DRAIN);
+	close_now(c, CLOSE_DRAIN);
 }
 
 static void stop(struct conn *c, long res)
 {
 	idle_arm(c, DEADLINE_NONE);
-	cancel_pending(c, WHY_DRAIN);
+	cancel_pending(c, CLOSE_DRAIN);
 }
 
 static void evict(struct conn *c, long res)
 {
-	cancel_pending(c, WHY_EVICTED);
+	cancel_pending(c, CLOSE_EVICTED);
 }
 
 static void ignore(struct conn *c, long res) {}

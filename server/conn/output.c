@@ -6,8 +6,6 @@
  */
 #include "output.h"
 
-#include "server/http/file.h"
-
 /* Reading less than this behind a response head is not worth a read of its own. */
 #define FILL_MIN   4096
 #define FILE_PIECE (64 * 1024)

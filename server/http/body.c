@@ -75,8 +75,8 @@ static ssize_t refuse(struct http_session *s, size_t len, struct outq *out, cons
 	if (!s->replied) {
 		err = http_refuse(s, out, why);
 	} else if (why->kind == REFUSE_SMUGGLING) {
-		service_count(s->site->counters, bad_requests);
-		service_count(s->site->counters, smuggling);
+		count(s->site->counters, bad_requests);
+		count(s->site->counters, smuggling);
 	}
 	return err ? err : (ssize_t)len;
 }
@@ -210,7 +210,7 @@ ssize_t http_body_chunk_size(struct http_session *s, const char *data, size_t le
 		return len < CHUNK_LINE_MAX ? 0 : refuse(s, len, out, &size_long);
 	if (n < 0 || !parse_size(data, (size_t)n, &size))
 		return refuse(s, len, out, &size_form);
-	if (size > s->site->params.body_max - s->body_len)
+	if (size > s->site->options->body_max - s->body_len)
 		return refuse(s, len, out, &too_large);
 	if (feed(&body, data, (size_t)n) || s->parser.content_length != size)
 		return refuse(s, len, out, &size_form);
@@ -249,7 +249,7 @@ ssize_t http_body_chunk_end(struct http_session *s, const char *data, size_t len
 /* Trailer fields are checked and dropped; nothing here would use them. */
 ssize_t http_body_trailer(struct http_session *s, const char *data, size_t len, struct outq *out)
 {
-	size_t most = s->site->params.header_max - s->trailer_len;
+	size_t most = s->site->options->header_max - s->trailer_len;
 	ssize_t n = line_length(data, len < most ? len : most);
 	struct body body = {.s = s, .out = out};
 

@@ -120,11 +120,11 @@ static int file_open_data(struct file *file, struct stat *st)
 		err = -EACCES;
 		goto close_fd;
 	}
-	file->afd = file->fd;
+	file->out.afd = file->fd;
 	if (file->cache->ring) {
-		file->afd = taio_attach(file->cache->ring, file->fd, TAIO_CLASS_FILE);
-		if (file->afd < 0) {
-			err = file->afd;
+		file->out.afd = taio_attach(file->cache->ring, file->fd, TAIO_CLASS_FILE);
+		if (file->out.afd < 0) {
+			err = file->out.afd;
 			goto close_fd;
 		}
 	}
@@ -133,6 +133,18 @@ static int file_open_data(struct file *file, struct stat *st)
 close_fd:
 	close(file->fd);
 	return err;
+}
+
+static void file_release(struct outq_file *out)
+{
+	struct file *file = file_of(out);
+
+	if (file->fd >= 0) {
+		if (file->cache->ring)
+			taio_detach(file->cache->ring, file->out.afd);
+		close(file->fd);
+	}
+	free(file);
 }
 
 static int file_create(struct file_cache *cache, const char *path, size_t len, struct file **created)
@@ -146,8 +158,9 @@ static int file_create(struct file_cache *cache, const char *path, size_t len, s
 	memcpy(file->path, path, len);
 	file->path_len = (uint32_t)len;
 	file->cache = cache;
-	file->fd = file->afd = -1;
-	file->refs = 1;
+	file->fd = file->out.afd = -1;
+	file->out.refs = 1;
+	file->out.release = file_release;
 	err = look(cache, file->path, &st);
 	if (!err && S_ISREG(st.st_mode))
 		err = file_open_data(file, &st);
@@ -160,22 +173,6 @@ static int file_create(struct file_cache *cache, const char *path, size_t len, s
 	file_describe(file, &st);
 	*created = file;
 	return 0;
-}
-
-static void file_destroy(struct file *file)
-{
-	if (file->fd >= 0) {
-		if (file->cache->ring)
-			taio_detach(file->cache->ring, file->afd);
-		close(file->fd);
-	}
-	free(file);
-}
-
-void file_put(struct file *file)
-{
-	if (--file->refs == 0)
-		file_destroy(file);
 }
 
 static void cache_remove(struct file_cache *cache, struct file *file)
@@ -200,7 +197,8 @@ static void cache_insert(struct file_cache *cache, struct file *file)
 	if (cache->count == cache->max)
 		cache_remove(cache, TAILQ_LAST(&cache->lru, file_lru));
 	file->next = *head;
-	*head = file_get(file);
+	*head = file;
+	outq_file_get(&file->out);
 	TAILQ_INSERT_HEAD(&cache->lru, file, lru);
 	cache->count++;
 	file->cached = true;
@@ -249,7 +247,8 @@ int file_open(struct file_cache *cache, const char *path, size_t len, uint64_t n
 
 	if (found && cache_trusts(cache, found, now_ms)) {
 		cache_touch(cache, found);
-		*file = file_get(found);
+		outq_file_get(&found->out);
+		*file = found;
 		return 0;
 	}
 	if (found)

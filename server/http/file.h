@@ -9,6 +9,8 @@
 #ifndef HTTP_FILE_H
 #define HTTP_FILE_H
 
+#include "server/outq.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,9 +22,8 @@ struct taio;
 struct file_cache;
 
 struct file {
-	int fd;	 /* -1 for a directory: it is only known to be one */
-	int afd; /* to be named in iocbs (taio_attach) */
-	unsigned int refs;
+	struct outq_file out; /* what output ranges hold on to */
+	int fd;		      /* -1 for a directory: it is only known to be one */
 	bool is_dir;
 	off_t size;
 	time_t mtime;	  /* seconds, for Last-Modified */
@@ -66,13 +67,15 @@ void file_cache_destroy(struct file_cache *cache);
  */
 int file_open(struct file_cache *cache, const char *path, size_t len, uint64_t now_ms, struct file **file);
 
-static inline struct file *file_get(struct file *file)
+static inline struct file *file_of(struct outq_file *out)
 {
-	file->refs++;
-	return file;
+	return (struct file *)((char *)out - offsetof(struct file, out));
 }
 
 /* Every operation on the file that belonged to this reference has come back. */
-void file_put(struct file *file);
+static inline void file_put(struct file *file)
+{
+	outq_file_put(&file->out);
+}
 
 #endif

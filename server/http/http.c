@@ -12,17 +12,14 @@
 
 #include "file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define WHY_LEN 256
-
-/* conn.c keeps 64 KiB of unconsumed input at most. */
-#define HEADER_MAX_LIMIT   (64 * 1024)
-#define HEADER_MAX_DEFAULT 8192
-#define INDEX_LEN_MAX	   255
 
 _Static_assert(sizeof(struct http_session) <= 256, "conn.c keeps at most 256 bytes for a session");
 
@@ -47,49 +44,43 @@ static void site_tick(struct http_site *site)
 	http_date_format(site->now, site->common + sizeof(HTTP_SERVER_LINE) - 1);
 }
 
-static int check_params(const struct service_params *params, char *why)
+static int http_verify(const void *checked, char *why)
 {
-	if (params->header_max > HEADER_MAX_LIMIT) {
-		snprintf(why, WHY_LEN,
-			 "a header block of %zu bytes is more than the %d that a connection keeps",
-			 params->header_max, HEADER_MAX_LIMIT);
-		return -EINVAL;
-	}
-	if (params->index &&
-	    (!*params->index || strchr(params->index, '/') || strlen(params->index) > INDEX_LEN_MAX)) {
-		snprintf(why, WHY_LEN, "the index must be a file name without slash, not \"%s\"",
-			 params->index);
-		return -EINVAL;
-	}
-	return 0;
+	const struct http_words *words = checked;
+	struct stat st;
+	int err = 0;
+
+	if (words->root && stat(words->root, &st) < 0)
+		err = -errno;
+	else if (words->root && !S_ISDIR(st.st_mode))
+		err = -ENOTDIR;
+	if (err)
+		snprintf(why, WHY_LEN, "root=%.200s: %s", words->root, strerror(-err));
+	return err;
 }
 
-static int http_site_open(void **opened, const struct service_params *params, struct taio *ring,
-			  struct service_counters *counters, char *why)
+static int http_site_open(void **opened, const void *options, const void *given,
+			  const struct service_env *env, char *why)
 {
-	struct http_site *site;
-	int err = check_params(params, why);
+	const struct http_words *words = given;
+	struct http_site *site = calloc(1, sizeof(*site));
+	int err = 0;
 
-	if (err)
-		return err;
-	site = calloc(1, sizeof(*site));
 	if (!site) {
 		snprintf(why, WHY_LEN, "no memory");
 		return -ENOMEM;
 	}
-	site->params = *params;
-	site->counters = counters;
-	if (!site->params.index)
-		site->params.index = "index.html";
-	if (!site->params.header_max)
-		site->params.header_max = HEADER_MAX_DEFAULT;
+	site->options = options;
+	site->env = env;
+	site->counters = env->counters;
+	assert(site->options->header_max <= HTTP_HEADER_MAX);
 	memcpy(site->common, HTTP_SERVER_LINE, sizeof(HTTP_SERVER_LINE) - 1);
 	memcpy(site->common + HTTP_COMMON_LEN - 2, "\r\n", 2);
 	site->now = -1;
 	site_tick(site);
-	if (params->root)
-		err = file_cache_create(&site->files, ring, params->root, params->file_cache,
-					params->file_valid_ms, why);
+	if (words->root)
+		err = file_cache_create(&site->files, env->ring, words->root, site->options->file_cache,
+					(unsigned int)(site->options->file_valid_us / 1000), why);
 	if (err) {
 		free(site);
 		return err;
@@ -106,7 +97,7 @@ static void http_site_close(void *closed)
 	free(site);
 }
 
-static void http_open(void *session, void *site)
+static void http_open(void *session, void *site, struct peer *peer)
 {
 	struct http_session *s = session;
 
@@ -114,8 +105,6 @@ static void http_open(void *session, void *site)
 	s->state = STATE_HEAD;
 	s->minor = 1;
 }
-
-static void http_close(void *session) {}
 
 void http_request_done(struct http_session *s)
 {
@@ -145,15 +134,15 @@ static int answer_healthz(struct http_session *s, const struct http_request *req
 
 static int answer_metrics(struct http_session *s, const struct http_request *req, struct outq *out)
 {
-	const struct service_params *params = &s->site->params;
+	const struct service_env *env = s->site->env;
 	struct outq text;
 	char lines[128];
 	int n, err;
 
-	if (!params->metrics)
+	if (!s->site->options->metrics)
 		return http_reply_status(s, out, 404, "");
 	outq_init(&text);
-	err = params->metrics(params->metrics_arg, &text);
+	err = env->metrics(env->metrics_arg, &text);
 	if (!err) {
 		n = snprintf(
 			lines, sizeof(lines),
@@ -209,7 +198,7 @@ static int answer(struct http_session *s, const struct http_request *req, struct
 	const struct http_refusal *refusal;
 	struct http_path path;
 
-	if (req->length > s->site->params.body_max)
+	if (req->length > s->site->options->body_max)
 		return http_refuse(s, out, &too_large);
 	if (req->target.len == 1 && *req->target.at == '*' && req->method == METHOD_OPTIONS)
 		return answer_options(s, out, ALLOW_ANY);
@@ -223,7 +212,7 @@ static int answer(struct http_session *s, const struct http_request *req, struct
 
 static void request_begin(struct http_session *s, const struct http_request *req)
 {
-	unsigned int most = s->site->params.keepalive_max;
+	unsigned int most = s->site->options->keepalive_max;
 
 	s->nrequests++;
 	s->started = false;
@@ -233,7 +222,7 @@ static void request_begin(struct http_session *s, const struct http_request *req
 	s->is_head = req->method == METHOD_HEAD;
 	s->closing = !req->keep_alive || s->draining || (most && s->nrequests >= most);
 	s->awaits_continue = req->expects_continue && (req->chunked || req->length);
-	service_count(s->site->counters, requests);
+	count(s->site->counters, requests);
 }
 
 static void request_end(struct http_session *s, const struct http_request *req)
@@ -271,7 +260,7 @@ static ssize_t step_head(struct http_session *s, const char *data, size_t len, s
 			return 2;
 	}
 	site_tick(s->site);
-	refusal = http_head_scan(&s->scan, data, len, s->site->params.header_max, &head_len);
+	refusal = http_head_scan(&s->scan, data, len, s->site->options->header_max, &head_len);
 	if (!refusal && !head_len)
 		return 0;
 	if (!refusal)
@@ -297,7 +286,7 @@ static http_step *const steps[STATE_COUNT] = {
 	[STATE_TRAILER] = http_body_trailer,
 };
 
-static size_t http_input(void *session, const char *data, size_t len, struct outq *out, enum verdict *verdict)
+static enum step http_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
 {
 	struct http_session *s = session;
 	size_t at = 0;
@@ -311,19 +300,19 @@ static size_t http_input(void *session, const char *data, size_t len, struct out
 		n = steps[s->state](s, data + at, len - at, out);
 		if (n < 0) {
 			s->state = STATE_DEAD;
-			*verdict = VERDICT_ABORT;
-			return len;
+			*used = len;
+			return STEP_FAILED;
 		}
 		if (n == 0)
 			break;
 		at += (size_t)n;
 	}
 	s->started = s->state == STATE_HEAD && at < len && !s->stalled;
-	*verdict = s->state == STATE_DEAD ? VERDICT_FINISH : VERDICT_GO;
-	return s->state == STATE_DEAD ? len : at;
+	*used = s->state == STATE_DEAD ? len : at;
+	return s->state == STATE_DEAD ? STEP_DONE : STEP_MORE;
 }
 
-static enum verdict http_eof(void *session, size_t left, struct outq *out)
+static enum step http_eof(void *session, size_t left, struct outq *out)
 {
 	struct http_session *s = session;
 	int err = 0;
@@ -333,7 +322,7 @@ static enum verdict http_eof(void *session, size_t left, struct outq *out)
 	else if (s->state != STATE_HEAD && s->state != STATE_DEAD && !s->replied)
 		err = refuse_head(s, out, &body_cut);
 	s->state = STATE_DEAD;
-	return err ? VERDICT_ABORT : VERDICT_FINISH;
+	return err ? STEP_FAILED : STEP_DONE;
 }
 
 static enum phase http_phase(const void *session)
@@ -345,7 +334,7 @@ static enum phase http_phase(const void *session)
 	return s->state == STATE_DEAD ? PHASE_IDLE : PHASE_BODY;
 }
 
-static enum verdict http_drain(void *session)
+static enum step http_drain(void *session)
 {
 	struct http_session *s = session;
 
@@ -353,7 +342,7 @@ static enum verdict http_drain(void *session)
 	s->closing = true;
 	if (s->state == STATE_HEAD && !s->started && !s->stalled)
 		s->state = STATE_DEAD;
-	return s->state == STATE_DEAD ? VERDICT_FINISH : VERDICT_GO;
+	return s->state == STATE_DEAD ? STEP_DONE : STEP_MORE;
 }
 
 static void http_timeout(void *session, struct outq *out)
@@ -369,10 +358,14 @@ const struct service service_http = {
 	.summary = "HTTP/1.1: files under a root, /echo, /healthz, /metrics",
 	.alpn = "http/1.1",
 	.session_size = sizeof(struct http_session),
+	.options = http_options,
+	.options_size = sizeof(struct http_options),
+	.words = http_words,
+	.words_size = sizeof(struct http_words),
+	.verify = http_verify,
 	.site_open = http_site_open,
 	.site_close = http_site_close,
 	.open = http_open,
-	.close = http_close,
 	.input = http_input,
 	.eof = http_eof,
 	.phase = http_phase,

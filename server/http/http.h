@@ -10,6 +10,8 @@
 #define HTTP_H
 
 #include "date.h"
+#include "options.h"
+#include "server/counters.h"
 #include "server/service.h"
 
 #include <llhttp.h>
@@ -30,8 +32,9 @@ struct span {
 #define HTTP_COMMON_LEN	 (sizeof(HTTP_SERVER_LINE) - 1 + HTTP_DATE_LEN + 2)
 
 struct http_site {
-	struct service_params params;
-	struct service_counters *counters;
+	const struct http_options *options;
+	const struct service_env *env;
+	struct counters *counters;
 	struct file_cache *files;     /* NULL without a root */
 	uint64_t now_ms;	      /* CLOCK_MONOTONIC, read once for each request */
 	time_t now;		      /* that @common shows */

@@ -55,20 +55,20 @@ static const struct status *status_find(unsigned int code)
 	return status;
 }
 
-static void count_response(struct service_counters *counters, unsigned int code)
+static void count_response(struct counters *counters, unsigned int code)
 {
 	switch (code / 100) {
 	case 2:
-		service_count(counters, responses_2xx);
+		count(counters, responses_2xx);
 		break;
 	case 3:
-		service_count(counters, responses_3xx);
+		count(counters, responses_3xx);
 		break;
 	case 4:
-		service_count(counters, responses_4xx);
+		count(counters, responses_4xx);
 		break;
 	default:
-		service_count(counters, responses_5xx);
+		count(counters, responses_5xx);
 		break;
 	}
 }
@@ -133,23 +133,23 @@ int http_reply_status(struct http_session *s, struct outq *out, unsigned int sta
 	return http_reply_text(s, out, status, lines, text);
 }
 
-static void count_refusal(struct service_counters *counters, enum http_refusal_kind kind)
+static void count_refusal(struct counters *counters, enum http_refusal_kind kind)
 {
 	switch (kind) {
 	case REFUSE_PLAIN:
 		break;
 	case REFUSE_SMUGGLING:
-		service_count(counters, smuggling);
-		service_count(counters, bad_requests);
+		count(counters, smuggling);
+		count(counters, bad_requests);
 		break;
 	case REFUSE_BAD:
-		service_count(counters, bad_requests);
+		count(counters, bad_requests);
 		break;
 	case REFUSE_TOO_BIG:
-		service_count(counters, header_too_big);
+		count(counters, header_too_big);
 		break;
 	case REFUSE_ESCAPE:
-		service_count(counters, path_escapes);
+		count(counters, path_escapes);
 		break;
 	}
 }

@@ -21,7 +21,7 @@ static int reply_errno(struct http_session *s, struct outq *out, int err)
 		return http_reply_status(s, out, 404, "");
 	case EXDEV:
 	case ELOOP:
-		service_count(s->site->counters, path_escapes);
+		count(s->site->counters, path_escapes);
 		return http_reply_status(s, out, 403, "");
 	case EACCES:
 	case EPERM:
@@ -47,7 +47,7 @@ static int reply_file(struct http_session *s, struct outq *out, struct file *fil
 		file_put(file);
 		return err;
 	}
-	return outq_append_file(out, file, first, len);
+	return outq_append_file(out, &file->out, first, len);
 }
 
 static int reply_part(struct http_session *s, struct outq *out, struct file *file, uint64_t first,
@@ -166,7 +166,7 @@ static int get_index(struct http_session *s, const struct http_request *req, con
 		     struct outq *out)
 {
 	char name[HTTP_PATH_MAX + 256], *to = name;
-	const char *index = s->site->params.index;
+	const char *index = s->site->options->index;
 	struct file *file;
 	int err;
 

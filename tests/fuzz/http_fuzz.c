@@ -26,10 +26,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 }
 
 static struct http_output answer(const char *data, size_t len, const unsigned char *splits, size_t nsplits,
-				 struct service_counters *counters)
+				 struct counters *counters)
 {
 	struct http_run run = {
-		.params = {.header_max = 512, .body_max = 2048, .file_cache = 2, .file_valid_ms = 1000}};
+		.options = {.header_max = 512, .body_max = 2048, .file_cache = 2, .file_valid_us = 1000000}};
 	struct http_output output;
 
 	must(run_open(&run, tree.root) == 0);
@@ -42,14 +42,14 @@ static struct http_output answer(const char *data, size_t len, const unsigned ch
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	const size_t nsplits = 4;
-	struct service_counters counters, split_counters;
+	struct counters counters, split_counters;
 	struct http_output whole, split;
 
 	if (len <= nsplits)
 		return 0;
 	whole = answer((const char *)data + nsplits, len - nsplits, NULL, 0, &counters);
 	split = answer((const char *)data + nsplits, len - nsplits, data, nsplits, &split_counters);
-	must(whole.verdict == split.verdict);
+	must(whole.step == split.step);
 	must(whole.phase == split.phase);
 	must(whole.len == split.len);
 	must(memcmp(whole.text, split.text, whole.len) == 0);

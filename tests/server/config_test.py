@@ -56,6 +56,8 @@ class Config(unittest.TestCase):
                 (("--listen", "127.0.0.1:0,service=http,root=/does/not/exist"), ["/does/not/exist"]),
                 (("--listen", "127.0.0.1:0,service=http,root=/etc/passwd"), ["/etc/passwd"]),
                 (("--listen", "127.0.0.1:0,service=echo,cert=/x"), ["tls"]),
+                (("--listen", "127.0.0.1:0,service=echo,root=/tmp"), ["'root'"]),
+                (("--listen", ECHO, "--index", "a/b"), ["index", "a/b"]),
                 (("--config", "/does/not/exist.conf"), ["/does/not/exist.conf"])):
             with self.subTest(options=options):
                 self.refused(USAGE, *options, words=words)
@@ -121,8 +123,6 @@ class Config(unittest.TestCase):
             self.refused(RUN, "--listen", f"127.0.0.1:{port},service=echo",
                          words=[f"127.0.0.1:{port}", "Address already in use"])
         self.refused(RUN, "--listen", "192.0.2.1:7,service=echo", words=["192.0.2.1:7"])
-        self.refused(RUN, "--listen", ECHO, "--index", "a/b", "--listen", "127.0.0.1:0,service=http",
-                     words=["a/b"])
         self.refused(RUN, "--listen", ECHO + ",tls", "--state-dir", "/proc/nowhere", words=["/proc/nowhere", "--state-dir"])
         self.refused(RUN, "--listen", "fd:web,service=http", words=["fd:web", "FileDescriptorName="])
 

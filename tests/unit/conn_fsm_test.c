@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of a connection's states has no hole, and deadlines keep their order. No ring, no socket. */
-#include "server/conn/fsm.h"
 #include "server/conn/deadline.h"
+#include "server/conn/fsm.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,15 +32,15 @@ static void every_reason_has_its_words_and_its_counter(void **state)
 {
 	static struct shard shard;
 
-	for (int why = WHY_PEER; why < WHY_NWHYS; why++) {
+	for (int why = CLOSE_PEER; why < CLOSE_NREASONS; why++) {
 		struct conn c = {.shard = &shard};
 		uint64_t before = 0, after = 0;
 
 		for (int i = 0; i < COUNT_MAX; i++)
 			before += shard.counters.v[i];
-		assert_non_null(conn_why_text((enum close_why)why));
-		conn_because(&c, (enum close_why)why);
-		conn_because(&c, WHY_ERROR); /* the first reason stays */
+		assert_non_null(conn_why_text((enum close_reason)why));
+		conn_because(&c, (enum close_reason)why);
+		conn_because(&c, CLOSE_ERROR); /* the first reason stays */
 		assert_int_equal(c.why, why);
 		for (int i = 0; i < COUNT_MAX; i++)
 			after += shard.counters.v[i];

@@ -97,7 +97,7 @@ static void a_file_can_be_read_through_the_ring(void **state)
 	struct iocb iocb, *list = &iocb;
 	char data[16];
 
-	io_prep_pread(&iocb, file->afd, data, sizeof(data), 3);
+	io_prep_pread(&iocb, file->out.afd, data, sizeof(data), 3);
 	assert_int_equal(taio_submit(ring, 1, &list), 1);
 	assert_int_equal(taio_wait(ring, 1, &event, 10000), 1);
 	assert_int_equal(event.res, 7);
@@ -116,7 +116,7 @@ static void a_trusted_file_is_the_same_one_without_a_look(void **state)
 	assert_ptr_equal(file, again);
 	file_put(again);
 	assert_int_equal(try_open(cache, "gone", 1000, &again), -ENOENT);
-	assert_int_equal(file->refs, 1);
+	assert_int_equal(file->out.refs, 1);
 	file_put(file);
 	file_cache_destroy(cache);
 }
@@ -175,7 +175,7 @@ static void without_a_cache_files_are_closed_when_put(void **state)
 	unsigned int before = count_fds();
 	struct file *file = must_open(cache, "ten.txt", 0);
 
-	assert_int_equal(file->refs, 1);
+	assert_int_equal(file->out.refs, 1);
 	file_put(file);
 	assert_int_equal(count_fds(), before);
 	file_cache_destroy(cache);

@@ -6,7 +6,9 @@
 #ifndef HTTP_RUN_H
 #define HTTP_RUN_H
 
+#include "server/counters.h"
 #include "server/http/file.h"
+#include "server/http/options.h"
 #include "server/service.h"
 
 #include <fcntl.h>
@@ -38,8 +40,9 @@ struct http_tree {
 };
 
 struct http_run {
-	struct service_counters counters;
-	struct service_params params;
+	struct counters counters;
+	struct http_options options;
+	struct service_env env;
 	void *site;
 	char why[256];
 };
@@ -47,7 +50,7 @@ struct http_run {
 struct http_output {
 	char *text; /* terminated by a NUL that is not counted; the dates are blanked */
 	size_t len;
-	enum verdict verdict;
+	enum step step;
 	enum phase phase;
 };
 
@@ -120,10 +123,16 @@ static inline void tree_destroy(struct http_tree *tree)
 
 static inline int run_open(struct http_run *run, const char *root)
 {
-	run->params.root = root;
-	if (!run->params.body_max)
-		run->params.body_max = 1 << 20;
-	return service_http.site_open(&run->site, &run->params, NULL, &run->counters, run->why);
+	static char index[] = "index.html";
+	struct http_words words = {.root = (char *)(uintptr_t)root};
+
+	run->options.index = index;
+	if (!run->options.header_max)
+		run->options.header_max = 8192;
+	if (!run->options.body_max)
+		run->options.body_max = 1 << 20;
+	run->env.counters = &run->counters;
+	return service_http.site_open(&run->site, &run->options, &words, &run->env, run->why);
 }
 
 static inline void run_close(struct http_run *run)
@@ -160,7 +169,8 @@ static inline void output_take(struct http_output *to, struct outq *out)
 			output_add(to, seg->data + seg->mem.begin, n);
 		} else {
 			n = n < sizeof(piece) ? n : sizeof(piece);
-			if (pread(seg->range.file->fd, piece, n, (off_t)seg->range.offset) != (ssize_t)n)
+			if (pread(file_of(seg->range.file)->fd, piece, n, (off_t)seg->range.offset) !=
+			    (ssize_t)n)
 				abort();
 			output_add(to, piece, n);
 		}
@@ -177,31 +187,30 @@ static inline struct http_output run_bytes(struct http_run *run, const char *dat
 					   const unsigned char *splits, size_t nsplits)
 {
 	void *session = calloc(1, service_http.session_size);
-	struct http_output result = {.verdict = VERDICT_GO};
+	struct http_output result = {.step = STEP_MORE};
 	size_t begin = 0, end = 0, taken, nsplit = 0;
 	struct outq out;
 	char *copy;
 
 	outq_init(&out);
 	output_add(&result, "", 0);
-	service_http.open(session, run->site);
-	while (result.verdict == VERDICT_GO && end < len) {
-		size_t step = nsplits ? splits[nsplit++ % nsplits] : 0;
+	service_http.open(session, run->site, NULL);
+	while (result.step == STEP_MORE && end < len) {
+		size_t piece = nsplits ? splits[nsplit++ % nsplits] : 0;
 
-		end = step == 0 || step > len - end ? len : end + step;
+		end = piece == 0 || piece > len - end ? len : end + piece;
 		do {
 			/* An allocation of its own, so that reading past the end is seen. */
 			copy = malloc(end - begin);
 			memcpy(copy, data + begin, end - begin);
-			taken = service_http.input(session, copy, end - begin, &out, &result.verdict);
+			result.step = service_http.input(session, copy, end - begin, &taken, &out);
 			free(copy);
 			must(taken <= end - begin);
 			begin += taken;
 			output_take(&result, &out);
-		} while (result.verdict == VERDICT_GO && taken && begin < end);
+		} while (result.step == STEP_MORE && taken && begin < end);
 	}
 	result.phase = service_http.phase(session);
-	service_http.close(session);
 	free(session);
 	blank_dates(result.text);
 	return result;
@@ -216,8 +225,8 @@ static inline void statuses_of(const struct http_output *output, char *to, size_
 	for (const char *p = output->text;
 	     (p = memmem(p, (size_t)(output->text + output->len - p), "HTTP/1.1 ", 9)); p += 9)
 		len += (size_t)snprintf(to + len, size - len, "%s%.3s", len ? " " : "", p + 9);
-	if (output->verdict != VERDICT_GO)
-		snprintf(to + len, size - len, output->verdict == VERDICT_FINISH ? "." : "!");
+	if (output->step != STEP_MORE)
+		snprintf(to + len, size - len, output->step == STEP_DONE ? "." : "!");
 }
 
 #endif

@@ -15,7 +15,7 @@ struct session {
 	struct http_run run;
 	void *session;
 	struct outq out;
-	enum verdict verdict;
+	enum step step;
 };
 
 static void session_open(struct session *t)
@@ -23,20 +23,22 @@ static void session_open(struct session *t)
 	assert_int_equal(run_open(&t->run, tree.root), 0);
 	t->session = calloc(1, service_http.session_size);
 	outq_init(&t->out);
-	service_http.open(t->session, t->run.site);
+	service_http.open(t->session, t->run.site, NULL);
 }
 
 static void session_close(struct session *t)
 {
 	outq_clear(&t->out);
-	service_http.close(t->session);
 	free(t->session);
 	run_close(&t->run);
 }
 
 static size_t session_input(struct session *t, const char *text)
 {
-	return service_http.input(t->session, text, strlen(text), &t->out, &t->verdict);
+	size_t used;
+
+	t->step = service_http.input(t->session, text, strlen(text), &used, &t->out);
+	return used;
 }
 
 static enum phase session_phase(const struct session *t)
@@ -86,7 +88,7 @@ static void header_timeout_is_answered_by_408(void **state)
 	session_input(&t, "GET / HTTP/1.1\r\nHost:");
 	service_http.timeout(t.session, &t.out);
 	assert_true(session_sent(&t, "HTTP/1.1 408 Request Timeout\r\n"));
-	assert_int_equal(t.run.counters.responses_4xx, 1);
+	assert_int_equal(t.run.counters.v[COUNT_responses_4xx], 1);
 	session_close(&t);
 }
 
@@ -95,7 +97,7 @@ static void drain_ends_an_idle_session_at_once(void **state)
 	struct session t = {0};
 
 	session_open(&t);
-	assert_int_equal(service_http.drain(t.session), VERDICT_FINISH);
+	assert_int_equal(service_http.drain(t.session), STEP_DONE);
 	session_close(&t);
 }
 
@@ -105,10 +107,10 @@ static void drain_finishes_the_request_at_hand(void **state)
 
 	session_open(&t);
 	session_input(&t, "GET /ten.txt HTTP/1.1\r\n");
-	assert_int_equal(service_http.drain(t.session), VERDICT_GO);
+	assert_int_equal(service_http.drain(t.session), STEP_MORE);
 	session_input(&t, REQ("/ten.txt") REQ("/ten.txt"));
-	assert_int_equal(t.verdict, VERDICT_FINISH);
-	assert_int_equal(t.run.counters.requests, 1);
+	assert_int_equal(t.step, STEP_DONE);
+	assert_int_equal(t.run.counters.v[COUNT_requests], 1);
 	assert_true(session_sent(&t, "\r\nConnection: close\r\n\r\n0123456789"));
 	session_close(&t);
 }
@@ -119,9 +121,9 @@ static void drain_lets_a_body_end(void **state)
 
 	session_open(&t);
 	session_input(&t, POST("/echo", "Content-Length: 5\r\n") "he");
-	assert_int_equal(service_http.drain(t.session), VERDICT_GO);
+	assert_int_equal(service_http.drain(t.session), STEP_MORE);
 	session_input(&t, "llo");
-	assert_int_equal(t.verdict, VERDICT_FINISH);
+	assert_int_equal(t.step, STEP_DONE);
 	assert_true(session_sent(&t, "\r\n\r\nhello"));
 	session_close(&t);
 }
@@ -129,7 +131,7 @@ static void drain_lets_a_body_end(void **state)
 static void input_stops_above_the_high_water_mark_and_goes_on(void **state)
 {
 	static char in[200 * sizeof(REQ("/1k.bin"))];
-	struct session t = {.run = {.params = {.file_cache = 4, .file_valid_ms = 1000}}};
+	struct session t = {.run = {.options = {.file_cache = 4, .file_valid_us = 1000000}}};
 	size_t len, taken, total = 0;
 
 	session_open(&t);
@@ -146,15 +148,15 @@ static void input_stops_above_the_high_water_mark_and_goes_on(void **state)
 		taken = session_input(&t, in + total);
 		assert_true(taken > 0);
 	}
-	assert_int_equal(t.run.counters.requests, 200);
-	assert_int_equal(t.run.counters.responses_2xx, 200);
+	assert_int_equal(t.run.counters.v[COUNT_requests], 200);
+	assert_int_equal(t.run.counters.v[COUNT_responses_2xx], 200);
 	assert_int_equal(session_phase(&t), PHASE_IDLE);
 	session_close(&t);
 }
 
 static void echo_stops_above_the_high_water_mark(void **state)
 {
-	struct session t = {.run = {.params = {.body_max = 1 << 20}}};
+	struct session t = {.run = {.options = {.body_max = 1 << 20}}};
 	size_t total = 0;
 	char *data = calloc(1, 100000);
 
@@ -174,14 +176,14 @@ static void echo_stops_above_the_high_water_mark(void **state)
 
 static void a_connection_ends_after_keepalive_max_requests(void **state)
 {
-	struct session t = {.run = {.params = {.keepalive_max = 2}}};
+	struct session t = {.run = {.options = {.keepalive_max = 2}}};
 
 	session_open(&t);
 	session_input(&t, REQ("/ten.txt"));
-	assert_int_equal(t.verdict, VERDICT_GO);
+	assert_int_equal(t.step, STEP_MORE);
 	assert_false(session_sent(&t, "Connection: close"));
 	session_input(&t, REQ("/ten.txt") REQ("/ten.txt"));
-	assert_int_equal(t.verdict, VERDICT_FINISH);
+	assert_int_equal(t.step, STEP_DONE);
 	assert_true(session_sent(&t, "Connection: close"));
 	session_close(&t);
 }
@@ -192,7 +194,7 @@ static void eof_inside_a_head_is_answered(void **state)
 
 	session_open(&t);
 	session_input(&t, "GET / HTTP");
-	assert_int_equal(service_http.eof(t.session, 10, &t.out), VERDICT_FINISH);
+	assert_int_equal(service_http.eof(t.session, 10, &t.out), STEP_DONE);
 	assert_true(session_sent(&t, "HTTP/1.1 400 "));
 	session_close(&t);
 }
@@ -204,7 +206,7 @@ static void eof_between_requests_ends_quietly(void **state)
 	session_open(&t);
 	session_input(&t, REQ("/ten.txt"));
 	outq_clear(&t.out);
-	assert_int_equal(service_http.eof(t.session, 0, &t.out), VERDICT_FINISH);
+	assert_int_equal(service_http.eof(t.session, 0, &t.out), STEP_DONE);
 	assert_true(outq_empty(&t.out));
 	session_close(&t);
 }
@@ -236,7 +238,8 @@ static int fail_metrics(void *arg, struct outq *out)
 static void metrics_are_served_with_their_length(void **state)
 {
 	int up = 1;
-	struct session t = {.run = {.params = {.metrics = print_metrics, .metrics_arg = &up}}};
+	struct session t = {
+		.run = {.options = {.metrics = true}, .env = {.metrics = print_metrics, .metrics_arg = &up}}};
 
 	session_open(&t);
 	session_input(&t, REQ("/metrics"));
@@ -248,11 +251,11 @@ static void metrics_are_served_with_their_length(void **state)
 
 static void without_memory_the_connection_is_aborted(void **state)
 {
-	struct session t = {.run = {.params = {.metrics = fail_metrics}}};
+	struct session t = {.run = {.options = {.metrics = true}, .env = {.metrics = fail_metrics}}};
 
 	session_open(&t);
 	session_input(&t, REQ("/metrics"));
-	assert_int_equal(t.verdict, VERDICT_ABORT);
+	assert_int_equal(t.step, STEP_FAILED);
 	session_close(&t);
 }
 
@@ -271,18 +274,33 @@ static void without_a_root_only_the_routes_answer(void **state)
 	run_close(&run);
 }
 
-static void a_site_says_what_is_wrong_with_it(void **state)
+static void a_site_names_the_root_that_it_cannot_open(void **state)
 {
 	struct http_run run = {0};
 
 	assert_int_equal(run_open(&run, "/none/such"), -ENOENT);
 	assert_non_null(strstr(run.why, "/none/such"));
-	run.params.header_max = 65537;
-	assert_int_equal(run_open(&run, tree.root), -EINVAL);
-	assert_non_null(strstr(run.why, "65537"));
-	run.params.header_max = 0;
-	run.params.index = "a/b";
-	assert_int_equal(run_open(&run, tree.root), -EINVAL);
+}
+
+static void options_refuse_what_cannot_work(void **state)
+{
+	static const struct {
+		const char *name, *text, *says;
+	} bad[] = {
+		{"index", "a/b", "a/b"},
+		{"index", "", "file name"},
+		{"header-max", "33k", "33k"},
+	};
+	const struct opt_program program = {.table = service_http.options};
+	struct http_options options = {0};
+	char why[OPT_WHY_LEN];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_not_equal(opt_set(&program, &options, bad[i].name, bad[i].text, why), 0);
+		assert_non_null(strstr(why, bad[i].says));
+	}
+	assert_int_equal(opt_set(&program, &options, "header-max", "32k", why), 0);
+	assert_int_equal(opt_set(&program, &options, "root", "/", why), -ENOENT);
 }
 
 static void dates_parse_in_three_forms_only(void **state)
@@ -367,7 +385,8 @@ int main(void)
 		cmocka_unit_test(metrics_are_served_with_their_length),
 		cmocka_unit_test(without_memory_the_connection_is_aborted),
 		cmocka_unit_test(without_a_root_only_the_routes_answer),
-		cmocka_unit_test(a_site_says_what_is_wrong_with_it),
+		cmocka_unit_test(a_site_names_the_root_that_it_cannot_open),
+		cmocka_unit_test(options_refuse_what_cannot_work),
 		cmocka_unit_test(dates_parse_in_three_forms_only),
 		cmocka_unit_test(dates_format_and_parse_back),
 	};

@@ -19,32 +19,37 @@ static struct http_tree tree;
 struct row {
 	const char *name;
 	const char *in;
-	const char *want;		  /* statuses, in order; ends in '.' where the connection ends */
-	const char *has;		  /* some of the output, or NULL */
-	const char *lacks;		  /* not in the output, or NULL */
-	size_t len;			  /* of @in, if it contains a NUL */
-	struct service_counters counters; /* how refusals are counted */
+	const char *want;  /* statuses, in order; ends in '.' where the connection ends */
+	const char *has;   /* some of the output, or NULL */
+	const char *lacks; /* not in the output, or NULL */
+	size_t len;	   /* of @in, if it contains a NUL */
+	struct {
+		uint64_t bad_requests, smuggling, header_too_big, path_escapes;
+	} refusals; /* how they are counted */
 };
 
-#define BAD	  .counters = {.bad_requests = 1}
-#define SMUGGLING .counters = {.bad_requests = 1, .smuggling = 1}
-#define ESCAPE	  .counters = {.path_escapes = 1}
-#define TOO_BIG	  .counters = {.header_too_big = 1}
+#define BAD	  .refusals = {.bad_requests = 1}
+#define SMUGGLING .refusals = {.bad_requests = 1, .smuggling = 1}
+#define ESCAPE	  .refusals = {.path_escapes = 1}
+#define TOO_BIG	  .refusals = {.header_too_big = 1}
 
-static void check_counters(const struct row *row, const struct service_counters *have)
+static void check_counters(const struct row *row, const struct counters *have)
 {
-	const struct service_counters *want = &row->counters;
+	const uint64_t *v = have->v;
 
-	if (have->bad_requests != want->bad_requests || have->smuggling != want->smuggling ||
-	    have->header_too_big != want->header_too_big || have->path_escapes != want->path_escapes)
-		fail_msg("%s: bad %lu smuggling %lu too big %lu escapes %lu", row->name, have->bad_requests,
-			 have->smuggling, have->header_too_big, have->path_escapes);
+	if (v[COUNT_bad_requests] != row->refusals.bad_requests ||
+	    v[COUNT_smuggling] != row->refusals.smuggling ||
+	    v[COUNT_header_too_big] != row->refusals.header_too_big ||
+	    v[COUNT_path_escapes] != row->refusals.path_escapes)
+		fail_msg("%s: bad %lu smuggling %lu too big %lu escapes %lu", row->name,
+			 v[COUNT_bad_requests], v[COUNT_smuggling], v[COUNT_header_too_big],
+			 v[COUNT_path_escapes]);
 }
 
 static void check_row(const struct row *row, const unsigned char *splits, size_t nsplits)
 {
 	struct http_run run = {
-		.params = {.header_max = 1024, .body_max = 4096, .file_cache = 4, .file_valid_ms = 1000}};
+		.options = {.header_max = 1024, .body_max = 4096, .file_cache = 4, .file_valid_us = 1000000}};
 	struct http_output output;
 	char statuses[512];
 
@@ -394,7 +399,7 @@ static void check_long(const char *name, const char *before, size_t fill, const 
 		       bool too_big)
 {
 	char *in = long_input(before, fill, after);
-	struct row row = {.name = name, .in = in, .want = want, .counters = {.header_too_big = too_big}};
+	struct row row = {.name = name, .in = in, .want = want, .refusals = {.header_too_big = too_big}};
 
 	check_rows(&row, 1);
 	free(in);
@@ -448,7 +453,7 @@ static void check_etag(struct http_run *run, const char *fmt, const char *etag, 
 
 static void etags_compare_as_rfc_9110_wants(void **state)
 {
-	struct http_run run = {.params = {.file_cache = 4, .file_valid_ms = 1000}};
+	struct http_run run = {.options = {.file_cache = 4, .file_valid_us = 1000000}};
 	char *etag;
 
 	assert_int_equal(run_open(&run, tree.root), 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What --listen takes, as a table of {in, want}, and that sockets come from it. */
+#include "server/http/options.h"
 #include "server/listener.h"
 #include "server/settings.h"
 
@@ -46,7 +47,7 @@ static void what_is_right_is_taken_apart(void **state)
 		assert_int_equal(listener_parse(&l, good[i].in, why), 0);
 		assert_string_equal(l.where, good[i].where);
 		assert_string_equal(l.service->name, good[i].service);
-		assert_text(l.root, good[i].root);
+		assert_text(l.words ? ((struct http_words *)l.words)->root : NULL, good[i].root);
 		assert_text(l.cert, good[i].cert);
 		assert_text(l.key, good[i].key);
 		assert_int_equal(l.tls, good[i].tls);
@@ -70,6 +71,8 @@ static const struct {
 	{"127.0.0.1:1,service=gopher", "no service 'gopher', only echo, discard, http"},
 	{"127.0.0.1:1,colour=red", "'colour'"},
 	{"127.0.0.1:1,root=", "'root='"},
+	{"127.0.0.1:1,root=/srv", "'root' is not understood"},
+	{"127.0.0.1:1,service=http,cgi=/bin", ",root=DIR"},
 	{"127.0.0.1:1,TLS", "'TLS'"},
 	{"127.0.0.1:1,tls=yes", "'tls'"},
 	{"127.0.0.1:1,cert=/c", "need tls"},

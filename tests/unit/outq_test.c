@@ -80,7 +80,7 @@ static void consume_takes_any_number_of_bytes(void **state)
 
 	outq_init(&q);
 	assert_int_equal(outq_append(&q, "abc", 3), 0);
-	assert_int_equal(outq_append_file(&q, open_file("ten.txt"), 2, 6), 0);
+	assert_int_equal(outq_append_file(&q, &open_file("ten.txt")->out, 2, 6), 0);
 	assert_int_equal(outq_append(&q, "xyz", 3), 0);
 	outq_consume(&q, 2);
 	assert_int_equal(q.nbytes, 10);
@@ -110,7 +110,7 @@ static void reserved_room_takes_the_file_behind_it(void **state)
 	to = outq_reserve(&q, 4, 10);
 	memcpy(to, "head", 4);
 	outq_commit(&q, 4);
-	assert_int_equal(outq_append_file(&q, open_file("ten.txt"), 0, 10), 0);
+	assert_int_equal(outq_append_file(&q, &open_file("ten.txt")->out, 0, 10), 0);
 	assert_int_equal(outq_append(&q, "next", 4), 0);
 	head = STAILQ_FIRST(&q.segs);
 	assert_in_range(head->mem.cap - head->mem.end, 10, 1024);
@@ -134,7 +134,7 @@ static void fill_of_the_last_range_keeps_the_tail(void **state)
 	to = outq_reserve(&q, 1, 10);
 	*to = 'h';
 	outq_commit(&q, 1);
-	assert_int_equal(outq_append_file(&q, open_file("ten.txt"), 9, 1), 0);
+	assert_int_equal(outq_append_file(&q, &open_file("ten.txt")->out, 9, 1), 0);
 	head = STAILQ_FIRST(&q.segs);
 	head->data[head->mem.end] = '9';
 	outq_fill(&q, head, 1);
@@ -190,10 +190,10 @@ static void clear_gives_file_references_back(void **state)
 	struct outq q;
 
 	outq_init(&q);
-	assert_int_equal(outq_append_file(&q, file_get(file), 0, 10), 0);
-	assert_int_equal(file->refs, 3);
+	assert_int_equal(outq_append_file(&q, outq_file_get(&file->out), 0, 10), 0);
+	assert_int_equal(file->out.refs, 3);
 	outq_clear(&q);
-	assert_int_equal(file->refs, 2);
+	assert_int_equal(file->out.refs, 2);
 	file_put(file);
 }
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Why connections end, one row each: the counter closed_NAME, the words of its log line and of its help, and
+ * whether the server ended it by io_cancel of a pending operation (logged at level info, with the time the
+ * cancel took). The first reason that a connection gets is the one that counts.
+ */
+#ifndef CONN_REASON_H
+#define CONN_REASON_H
+
+#define CLOSE_REASONS(X)                                                                                     \
+	X(PEER, peer, "closed by the peer", false)                                                           \
+	X(DONE, done, "served", false)                                                                       \
+	X(HANDSHAKE, handshake, "handshake timeout", true)                                                   \
+	X(HEADER, header, "header timeout", true)                                                            \
+	X(IDLE, idle, "idle timeout", true)                                                                  \
+	X(WRITE, write, "write timeout", true)                                                               \
+	X(LINGER, linger, "linger timeout", true)                                                            \
+	X(DRAIN, drain, "server stops", true)                                                                \
+	X(EVICTED, evicted, "evicted to make room", true)                                                    \
+	X(TLS, tls, "TLS error", false)                                                                      \
+	X(RESET, reset, "reset by the peer", false)                                                          \
+	X(ERROR, error, "local error", false)                                                                \
+	X(MEMORY, memory, "out of memory, or above conn-memory", false)
+
+enum close_reason {
+	CLOSE_NONE, /* it is open */
+#define CLOSE_REASON_ENUM(NAME, name, text, by_cancel) CLOSE_##NAME,
+	CLOSE_REASONS(CLOSE_REASON_ENUM)
+#undef CLOSE_REASON_ENUM
+		CLOSE_NREASONS
+};
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define INDEX_LEN_MAX 255
+
+static int index_check(const char *text, char *why)
+{
+	if (*text && !strchr(text, '/') && strlen(text) <= INDEX_LEN_MAX)
+		return 0;
+	snprintf(why, OPT_WHY_LEN, "must be a file name without a slash, not '%.100s'", text);
+	return -EINVAL;
+}
+
+#define FIELD(name) offsetof(struct http_options, name)
+
+// clang-format off
+const struct opt http_options[] = {
+	{ .section = "HTTP",
+	  .name = "index", .type = OPT_STRING, .offset = FIELD(index), .arg = "NAME", .deflt = "index.html",
+	  .check = index_check,
+	  .help = "File that stands for its directory." },
+	{ .name = "header-max", .type = OPT_SIZE, .offset = FIELD(header_max), .arg = "SIZE", .deflt = "8k",
+	  .min = 256, .max = HTTP_HEADER_MAX,
+	  .help = "Maximum size of a request's header block." },
+	{ .name = "body-max", .type = OPT_SIZE, .offset = FIELD(body_max), .arg = "SIZE", .deflt = "16m",
+	  .help = "Maximum size of a request's body." },
+	{ .name = "keepalive-requests", .type = OPT_UINT, .offset = FIELD(keepalive_max), .arg = "N", .deflt = "0",
+	  .help = "Maximum requests per connection; 0 means unlimited." },
+	{ .name = "file-cache", .type = OPT_UINT, .offset = FIELD(file_cache), .arg = "N", .deflt = "512", .max = 1 << 16,
+	  .help = "Maximum open files that a worker keeps for each listener." },
+	{ .name = "file-valid", .type = OPT_DURATION, .offset = FIELD(file_valid_us), .arg = "DURATION", .deflt = "1s",
+	  .help = "How long an open file is served before it is checked again." },
+	{ .name = "metrics", .type = OPT_BOOL, .offset = FIELD(metrics), .deflt = "no",
+	  .help = "Serve the counters at /metrics in Prometheus text format." },
+	{ 0 }
+};
+
+const struct opt http_words[] = {
+	{ .name = "root", .type = OPT_STRING, .offset = offsetof(struct http_words, root), .arg = "DIR",
+	  .help = "Directory to serve." },
+	{ 0 }
+};
+// clang-format on
