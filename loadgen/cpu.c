@@ -5,7 +5,7 @@
  */
 #include "cpu.h"
 
-#include "clock.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -61,7 +61,7 @@ int cpu_read(const struct cpu *cpu, uint64_t *ns)
 	for (size_t i = 0; i < cpu->len; i++) {
 		if (clock_gettime(cpu->clocks[i], &ts) < 0)
 			return -ESRCH;
-		*ns += (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+		*ns += timespec_ns(&ts);
 	}
 	return 0;
 }
@@ -71,5 +71,5 @@ uint64_t cpu_self_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+	return timespec_ns(&ts);
 }

@@ -6,7 +6,7 @@
 #ifndef PACE_H
 #define PACE_H
 
-#include "clock.h"
+#include "base/clock.h"
 
 struct pace {
 	uint64_t start_ns;

@@ -8,7 +8,7 @@
 
 #include "aio/taio.h"
 #include "batch.h"
-#include "clock.h"
+#include "base/clock.h"
 #include "conn.h"
 #include "cpu.h"
 #include "mode.h"

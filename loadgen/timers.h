@@ -6,7 +6,7 @@
 #ifndef TIMERS_H
 #define TIMERS_H
 
-#include "clock.h"
+#include "base/clock.h"
 
 #include <stdbool.h>
 #include <sys/queue.h>
