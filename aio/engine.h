@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an engine is. Included by the files of aio/ only; ring.c checks arguments and keeps the
- * table of attached descriptors, so that an engine sees valid operations alone.
+ * What an engine is. Included by the files of aio/ only. ring.c and open.c call an engine, never the other
+ * way round; ring.c checks arguments and keeps the classes of attached descriptors, so that an engine sees
+ * valid operations only.
  */
 #ifndef TAIO_ENGINE_H
 #define TAIO_ENGINE_H
@@ -11,13 +12,14 @@
 #include <stdint.h>
 
 struct engine {
-	const char *name;	 /* "threads" */
-	const char *policy;	 /* "park", or NULL for an engine without */
-	const char *full_name;	 /* "threads:park" */
+	const char *name;	 /* "threads:park" */
 	const char *summary;	 /* one line for `taio engines` */
 	unsigned int attach_fds; /* taio_attach_fds() */
 
-	/* Allocates the engine's ring (struct taio first in it) and fills ring->fd. Writes why on failure. */
+	/*
+	 * Allocates the engine's ring, struct taio first in it, and fills its fd and entries. params->entries
+	 * is not 0. On failure returns -errno and writes why.
+	 */
 	int (*open)(struct taio **ring, const struct taio_params *params, char *why);
 	void (*close)(struct taio *ring);
 
@@ -32,30 +34,13 @@ struct engine {
 };
 
 struct taio {
-	const struct engine *engine;
-	int fd; /* taio_fd(); the engine opens and closes it */
-	unsigned int entries;
-	unsigned int inflight; /* ring.c: submitted and not handed out */
-	uint8_t *classes;      /* by descriptor: enum taio_class, 0 = not attached; ring.c */
+	const struct engine *engine; /* open.c */
+	int fd;			     /* taio_fd(); the engine opens and closes it */
+	unsigned int entries;	     /* the engine, when it opens the ring */
+	unsigned int inflight;	     /* ring.c: submitted and not handed out */
+	uint8_t *classes;	     /* by descriptor: enum taio_class, 0 = not attached; ring.c */
 	unsigned int nfiles;
 };
-
-/*
- * Null-terminated, in the order in which `auto` tries them and `taio engines` lists them. What stands behind
- * epoll, which works everywhere, is chosen by name alone.
- */
-extern const struct engine *const taio_engines[];
-
-extern const struct engine engine_kmod_task;
-extern const struct engine engine_kmod_task_noinline;
-extern const struct engine engine_kmod_park;
-extern const struct engine engine_kmod_park_noinline;
-extern const struct engine engine_kmod_block;
-extern const struct engine engine_kmod_block_noinline;
-extern const struct engine engine_poll;
-extern const struct engine engine_threads_park;
-extern const struct engine engine_threads_block;
-extern const struct engine engine_epoll;
 
 static inline enum taio_class file_class(const struct taio *ring, int afd)
 {

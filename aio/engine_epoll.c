@@ -15,8 +15,9 @@
  * What completes outside of reap (at submit, by cancel) would leave a sleeper asleep. The eventfd in the set
  * is written for it, but only if reap has returned 0 since: before that the caller is bound to reap again.
  */
+#include "engine_epoll.h"
+
 #include "done.h"
-#include "engine.h"
 #include "slots.h"
 #include "transfer.h"
 #include "waiters.h"
@@ -410,19 +411,18 @@ close_set:
 
 static int epoll_open(struct taio **ring, const struct taio_params *params, char *why)
 {
-	unsigned int entries = params->entries ? params->entries : 256;
 	struct epoll_ring *r = calloc(1, sizeof(*r));
 	int err = -ENOMEM;
 
 	if (r == NULL)
 		goto fail;
-	r->ops = calloc(entries, sizeof(*r->ops));
+	r->ops = calloc(params->entries, sizeof(*r->ops));
 	if (r->ops == NULL)
 		goto free_ring;
-	r->files = calloc(entries, sizeof(*r->files));
+	r->files = calloc(params->entries, sizeof(*r->files));
 	if (r->files == NULL)
 		goto free_ops;
-	err = slots_init(&r->slots, entries);
+	err = slots_init(&r->slots, params->entries);
 	if (err < 0)
 		goto free_files;
 	err = pool_create(&r->pool, params->helpers_max ? params->helpers_max : FILE_HELPERS);
@@ -432,7 +432,7 @@ static int epoll_open(struct taio **ring, const struct taio_params *params, char
 	if (err < 0)
 		goto destroy_pool;
 	done_init(&r->done, r->eventfd);
-	r->ring.entries = entries;
+	r->ring.entries = params->entries;
 	r->may_sleep = true;
 	*ring = &r->ring;
 	return 0;
@@ -474,7 +474,6 @@ static void epoll_close(struct taio *ring)
 
 const struct engine engine_epoll = {
 	.name = "epoll",
-	.full_name = "epoll",
 	.summary = "waits in an edge-triggered epoll set, then reads and writes on the ring's thread",
 	.open = epoll_open,
 	.close = epoll_close,

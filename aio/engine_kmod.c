@@ -14,7 +14,10 @@
  * sleep begins with it. poll(2), ppoll(2) and select(2) are begun again by the kernel then, and find the
  * eventfd written; epoll_wait(2) returns -1 with EINTR though no handler has run. Both lead to a reap.
  */
+#include "engine_kmod.h"
+
 #include "engine_poll.h"
+#include "engine_poll_files.h"
 
 #include "kmod/uapi/taio.h"
 
@@ -279,9 +282,7 @@ static void kmod_close(struct taio *ring)
 		return kmod_open(ring, params, why, policy_id, attach_flags);                                \
 	}                                                                                                    \
 	const struct engine engine_kmod_##id = {                                                             \
-		.name = "kmod",                                                                              \
-		.policy = policy_name,                                                                       \
-		.full_name = "kmod:" policy_name,                                                            \
+		.name = "kmod:" policy_name,                                                                 \
 		.summary = how,                                                                              \
 		.attach_fds = 1,                                                                             \
 		.open = open_##id,                                                                           \

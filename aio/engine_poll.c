@@ -2,8 +2,8 @@
 /*
  * Engine poll: stock io_submit(2). Non-blocking PREAD/PWRITE iocbs move the data inside io_submit; where they
  * find none (-EAGAIN) an IOCB_CMD_POLL iocb waits in the kernel, is really cancelled by io_cancel(2), and
- * wakes us through the eventfd. This file is the life of an operation; poll_ring.h keeps it between two
- * steps. Ring's thread only, but for help_run().
+ * wakes us through the eventfd. This file is the life of an operation; engine_poll_ring.c keeps it between
+ * two steps. Ring's thread only, but for help_run().
  *
  *            submit                  -EAGAIN               POLLIN/POLLOUT
  *   FREE ──────────────► TRY ──────────────────► POLL ─────────────────────► TRY ─► event
@@ -22,6 +22,7 @@
  */
 #include "engine_poll.h"
 
+#include "engine_poll_files.h"
 #include "ringmap.h"
 #include "transfer.h"
 
@@ -551,7 +552,6 @@ static void poll_close(struct taio *ring)
 
 const struct engine engine_poll = {
 	.name = "poll",
-	.full_name = "poll",
 	.summary = "stock io_submit: IOCB_CMD_POLL waits, non-blocking iocbs transfer",
 	.open = poll_open,
 	.close = poll_close,

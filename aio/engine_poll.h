@@ -9,18 +9,15 @@
 
 #include "engine_poll_ring.h"
 
+extern const struct engine engine_poll;
+
 /* @r is zero; why as in taio_open(). Engine kmod sets r->waits_only afterwards. */
 int poll_init(struct poll_ring *r, const struct taio_params *params, char *why);
 
 /* Returns when the kernel has let go of every iocb. */
 void poll_fini(struct poll_ring *r);
 
-/* poll_files.c. @afd is a proxy of @fd, and knows RWF_NOWAIT if it is a stream. 0 or -errno. */
-int poll_attach_proxy(struct poll_ring *r, int afd, int fd, enum taio_class class);
-void poll_detach_proxy(struct poll_ring *r, int afd);
-
 /* As in struct engine. */
-int poll_attach(struct taio *ring, int fd, enum taio_class class);
 int poll_submit(struct taio *ring, long nr, struct iocb **iocbs);
 int poll_cancel(struct taio *ring, struct iocb *iocb);
 int poll_reap(struct taio *ring, long nr, struct io_event *events);

@@ -4,7 +4,8 @@
  * engines poll and kmod on the ring's thread. Invariant: FILE_PROXY is set as long as a proxy is attached,
  * and no longer.
  */
-#include "engine_poll.h"
+#include "engine_poll_files.h"
+
 #include "transfer.h"
 
 #include <errno.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Engine poll's ring: the kernel context, the slots, the lists that they wait in, the submission queue and
- * the account of the eventfd. engine_poll.c decides what an operation does next, poll_ring.c keeps it
+ * the account of the eventfd. engine_poll.c decides what an operation does next, this keeps it
  * meanwhile. Engine kmod's ring has it inside. Ring's thread only.
  */
-#ifndef TAIO_POLL_RING_H
-#define TAIO_POLL_RING_H
+#ifndef TAIO_ENGINE_POLL_RING_H
+#define TAIO_ENGINE_POLL_RING_H
 
 #include "done.h"
 #include "engine.h"
@@ -57,7 +57,7 @@ enum file_flags {
 };
 
 struct poll_ring {
-	/* poll_ring.c writes these; ready_put() and the sq_ functions are the way in. */
+	/* engine_poll_ring.c writes these; ready_put() and the sq_ functions are the way in. */
 	struct taio taio;
 	io_context_t ctx;
 	bool mapped;	      /* ctx can be reaped without a system call */
@@ -68,7 +68,7 @@ struct poll_ring {
 	struct iocb **sq; /* for the next io_submit */
 	unsigned int sq_len;
 
-	/* engine_poll.c writes these, poll_files.c file_flags. */
+	/* engine_poll.c writes these, engine_poll_files.c file_flags. */
 	struct fifo later;
 	uint8_t sleeps;	    /* counts reaps that found nothing; wraps */
 	unsigned int guess; /* 0..GUESS_MAX, above half: reads are tried later rather than polled */

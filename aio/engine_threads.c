@@ -13,6 +13,10 @@
  * that wait can never keep a write or a file operation from being carried out, whatever the cap.
  */
 #include "engine_threads.h"
+
+#include "engine_threads_block.h"
+#include "engine_threads_park.h"
+#include "slots.h"
 #include "transfer.h"
 
 #include <errno.h>
@@ -27,35 +31,20 @@ enum {
 	HELPERS_PARK = 16,
 };
 
+struct threads_ring {
+	struct taio ring;
+	struct slots slots;
+	struct threads_op *ops; /* by slot */
+	struct pool *pool;
+	struct done done;
+	struct job_list taken; /* from the done list, not handed out */
+	struct park park;
+	bool blocks; /* policy block */
+};
+
 static struct threads_ring *to_threads(struct taio *ring)
 {
 	return (struct threads_ring *)ring;
-}
-
-void op_finish(struct threads_op *op, long res)
-{
-	op->res = res;
-	atomic_store(&op->state, OP_DONE);
-	done_push(&op->ring->done, &op->job);
-}
-
-enum op_state op_cancel(struct threads_op *op)
-{
-	static const enum op_state to[] = {
-		[OP_FREE] = OP_FREE,
-		[OP_QUEUED] = OP_WITHDRAWN,
-		[OP_WITHDRAWN] = OP_WITHDRAWN,
-		[OP_MOVING] = OP_MOVING_CANCEL,
-		[OP_MOVING_CANCEL] = OP_MOVING_CANCEL,
-		[OP_WAITING] = OP_CANCELLED,
-		[OP_CANCELLED] = OP_CANCELLED,
-		[OP_DONE] = OP_DONE,
-	};
-	enum op_state found = atomic_load(&op->state);
-
-	while (to[found] != found && !atomic_compare_exchange_weak(&op->state, &found, to[found]))
-		;
-	return found;
 }
 
 /* Job: one attempt that does not wait for a peer. */
@@ -102,7 +91,7 @@ static int submit_one(struct threads_ring *r, struct iocb *iocb)
 	op = &r->ops[slot];
 	iocb->key = slot;
 	op->waiter.iocb = iocb;
-	op->ring = r;
+	op->done = &r->done;
 	op->class = file_class(&r->ring, iocb->aio_fildes);
 	op->is_parked = false;
 	atomic_store(&op->state, OP_QUEUED);
@@ -224,7 +213,7 @@ static int open_helpers(struct threads_ring *r, unsigned int cap, char *why)
 
 	if (err < 0)
 		return err;
-	err = park_open(r, r->blocks ? 1 : pollers_max(cap));
+	err = park_open(&r->park, r->pool, r->blocks ? 1 : pollers_max(cap));
 	if (err == -EAGAIN)
 		snprintf(why, TAIO_WHY_LEN,
 			 "cannot start a helper thread: raise ulimit -u, or TasksMax of the systemd unit");
@@ -240,7 +229,7 @@ static int open_ring(struct threads_ring *r, const struct taio_params *params, c
 
 	if (cap == 0)
 		cap = r->blocks ? HELPERS_BLOCK : HELPERS_PARK;
-	r->ring.entries = params->entries ? params->entries : 256;
+	r->ring.entries = params->entries;
 	STAILQ_INIT(&r->taken);
 	err = slots_init(&r->slots, r->ring.entries);
 	if (err < 0)
@@ -323,9 +312,7 @@ static void threads_close(struct taio *ring)
 }
 
 const struct engine engine_threads_park = {
-	.name = "threads",
-	.policy = "park",
-	.full_name = "threads:park",
+	.name = "threads:park",
 	.summary = "waits in an epoll set, from where helper threads run what is ready",
 	.open = park_ring_open,
 	.close = threads_close,
@@ -337,9 +324,7 @@ const struct engine engine_threads_park = {
 };
 
 const struct engine engine_threads_block = {
-	.name = "threads",
-	.policy = "block",
-	.full_name = "threads:block",
+	.name = "threads:block",
 	.summary = "a helper thread blocks in ppoll for each operation; cancelled by a signal",
 	.open = block_ring_open,
 	.close = threads_close,

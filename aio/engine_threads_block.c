@@ -4,9 +4,9 @@
  * patches of February 2013, in user space. Helpers run block_run(), the ring's thread block_interrupt().
  *
  * The cancel signal is blocked everywhere but in the helper's ppoll(2), which unblocks it atomically with
- * falling asleep. The compare-and-exchange WAITING -> CANCELLED (threads.h) entitles the canceller to send
- * one signal, and obliges the helper, which fails to leave WAITING, to stay until that very signal has come:
- * either the handler ran inside ppoll(2), or it is pending and rt_sigtimedwait(2) takes it.
+ * falling asleep. The compare-and-exchange WAITING -> CANCELLED (engine_threads_op.h) entitles the canceller
+ * to send one signal, and obliges the helper, which fails to leave WAITING, to stay until that very signal
+ * has come: either the handler ran inside ppoll(2), or it is pending and rt_sigtimedwait(2) takes it.
  *
  * Invariant: between two operations of a helper no cancel signal is pending for it or on its way. So none
  * can hit the next operation, and the thread it is sent to is there.
@@ -15,7 +15,9 @@
  * with SI_TKILL and our own pid, and the kernel lets nobody forge that pair. A foreign signal makes ppoll(2)
  * return early, and the helper looks and waits again.
  */
-#include "engine_threads.h"
+#include "engine_threads_block.h"
+
+#include "taio.h"
 #include "transfer.h"
 
 #include <errno.h>

@@ -17,7 +17,8 @@
  *    serve_fd(), or it is busy; who ends being busy arms it;
  *  - one poller at a time moves data on a descriptor (is_busy), so that its waiters are served in order.
  */
-#include "engine_threads.h"
+#include "engine_threads_park.h"
+
 #include "transfer.h"
 
 #include <errno.h>
@@ -106,24 +107,23 @@ static void serve_fd(struct park *park, int fd, uint32_t events)
 static void poller_run(struct job *job);
 
 /* Lock held. */
-static bool poller_start(struct threads_ring *r, struct poller *poller)
+static bool poller_start(struct park *park, struct poller *poller)
 {
 	poller->job = (struct job){.run = poller_run};
-	poller->ring = r;
-	poller->is_running = pool_submit(r->pool, &poller->job, false) == 0;
+	poller->park = park;
+	poller->is_running = pool_submit(park->pool, &poller->job, false) == 0;
 	return poller->is_running;
 }
 
-static void poller_add(struct threads_ring *r)
+static void poller_add(struct park *park)
 {
-	struct park *park = &r->park;
 	unsigned int i = 0;
 
 	pthread_mutex_lock(&park->lock);
 	while (i < park->nr_pollers && park->pollers[i].is_running)
 		i++;
 	if (i < park->nr_pollers)
-		poller_start(r, &park->pollers[i]);
+		poller_start(park, &park->pollers[i]);
 	pthread_mutex_unlock(&park->lock);
 }
 
@@ -131,8 +131,7 @@ static void poller_add(struct threads_ring *r)
 static bool poller_turn(struct poller *poller)
 {
 	struct epoll_event ready[EVENTS_MAX];
-	struct threads_ring *r = poller->ring;
-	struct park *park = &r->park;
+	struct park *park = poller->park;
 	bool was_last;
 	int n;
 
@@ -140,7 +139,7 @@ static bool poller_turn(struct poller *poller)
 	n = epoll_wait(park->set, ready, EVENTS_MAX, poller->stays ? -1 : IDLE_MS);
 	was_last = atomic_fetch_sub(&park->nr_asleep, 1) == 1;
 	if (n == EVENTS_MAX && was_last)
-		poller_add(r);
+		poller_add(park);
 	for (int i = 0; i < n; i++) {
 		if (ready[i].data.u64 == DATA_STOP)
 			return false;
@@ -152,7 +151,7 @@ static bool poller_turn(struct poller *poller)
 static void poller_run(struct job *job)
 {
 	struct poller *poller = (struct poller *)job;
-	struct park *park = &poller->ring->park;
+	struct park *park = poller->park;
 
 	while (poller_turn(poller))
 		;
@@ -183,9 +182,8 @@ close_set:
 	return err;
 }
 
-int park_open(struct threads_ring *r, unsigned int nr_pollers)
+int park_open(struct park *park, struct pool *pool, unsigned int nr_pollers)
 {
-	struct park *park = &r->park;
 	bool is_started;
 	int err;
 
@@ -193,13 +191,14 @@ int park_open(struct threads_ring *r, unsigned int nr_pollers)
 	if (park->pollers == NULL)
 		return -ENOMEM;
 	park->nr_pollers = nr_pollers;
+	park->pool = pool;
 	err = open_set(park);
 	if (err < 0)
 		goto free_pollers;
 	pthread_mutex_init(&park->lock, NULL);
 	pthread_mutex_lock(&park->lock);
 	park->pollers[0].stays = true;
-	is_started = poller_start(r, &park->pollers[0]);
+	is_started = poller_start(park, &park->pollers[0]);
 	pthread_mutex_unlock(&park->lock);
 	if (is_started)
 		return 0;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* What engine poll does with a descriptor when it is attached: O_NONBLOCK, and what it has to know of the
+ * file. */
+#ifndef TAIO_ENGINE_POLL_FILES_H
+#define TAIO_ENGINE_POLL_FILES_H
+
+#include "engine_poll_ring.h"
+
+/* As in struct engine. */
+int poll_attach(struct taio *ring, int fd, enum taio_class class);
+
+/*
+ * Engine kmod's. @afd is a proxy of @fd, and knows RWF_NOWAIT if it is a stream. 0, or -errno and nothing has
+ * changed but O_NONBLOCK.
+ */
+int poll_attach_proxy(struct poll_ring *r, int afd, int fd, enum taio_class class);
+void poll_detach_proxy(struct poll_ring *r, int afd);
+
+#endif
