@@ -96,6 +96,15 @@ void opt_free(const struct opt_program *program, void *settings)
 		opt_clear(opt, settings);
 }
 
+void opt_changes(const struct opt_program *program, const void *old_settings, const void *new_settings,
+		 opt_change_fn *fn, void *arg)
+{
+	for (const struct opt *opt = program->table; opt->name; opt++) {
+		if (!opt_equal(opt, old_settings, new_settings))
+			fn(arg, opt);
+	}
+}
+
 /* getopt_long(3)'s tables made from ours. Value of a long option: LONG_BASE + 2 * row + is it --no-NAME. */
 #define LONG_BASE 256
 

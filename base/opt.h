@@ -24,6 +24,13 @@ enum opt_type {
 	OPT_ACTION,   /* bool, command line only: -t, --help, --version, --dump-config */
 };
 
+/* What a reload does with a value that differs from the one in effect. */
+enum opt_reload {
+	OPT_RELOAD_NONE,    /* nothing: the program never reloads, or the row is an action */
+	OPT_RELOAD_APPLY,   /* puts it into effect */
+	OPT_RELOAD_RESTART, /* says that it requires a restart; so do the manual and the sample */
+};
+
 struct opt_list {
 	char **items;
 	size_t len;
@@ -45,6 +52,7 @@ struct opt {
 	/* Judges one value of an OPT_STRING or OPT_LIST beyond its type: 0, or -EINVAL and what is wrong with
 	 * it in why[OPT_WHY_LEN]. */
 	int (*check)(const char *text, char *why);
+	enum opt_reload on_reload;
 	bool argv_only; /* no key of the configuration file: --config itself; every OPT_ACTION is one */
 };
 
@@ -106,6 +114,15 @@ const char *opt_argv_peek(const struct opt_program *program, int argc, char **ar
 int opt_set(const struct opt_program *program, void *settings, const char *name, const char *text, char *why);
 
 void opt_free(const struct opt_program *program, void *settings);
+
+/* Does @row have the same value in both? A list in another order differs, and an unset string from "". */
+bool opt_equal(const struct opt *row, const void *a, const void *b);
+
+typedef void opt_change_fn(void *arg, const struct opt *row);
+
+/* Calls @fn for each row whose value differs between the two, in the table's order. */
+void opt_changes(const struct opt_program *program, const void *old_settings, const void *new_settings,
+		 opt_change_fn *fn, void *arg);
 
 void opt_help(const struct opt_program *program, FILE *to);
 void opt_man(const struct opt_program *program, FILE *to); /* mdoc or man, passes `mandoc -Tlint -Wwarning` */

@@ -360,19 +360,27 @@ static void write_comment(FILE *to, const char *text)
 	opt_fill(to, text, 2, "# ", 79);
 }
 
+/* "(from 1 to 64; changes require a restart)" */
+static void sample_facts(FILE *to, const struct opt *opt)
+{
+	const char *restart = opt->on_reload == OPT_RELOAD_RESTART ? "changes require a restart" : "";
+	char bounds[OPT_WHY_LEN], line[OPT_WHY_LEN + 32];
+
+	opt_bounds(opt, bounds, sizeof(bounds));
+	if (!*bounds && !*restart)
+		return;
+	snprintf(line, sizeof(line), "(%s%s%s)", bounds, *bounds && *restart ? "; " : "", restart);
+	write_comment(to, line);
+}
+
 static void sample_option(FILE *to, const struct opt *opt)
 {
-	char bounds[OPT_WHY_LEN], line[OPT_WHY_LEN + 8];
-
 	write_comment(to, opt->help);
 	if (opt->more) {
 		fputs("#\n", to);
 		write_comment(to, opt->more);
 	}
-	if (*opt_bounds(opt, bounds, sizeof(bounds))) {
-		snprintf(line, sizeof(line), "(%s)", bounds);
-		write_comment(to, line);
-	}
+	sample_facts(to, opt);
 	sample_key(to, opt);
 	fputc('\n', to);
 }

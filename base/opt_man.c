@@ -336,25 +336,29 @@ static void man_spelling(FILE *to, const struct opt *opt)
 	fputc('\n', to);
 }
 
-/* What the parser takes and what it assumes. */
+/* What the parser accepts, the default, and whether a new value requires a restart. */
 static void man_facts(FILE *to, const struct opt *opt)
 {
+	bool restart = opt->on_reload == OPT_RELOAD_RESTART;
 	char bounds[OPT_WHY_LEN];
 
 	opt_bounds(opt, bounds, sizeof(bounds));
-	if (!*bounds && !default_of(opt))
+	if (!*bounds && !default_of(opt) && !restart)
 		return;
 	fputs(".Pp\n", to);
-	if (*bounds) {
-		*bounds = (char)toupper((unsigned char)*bounds);
+	*bounds = (char)toupper((unsigned char)*bounds);
+	if (*bounds && !default_of(opt))
+		fprintf(to, "%s.\n", bounds);
+	else if (*bounds)
 		man_fill(to, bounds, bounds + strlen(bounds));
-	}
 	if (default_of(opt)) {
 		fputs(*bounds ? "(default\n" : "Default:\n", to);
 		man_word(to, default_of(opt), strlen(default_of(opt)), true);
 		fputs(*bounds ? ")" : "", to);
 		fputs(".\n", to);
 	}
+	if (restart)
+		fputs("Changes require a restart.\n", to);
 }
 
 static void man_options(FILE *to, const struct opt *table)

@@ -338,3 +338,42 @@ void opt_clear(const struct opt *opt, void *settings)
 		*list = (struct opt_list){0};
 	}
 }
+
+static bool strings_equal(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool lists_equal(const struct opt_list *a, const struct opt_list *b)
+{
+	if (a->len != b->len)
+		return false;
+	for (size_t i = 0; i < a->len; i++) {
+		if (strcmp(a->items[i], b->items[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+bool opt_equal(const struct opt *row, const void *a, const void *b)
+{
+	const void *left = (const char *)a + row->offset, *right = (const char *)b + row->offset;
+
+	switch (row->type) {
+	case OPT_BOOL:
+	case OPT_ACTION:
+		return *(const bool *)left == *(const bool *)right;
+	case OPT_UINT:
+		return *(const unsigned int *)left == *(const unsigned int *)right;
+	case OPT_SIZE:
+	case OPT_DURATION:
+		return *(const uint64_t *)left == *(const uint64_t *)right;
+	case OPT_STRING:
+		return strings_equal(*(char *const *)left, *(char *const *)right);
+	case OPT_ENUM:
+		return *(const int *)left == *(const int *)right;
+	case OPT_LIST:
+		return lists_equal(left, right);
+	}
+	return false;
+}

@@ -34,16 +34,16 @@ static const struct opt table[] = {
 	{"config", 'c', OPT_STRING, offsetof(struct settings, config), .arg = "FILE", .section = "General",
 	 .help = "Configuration file.", .argv_only = true},
 	{"listen", 'l', OPT_LIST, offsetof(struct settings, listen), .arg = "ADDRESS[,KEY=VALUE]", .deflt = ":7",
-	 .help = "Where to listen.", .more = "May be repeated. As here:\n\n  --listen :80\n  --listen :81\n\nSee ip(7)."},
+	 .on_reload = OPT_RELOAD_RESTART, .help = "Where to listen.", .more = "May be repeated. As here:\n\n  --listen :80\n  --listen :81\n\nSee ip(7)."},
 	{"cert", 0, OPT_STRING, offsetof(struct settings, cert), .arg = "FILE", .section = "TLS",
-	 .help = "Certificate chain in PEM."},
+	 .on_reload = OPT_RELOAD_RESTART, .help = "Certificate chain in PEM."},
 	{"tls", 't', OPT_BOOL, offsetof(struct settings, tls), .help = "TLS on every listener."},
 	{"workers", 'w', OPT_UINT, offsetof(struct settings, workers), .arg = "N", .deflt = "2", .min = 1, .max = 64,
-	 .section = "Limits", .help = "Worker threads."},
+	 .section = "Limits", .on_reload = OPT_RELOAD_RESTART, .help = "Worker threads."},
 	{"memory", 0, OPT_SIZE, offsetof(struct settings, memory), .arg = "SIZE", .deflt = "64k", .min = 4096,
 	 .help = "Bytes of buffer."},
 	{"idle-timeout", 'i', OPT_DURATION, offsetof(struct settings, idle_us), .arg = "DURATION", .deflt = "30s",
-	 .min = 1000, .max = 86400000000, .help = "End of what says nothing."},
+	 .min = 1000, .max = 86400000000, .on_reload = OPT_RELOAD_APPLY, .help = "End of what says nothing."},
 	{"overflow", 0, OPT_ENUM, offsetof(struct settings, policy), .arg = "POLICY", .deflt = "backlog",
 	 .choices = policies, .help = "What to do with one connection too many."},
 	{"quiet", 'q', OPT_BOOL, offsetof(struct settings, quiet), .deflt = "yes", .help = "Say less."},
@@ -92,13 +92,18 @@ static int teardown(void **unused)
 
 #define ARGV(...) ((char *[]){"opt_test", __VA_ARGS__, NULL})
 
-static int parse(char **argv)
+static int parse_into(struct settings *into, char **argv)
 {
 	int argc = 0;
 
 	while (argv[argc])
 		argc++;
-	return opt_argv(&program, &settings, argc, argv, why);
+	return opt_argv(&program, into, argc, argv, why);
+}
+
+static int parse(char **argv)
+{
+	return parse_into(&settings, argv);
 }
 
 static int parse_file(const char *text, char *name)
@@ -468,6 +473,116 @@ static void dump_reads_back_to_the_same(void **unused)
 	free(first);
 }
 
+/* Two settings read from two command lines, and the names of the rows that differ, in the order told. */
+struct pair {
+	struct settings a, b;
+	const char *changed[COUNT(table)];
+	size_t len;
+};
+
+static void note_change(void *arg, const struct opt *row)
+{
+	struct pair *pair = arg;
+
+	assert_true(pair->len < COUNT(pair->changed));
+	pair->changed[pair->len++] = row->name;
+}
+
+static struct pair compare(char **a, char **b)
+{
+	struct pair pair = {0};
+
+	assert_int_equal(opt_defaults(&program, &pair.a), 0);
+	assert_int_equal(opt_defaults(&program, &pair.b), 0);
+	assert_int_equal(parse_into(&pair.a, a), 0);
+	assert_int_equal(parse_into(&pair.b, b), 0);
+	opt_changes(&program, &pair.a, &pair.b, note_change, &pair);
+	for (const struct opt *opt = table; opt->name; opt++)
+		assert_int_equal(opt_equal(opt, &pair.a, &pair.b), opt_equal(opt, &pair.b, &pair.a));
+	opt_free(&program, &pair.a);
+	opt_free(&program, &pair.b);
+	return pair;
+}
+
+static const struct {
+	const char *name, *arg, *other; /* other: NULL: the default */
+} differences[] = {
+	{"config", "--config=/a", "--config=/b"},
+	{"listen", "--listen=:8", NULL},
+	{"listen", "--listen=:8", "--listen=:9"},
+	{"cert", "--cert=a", "--cert=b"},
+	{"cert", "--cert=a", NULL},
+	{"cert", "--cert=", NULL},
+	{"cert", "--cert=", "--cert=a"},
+	{"tls", "--tls", NULL},
+	{"workers", "--workers=3", NULL},
+	{"memory", "--memory=1000000000001", "--memory=1000000000000"},
+	{"idle-timeout", "--idle-timeout=29999999us", NULL},
+	{"overflow", "--overflow=refuse", NULL},
+	{"quiet", "--no-quiet", NULL},
+	{"help", "--help", NULL},
+};
+
+static void a_difference_is_named_and_nothing_else(void **unused)
+{
+	for (size_t i = 0; i < COUNT(differences); i++) {
+		char *a[] = {"opt_test", (char *)differences[i].arg, NULL};
+		char *b[] = {"opt_test", (char *)differences[i].other, NULL};
+		struct pair pair = compare(a, b);
+
+		assert_int_equal(pair.len, 1);
+		assert_string_equal(pair.changed[0], differences[i].name);
+		assert_int_equal(compare(a, a).len, 0);
+	}
+}
+
+static void lists_differ_by_order_and_length(void **unused)
+{
+	char **both = ARGV("-l", ":1", "-l", ":2");
+
+	assert_int_equal(compare(both, ARGV("-l", ":2", "-l", ":1")).len, 1);
+	assert_int_equal(compare(both, ARGV("-l", ":1")).len, 1);
+	assert_int_equal(compare(ARGV("-l", ":1"), both).len, 1);
+	assert_int_equal(compare(both, ARGV("-l", ":1", "-l", ":2")).len, 0);
+}
+
+static void changes_come_in_the_order_of_the_table(void **unused)
+{
+	struct pair pair =
+		compare(ARGV("--no-quiet", "-i", "1s", "-w3", "--cert=x", "-l:8"), ARGV("--cert=y"));
+	static const char *const want[] = {"listen", "cert", "workers", "idle-timeout", "quiet"};
+
+	assert_int_equal(pair.len, COUNT(want));
+	for (size_t i = 0; i < COUNT(want); i++)
+		assert_string_equal(pair.changed[i], want[i]);
+}
+
+static unsigned int occurrences(const char *text, const char *words)
+{
+	unsigned int n = 0;
+
+	for (; (text = strstr(text, words)); text += strlen(words))
+		n++;
+	return n;
+}
+
+static void manual_and_sample_tell_what_requires_a_restart(void **unused)
+{
+	char *sample = capture(opt_sample), *page = capture(opt_man);
+
+	assert_non_null(strstr(sample, "\n# (changes require a restart)\n#listen = "));
+	assert_non_null(strstr(sample, "\n# (changes require a restart)\n#cert = "));
+	assert_non_null(strstr(sample, "\n# (from 1 to 64; changes require a restart)\n#workers = "));
+	assert_non_null(strstr(sample, "\n# (from 1ms to 24h)\n#idle-timeout = "));
+	assert_int_equal(occurrences(sample, "restart"), 3);
+	assert_non_null(strstr(page, "\nDefault:\n:7.\nChanges require a restart.\n"));
+	assert_non_null(strstr(page, "\nCertificate chain in PEM.\n.Pp\nChanges require a restart.\n"));
+	assert_non_null(strstr(page, "\nFrom 1 to 64\n(default\n2).\nChanges require a restart.\n"));
+	assert_int_equal(occurrences(page, "restart"), 3);
+	free(page);
+	free(sample);
+}
+
 static void sample_uncommented_is_the_defaults(void **unused)
 {
 	char name[32], *sample = capture(opt_sample), *dump = capture_dump(), *again;
@@ -560,6 +675,10 @@ int main(void)
 		TEST(every_bad_line_is_named_with_file_and_line),
 		TEST(unreadable_files_are_an_errno),
 		TEST(dump_reads_back_to_the_same),
+		TEST(a_difference_is_named_and_nothing_else),
+		TEST(lists_differ_by_order_and_length),
+		TEST(changes_come_in_the_order_of_the_table),
+		TEST(manual_and_sample_tell_what_requires_a_restart),
 		TEST(sample_uncommented_is_the_defaults),
 		TEST(help_names_every_option_within_79_columns),
 		TEST(manual_passes_lint),
