@@ -2,10 +2,10 @@
 #include "accept.h"
 
 #include "base/clock.h"
-#include "server/conn/fsm.h"
-#include "server/conn/deadline.h"
-#include "server/conn/op.h"
 #include "log.h"
+#include "server/conn/deadline.h"
+#include "server/conn/fsm.h"
+#include "server/conn/op.h"
 #include "settings.h"
 
 #include <errno.h>
@@ -45,7 +45,7 @@ static void admit(struct acceptor *a, int fd, const union addr *peer)
 	int one = 1, ret;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	ret = io_reserve(a->shard, a->shard->nconns + 1);
+	ret = conn_op_reserve(a->shard, a->shard->nconns + 1);
 	if (!ret)
 		ret = conn_create(&c, a->shard, &a->endpoint, fd, peer);
 	if (!ret) {
@@ -65,13 +65,12 @@ static bool is_full(const struct acceptor *a)
 /* The bound is exceeded by the one that goes until its operation is back. */
 static bool evict_oldest(struct shard *shard)
 {
-	struct conn *oldest = idle_oldest(shard);
+	struct conn *oldest = deadline_most_idle(shard);
 
 	if (!oldest)
 		return false;
-	idle_arm(oldest, DEADLINE_NONE);
 	count(&shard->counters, evicted);
-	shard->on_event(oldest, EV_EVICT, 0);
+	conn_fsm(oldest, ON_EVICT, 0);
 	return true;
 }
 

@@ -13,8 +13,21 @@
 
 #define FIELD(name) offsetof(struct settings, name)
 
-/* A row that the options of the services take the place of. */
+/* A row that the options of the services take the place of. Others without a name: heading of the next row.
+ */
 #define SERVICES_HERE ""
+
+#define TIMEOUT_ROW(CLASS, opt, deflt_text, min_us, reason, postponed_by, help_text, more_text)              \
+	{                                                                                                    \
+		.name = #opt "-timeout",                                                                     \
+		.type = OPT_DURATION,                                                                        \
+		.offset = FIELD(timeout_us) + DEADLINE_##CLASS * sizeof(uint64_t),                           \
+		.arg = "DURATION",                                                                           \
+		.deflt = deflt_text,                                                                         \
+		.min = min_us,                                                                               \
+		.help = help_text,                                                                           \
+		.more = more_text,                                                                           \
+	},
 
 static const char *const full_choices[] = {"refuse", "wait", "evict", NULL};
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
@@ -72,19 +85,8 @@ static const struct opt own[] = {
 	{ .name = "reap-syscall", .type = OPT_BOOL, .offset = FIELD(reap_syscall), .deflt = "no",
 	  .help = "Reap completions by io_getevents(2) rather than from the mapped ring." },
 
-	{ .section = "Timeouts",
-	  .name = "handshake-timeout", .type = OPT_DURATION, .offset = FIELD(handshake_us), .arg = "DURATION", .deflt = "10s",
-	  .help = "A TLS handshake must be finished in this time.",
-	  .more = "Of every timeout, 0 means none. Each ends by io_cancel of the pending operation." },
-	{ .name = "header-timeout", .type = OPT_DURATION, .offset = FIELD(header_us), .arg = "DURATION", .deflt = "10s",
-	  .help = "A request's header must be complete in this time from its first byte." },
-	{ .name = "idle-timeout", .type = OPT_DURATION, .offset = FIELD(idle_us), .arg = "DURATION", .deflt = "60s",
-	  .help = "A connection on which nothing moves is closed after this time." },
-	{ .name = "write-timeout", .type = OPT_DURATION, .offset = FIELD(write_us), .arg = "DURATION", .deflt = "30s",
-	  .help = "A peer must take some of what it is sent in this time." },
-	{ .name = "linger-timeout", .type = OPT_DURATION, .offset = FIELD(linger_us), .arg = "DURATION", .deflt = "2s",
-	  .min = 1000,
-	  .help = "After the last byte was sent the peer may take this time to close." },
+	{ .section = "Timeouts" },
+	TIMEOUTS(TIMEOUT_ROW)
 	{ .name = "drain-timeout", .type = OPT_DURATION, .offset = FIELD(drain_us), .arg = "DURATION", .deflt = "10s",
 	  .help = "On SIGTERM, requests under way may take this time to finish." },
 
@@ -162,11 +164,20 @@ static size_t add_services(size_t at)
 
 void options_init(void)
 {
+	const char *heading = NULL;
 	size_t at = 0;
 
 	settings_size = (sizeof(struct settings) + 15) & ~(size_t)15;
-	for (const struct opt *row = own; row->name || row->section; row++)
+	for (const struct opt *row = own; row->name || row->section; row++) {
+		if (!row->name && *row->section) {
+			heading = row->section;
+			continue;
+		}
 		at = row->name ? add_row(at, row, 0) : add_services(at);
+		if (heading)
+			table[at - 1].section = heading;
+		heading = NULL;
+	}
 }
 
 struct settings *settings_create(void)

@@ -4,6 +4,7 @@
 #define SETTINGS_H
 
 #include "base/opt.h"
+#include "server/conn/timeout.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +26,8 @@ struct settings {
 	unsigned int helpers;
 	bool reap_syscall;
 
-	uint64_t handshake_us, header_us, idle_us, write_us, linger_us, drain_us;
+	uint64_t timeout_us[DEADLINE_NCLASSES]; /* conn/timeout.h; 0: never */
+	uint64_t drain_us;
 
 	unsigned int max_connections;
 	int when_full; /* enum when_full */

@@ -8,11 +8,11 @@
 
 #include "base/clock.h"
 #include "log.h"
-#include "server/conn/complete.h"
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
-#include "server/conn/op.h"
+#include "server/conn/turn.h"
 #include "settings.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,9 +28,9 @@ static void clock_update(struct shard *shard)
 
 /* --- deadlines --- */
 
-static void on_expired(struct conn *c)
+static void on_expired(struct conn *c, enum deadline_class class)
 {
-	conn_fsm(c, EV_DEADLINE, 0);
+	conn_fsm(c, ON_DEADLINE, (long)class);
 }
 
 static void deadline_start(struct worker *w, enum deadline_class class, uint64_t at_us)
@@ -51,7 +51,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 	uint64_t next_us;
 
 	clock_update(&w->shard);
-	next_us = idle_expire(&w->shard, class, on_expired);
+	next_us = deadline_expire(&w->shard, class, on_expired);
 	if (next_us)
 		deadline_start(w, class, next_us);
 }
@@ -72,9 +72,9 @@ static void deadlines_watch(struct worker *w)
 static bool run_ring(struct worker *w)
 {
 	for (int round = 0; round < TURN_ROUNDS; round++) {
-		io_flush(&w->shard, complete_op);
+		turn_submit(&w->shard);
 		clock_update(&w->shard);
-		if (!complete_reap(&w->shard) && !w->shard.batch.len)
+		if (!turn_reap(&w->shard) && !w->shard.batch.len)
 			return true;
 	}
 	return false;
@@ -138,7 +138,7 @@ static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	clock_update(&w->shard);
 	log_notice("worker %u: drain timeout: %u connections are cancelled", w->index, w->shard.nconns);
-	each_conn(w, EV_STOP);
+	each_conn(w, ON_STOP);
 }
 
 static void drain(struct worker *w)
@@ -147,33 +147,9 @@ static void drain(struct worker *w)
 		return;
 	w->shard.draining = true;
 	stop_accepting(w);
-	each_conn(w, EV_DRAIN);
+	each_conn(w, ON_DRAIN);
 	ev_timer_set(&w->drain, (double)w->shard.settings->drain_us / 1e6, 0.);
 	ev_timer_start(w->loop, &w->drain);
-}
-
-static void timeouts_take(struct shard *shard, const struct settings *settings)
-{
-	shard->settings = settings;
-	shard->timeouts_us[DEADLINE_HANDSHAKE] = settings->handshake_us;
-	shard->timeouts_us[DEADLINE_HEADER] = settings->header_us;
-	shard->timeouts_us[DEADLINE_IDLE] = settings->idle_us;
-	shard->timeouts_us[DEADLINE_WRITE] = settings->write_us;
-	shard->timeouts_us[DEADLINE_LINGER] = settings->linger_us;
-}
-
-/*
- * A list is in the order of its deadlines only while its timeout stays the same: everything that waits is
- * given its deadline anew.
- */
-static void rearm_all(struct worker *w)
-{
-	struct conn *c;
-
-	LIST_FOREACH (c, &w->shard.conns, link)
-		idle_arm(c, (enum deadline_class)c->deadline_class);
-	for (int class = 0; class < DEADLINE_NCLASSES; class ++)
-		ev_timer_stop(w->loop, &w->deadlines[class]);
 }
 
 static void endpoint_take_tls(struct endpoint *endpoint, struct tls_ctx *ctx)
@@ -188,8 +164,10 @@ static void reload(struct worker *w)
 {
 	const struct generation *config = atomic_load(&w->next);
 
-	timeouts_take(&w->shard, config->settings);
-	rearm_all(w);
+	w->shard.settings = config->settings;
+	deadline_rearm(&w->shard);
+	for (int class = 0; class < DEADLINE_NCLASSES; class ++)
+		ev_timer_stop(w->loop, &w->deadlines[class]);
 	for (unsigned int i = 0; i < w->nacceptors; i++)
 		if (config->tls[i])
 			endpoint_take_tls(&w->acceptors[i].endpoint, config->tls[i]);
@@ -207,7 +185,7 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int revents)
 		drain(w);
 	if (requests & WORKER_STOP) {
 		drain(w);
-		each_conn(w, EV_STOP);
+		each_conn(w, ON_STOP);
 	}
 }
 
@@ -315,11 +293,10 @@ int worker_open(struct worker *w, unsigned int index, const struct generation *c
 	w->limit = share(settings->max_connections, nworkers);
 	w->index = index;
 	w->listeners = listeners;
-	w->shard.on_event = conn_fsm;
-	idle_init(&w->shard);
+	deadline_init(&w->shard);
 	LIST_INIT(&w->shard.conns);
 	hist_reset(&w->shard.cancel_us);
-	timeouts_take(&w->shard, settings);
+	w->shard.settings = settings;
 	clock_update(&w->shard);
 	snprintf(why, WORKER_WHY_LEN, "no memory");
 	w->shard.scratch = malloc(SCRATCH_SIZE);
@@ -376,7 +353,7 @@ void worker_close(struct worker *w)
 {
 	taio_close(w->shard.ring);
 	ev_loop_destroy(w->loop);
-	io_fini(&w->shard);
-	iobufs_fini(&w->shard);
+	batch_fini(&w->shard.batch);
+	blocks_fini(&w->shard.blocks);
 	free(w->shard.scratch);
 }

@@ -1,35 +1,89 @@
 /* SPDX-License-Identifier: MIT */
-/* Worker's thread only. Owns conn.deadline_class, deadline_us and deadline_link. */
+/* Owns conn.deadline_class, deadline_us, deadline_link and moved. */
 #include "deadline.h"
 
-void idle_init(struct shard *shard)
+#include "server/settings.h"
+
+enum { BY_NOTHING = MOVED_NOTHING, BY_INPUT = MOVED_INPUT, BY_OUTPUT = MOVED_OUTPUT };
+
+static const struct {
+	enum close_reason reason;
+	unsigned int postponed_by; /* MOVED_*, or-ed */
+} classes[] = {
+#define DEADLINE_ROW(CLASS, name, deflt, min, reason, postponed_by, ...)                                     \
+	[DEADLINE_##CLASS] = {CLOSE_##reason, BY_##postponed_by},
+	TIMEOUTS(DEADLINE_ROW)
+#undef DEADLINE_ROW
+};
+
+void deadline_init(struct shard *shard)
 {
 	for (int i = 0; i < DEADLINE_NCLASSES; i++)
 		TAILQ_INIT(&shard->deadlines[i]);
 }
 
-void idle_arm(struct conn *c, enum deadline_class class)
+static enum deadline_class class_of(const struct conn *c)
+{
+	switch ((enum conn_state)c->state) {
+	case CONN_HANDSHAKE:
+		return DEADLINE_HANDSHAKE;
+	case CONN_SERVE:
+		if (c->wr.state != OP_IDLE)
+			return DEADLINE_WRITE;
+		return c->endpoint->service->phase(c->session) == PHASE_HEAD ? DEADLINE_HEADER
+									     : DEADLINE_IDLE;
+	case CONN_FLUSH:
+		return DEADLINE_WRITE;
+	case CONN_LINGER:
+		return DEADLINE_LINGER;
+	case CONN_CLOSING:
+	case CONN_NSTATES:
+		break;
+	}
+	return DEADLINE_NONE;
+}
+
+static void arm(struct conn *c, enum deadline_class class)
 {
 	struct shard *shard = c->shard;
 
-	if (c->deadline_class != DEADLINE_NONE)
-		TAILQ_REMOVE(&shard->deadlines[c->deadline_class], c, deadline_link);
-	if (class != DEADLINE_NONE && !shard->timeouts_us[class])
-		class = DEADLINE_NONE;
-	c->deadline_class = (uint8_t) class;
-	if (class == DEADLINE_NONE)
+	deadline_clear(c);
+	if (class == DEADLINE_NONE || !shard->settings->timeout_us[class])
 		return;
-	c->deadline_us = shard->now_us + shard->timeouts_us[class];
+	c->deadline_class = (uint8_t) class;
+	c->deadline_us = shard->now_us + shard->settings->timeout_us[class];
 	TAILQ_INSERT_TAIL(&shard->deadlines[class], c, deadline_link);
 }
 
-void idle_keep(struct conn *c, enum deadline_class class)
+void deadline_update(struct conn *c)
 {
-	if (c->deadline_class != class)
-		idle_arm(c, class);
+	enum deadline_class class = class_of(c);
+
+	if (c->deadline_class != class || c->moved & classes[class].postponed_by)
+		arm(c, class);
+	c->moved = MOVED_NOTHING;
 }
 
-uint64_t idle_expire(struct shard *shard, enum deadline_class class, idle_expired *expired)
+void deadline_clear(struct conn *c)
+{
+	if (c->deadline_class != DEADLINE_NONE)
+		TAILQ_REMOVE(&c->shard->deadlines[c->deadline_class], c, deadline_link);
+	c->deadline_class = DEADLINE_NONE;
+}
+
+enum close_reason deadline_reason(enum deadline_class class)
+{
+	return classes[class].reason;
+}
+
+bool deadline_holds(const struct conn *c, enum close_reason reason)
+{
+	enum deadline_class class = class_of(c);
+
+	return classes[class].reason == reason && !(c->moved & classes[class].postponed_by);
+}
+
+uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadline_expired *expired)
 {
 	struct conn *c;
 
@@ -37,13 +91,21 @@ uint64_t idle_expire(struct shard *shard, enum deadline_class class, idle_expire
 		conn_check(c);
 		if (c->deadline_us > shard->now_us)
 			return c->deadline_us;
-		idle_arm(c, DEADLINE_NONE);
-		expired(c);
+		deadline_clear(c);
+		expired(c, class);
 	}
 	return 0;
 }
 
-struct conn *idle_oldest(struct shard *shard)
+void deadline_rearm(struct shard *shard)
+{
+	struct conn *c;
+
+	LIST_FOREACH (c, &shard->conns, link)
+		arm(c, (enum deadline_class)c->deadline_class);
+}
+
+struct conn *deadline_most_idle(struct shard *shard)
 {
 	return TAILQ_FIRST(&shard->deadlines[DEADLINE_IDLE]);
 }

@@ -1,28 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deadlines of connections. Each class has one timeout, so its list is ordered by itself and re-arming is
- * O(1): off the list, onto its tail. A connection has one deadline at a time.
+ * Deadlines of connections: which one counts when, and what postpones it. A connection has one deadline at a
+ * time. Each class has one timeout, so its list is ordered by itself and arming is O(1): off the list, onto
+ * its tail.
  */
 #ifndef CONN_DEADLINE_H
 #define CONN_DEADLINE_H
 
 #include "conn.h"
 
-void idle_init(struct shard *shard);
+void deadline_init(struct shard *shard);
 
-/* From now on @class counts, from now_us. DEADLINE_NONE, or a class without timeout: none. */
-void idle_arm(struct conn *c, enum deadline_class class);
+/*
+ * The last thing of every step that leaves @c open: the deadline that now counts, from now_us. One that
+ * counted before goes on, unless what has moved postpones it.
+ */
+void deadline_update(struct conn *c);
 
-/* The same, unless @class is what counts already: bytes do not postpone it. */
-void idle_keep(struct conn *c, enum deadline_class class);
+void deadline_clear(struct conn *c);
 
-typedef void idle_expired(struct conn *c);
+/* The close reason of a class whose time is over. */
+enum close_reason deadline_reason(enum deadline_class class);
+
+/* Whether @c still has the deadline of @reason that has passed, although an operation won against its cancel.
+ */
+bool deadline_holds(const struct conn *c, enum close_reason reason);
+
+typedef void deadline_expired(struct conn *c, enum deadline_class class);
 
 /* Takes off the list and hands over whatever is due in @class; returns the next deadline, 0 if there is none.
  */
-uint64_t idle_expire(struct shard *shard, enum deadline_class class, idle_expired *expired);
+uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadline_expired *expired);
+
+/* The timeouts have changed: everything that waits gets its deadline anew, from now_us. */
+void deadline_rearm(struct shard *shard);
 
 /* The connection that has been idle the longest, or NULL. */
-struct conn *idle_oldest(struct shard *shard);
+struct conn *deadline_most_idle(struct shard *shard);
 
 #endif

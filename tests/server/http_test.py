@@ -213,7 +213,7 @@ class Raw(HttpCase):
         rest, _ = read_to_end(http.sock)
         self.assertLess(len(rest), BIG - (1 << 20))
         self.assert_counts(before, closed_error=1)
-        self.assertIn("it is shorter than before", self.server.log())
+        self.assertIn("it has become shorter", self.server.log())
         self.assertEqual(other.get("/a.txt").status, 200)
 
     def test_a_file_replaced_while_sent_is_sent_as_it_was(self):

@@ -3,9 +3,12 @@
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
 
+#include "server/settings.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -32,16 +35,16 @@ static void every_reason_has_its_words_and_its_counter(void **state)
 {
 	static struct shard shard;
 
-	for (int why = CLOSE_PEER; why < CLOSE_NREASONS; why++) {
+	for (int why = CLOSE_NONE + 1; why < CLOSE_NREASONS; why++) {
 		struct conn c = {.shard = &shard};
 		uint64_t before = 0, after = 0;
 
 		for (int i = 0; i < COUNT_MAX; i++)
 			before += shard.counters.v[i];
-		assert_non_null(conn_why_text((enum close_reason)why));
-		conn_because(&c, (enum close_reason)why);
-		conn_because(&c, CLOSE_ERROR); /* the first reason stays */
-		assert_int_equal(c.why, why);
+		assert_non_null(close_reason_text((enum close_reason)why));
+		conn_set_reason(&c, (enum close_reason)why);
+		conn_set_reason(&c, CLOSE_ERROR); /* the first reason stays */
+		assert_int_equal(c.reason, why);
 		for (int i = 0; i < COUNT_MAX; i++)
 			after += shard.counters.v[i];
 		assert_int_equal(after, before + 1);
@@ -55,41 +58,109 @@ static void every_reason_has_its_words_and_its_counter(void **state)
 
 #define NCONNS 4
 
+static enum phase phase;
+
+static enum phase fake_phase(const void *session)
+{
+	return phase;
+}
+
+static const struct service fake_service = {.name = "fake", .phase = fake_phase};
+static const struct endpoint fake_endpoint = {.service = &fake_service};
+
 static struct {
 	struct shard shard;
+	struct settings settings;
 	struct conn conns[NCONNS];
 	struct conn *expired[NCONNS];
 	unsigned int nexpired;
 } scene;
 
+/* Connections between requests: the idle timeout counts. */
 static int scene_open(void **state)
 {
-	scene.shard = (struct shard){.now_us = 1000};
-	scene.nexpired = 0;
-	idle_init(&scene.shard);
+	memset(&scene, 0, sizeof(scene));
+	scene.shard.now_us = 1000;
+	scene.shard.settings = &scene.settings;
+	deadline_init(&scene.shard);
+	phase = PHASE_IDLE;
 	for (int class = 0; class < DEADLINE_NCLASSES; class ++)
-		scene.shard.timeouts_us[class] = 100;
+		scene.settings.timeout_us[class] = 100;
 	for (int i = 0; i < NCONNS; i++)
-		scene.conns[i] = (struct conn){.magic = CONN_MAGIC, .shard = &scene.shard};
+		scene.conns[i] = (struct conn){.magic = CONN_MAGIC,
+					       .shard = &scene.shard,
+					       .endpoint = &fake_endpoint,
+					       .state = CONN_SERVE};
 	return 0;
 }
 
-static void on_expired(struct conn *c)
+static void on_expired(struct conn *c, enum deadline_class class)
 {
+	assert_int_equal(class, DEADLINE_IDLE);
 	scene.expired[scene.nexpired++] = c;
 }
 
 static uint64_t expire_at(uint64_t now_us)
 {
 	scene.shard.now_us = now_us;
-	return idle_expire(&scene.shard, DEADLINE_IDLE, on_expired);
+	return deadline_expire(&scene.shard, DEADLINE_IDLE, on_expired);
+}
+
+static void the_state_says_which_deadline_counts(void **state)
+{
+	static const struct {
+		enum conn_state state;
+		enum op_state write;
+		enum phase phase;
+		enum deadline_class want;
+		enum close_reason reason;
+		int postponed_by;
+	} rows[] = {
+		{CONN_HANDSHAKE, OP_IDLE, PHASE_IDLE, DEADLINE_HANDSHAKE, CLOSE_HANDSHAKE, MOVED_NOTHING},
+		{CONN_HANDSHAKE, OP_IN_FLIGHT, PHASE_IDLE, DEADLINE_HANDSHAKE, CLOSE_HANDSHAKE,
+		 MOVED_NOTHING},
+		{CONN_SERVE, OP_IDLE, PHASE_IDLE, DEADLINE_IDLE, CLOSE_IDLE, MOVED_INPUT},
+		{CONN_SERVE, OP_IDLE, PHASE_BODY, DEADLINE_IDLE, CLOSE_IDLE, MOVED_INPUT},
+		{CONN_SERVE, OP_IDLE, PHASE_HEAD, DEADLINE_HEADER, CLOSE_HEADER, MOVED_NOTHING},
+		{CONN_SERVE, OP_QUEUED, PHASE_IDLE, DEADLINE_WRITE, CLOSE_WRITE, MOVED_OUTPUT},
+		{CONN_SERVE, OP_IN_FLIGHT, PHASE_HEAD, DEADLINE_WRITE, CLOSE_WRITE, MOVED_OUTPUT},
+		{CONN_FLUSH, OP_IN_FLIGHT, PHASE_IDLE, DEADLINE_WRITE, CLOSE_WRITE, MOVED_OUTPUT},
+		{CONN_LINGER, OP_IDLE, PHASE_IDLE, DEADLINE_LINGER, CLOSE_LINGER, MOVED_NOTHING},
+		{CONN_CLOSING, OP_IDLE, PHASE_IDLE, DEADLINE_NONE, CLOSE_NONE, MOVED_NOTHING},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct conn *c = &scene.conns[0];
+
+		c->state = (uint8_t)rows[i].state;
+		c->wr.state = (uint8_t)rows[i].write;
+		phase = rows[i].phase;
+		scene.shard.now_us = 1000;
+		deadline_clear(c);
+		deadline_update(c);
+		assert_int_equal(c->deadline_class, rows[i].want);
+		assert_int_equal(deadline_reason(rows[i].want), rows[i].reason);
+		if (rows[i].want == DEADLINE_NONE)
+			continue;
+		for (int moved = MOVED_NOTHING; moved <= (MOVED_INPUT | MOVED_OUTPUT); moved++) {
+			uint64_t before = c->deadline_us;
+			bool postponed = moved & rows[i].postponed_by;
+
+			scene.shard.now_us++;
+			c->moved = (uint8_t)moved;
+			assert_int_equal(deadline_holds(c, rows[i].reason), !postponed);
+			deadline_update(c);
+			assert_int_equal(c->deadline_us, postponed ? scene.shard.now_us + 100 : before);
+		}
+		deadline_clear(c);
+	}
 }
 
 static void none_expires_early_and_all_in_order(void **state)
 {
 	for (unsigned int i = 0; i < NCONNS; i++) {
 		scene.shard.now_us = 1000 + i;
-		idle_arm(&scene.conns[i], DEADLINE_IDLE);
+		deadline_update(&scene.conns[i]);
 	}
 	assert_int_equal(expire_at(1099), 1100);
 	assert_int_equal(scene.nexpired, 0);
@@ -103,35 +174,54 @@ static void none_expires_early_and_all_in_order(void **state)
 	}
 }
 
-static void arming_postpones_and_keeping_does_not(void **state)
+static void what_moves_postpones_and_what_does_not_is_the_most_idle(void **state)
 {
-	idle_arm(&scene.conns[0], DEADLINE_IDLE);
-	idle_arm(&scene.conns[1], DEADLINE_IDLE);
+	deadline_update(&scene.conns[0]);
+	deadline_update(&scene.conns[1]);
 	scene.shard.now_us = 1050;
-	idle_arm(&scene.conns[0], DEADLINE_IDLE);
-	idle_keep(&scene.conns[1], DEADLINE_IDLE);
-	assert_ptr_equal(idle_oldest(&scene.shard), &scene.conns[1]);
+	scene.conns[0].moved = MOVED_INPUT;
+	deadline_update(&scene.conns[0]);
+	deadline_update(&scene.conns[1]);
+	assert_ptr_equal(deadline_most_idle(&scene.shard), &scene.conns[1]);
 	assert_int_equal(expire_at(1100), 1150);
 	assert_int_equal(scene.nexpired, 1);
 	assert_ptr_equal(scene.expired[0], &scene.conns[1]);
 }
 
-static void keeping_another_class_moves_over(void **state)
+static void another_class_begins_anew(void **state)
 {
-	idle_arm(&scene.conns[0], DEADLINE_WRITE);
+	struct conn *c = &scene.conns[0];
+
+	c->wr.state = OP_IN_FLIGHT;
+	deadline_update(c);
 	scene.shard.now_us = 1050;
-	idle_keep(&scene.conns[0], DEADLINE_IDLE);
-	assert_int_equal(scene.conns[0].deadline_us, 1150);
+	c->wr.state = OP_IDLE;
+	deadline_update(c);
+	assert_int_equal(c->deadline_us, 1150);
 	assert_true(TAILQ_EMPTY(&scene.shard.deadlines[DEADLINE_WRITE]));
 }
 
 static void a_class_without_timeout_never_expires(void **state)
 {
-	scene.shard.timeouts_us[DEADLINE_IDLE] = 0;
-	idle_arm(&scene.conns[0], DEADLINE_IDLE);
+	scene.settings.timeout_us[DEADLINE_IDLE] = 0;
+	deadline_update(&scene.conns[0]);
 	assert_int_equal(scene.conns[0].deadline_class, DEADLINE_NONE);
 	assert_int_equal(expire_at(UINT64_MAX), 0);
-	assert_null(idle_oldest(&scene.shard));
+	assert_null(deadline_most_idle(&scene.shard));
+}
+
+static void a_new_timeout_counts_from_now(void **state)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		LIST_INSERT_HEAD(&scene.shard.conns, &scene.conns[i], link);
+		deadline_update(&scene.conns[i]);
+	}
+	scene.settings.timeout_us[DEADLINE_IDLE] = 10;
+	scene.shard.now_us = 1050;
+	deadline_rearm(&scene.shard);
+	assert_int_equal(expire_at(1059), 1060);
+	assert_int_equal(expire_at(1060), 0);
+	assert_int_equal(scene.nexpired, 2);
 }
 
 int main(void)
@@ -140,10 +230,12 @@ int main(void)
 		cmocka_unit_test(every_cell_has_a_step),
 		cmocka_unit_test(every_state_has_its_name),
 		cmocka_unit_test(every_reason_has_its_words_and_its_counter),
+		cmocka_unit_test_setup(the_state_says_which_deadline_counts, scene_open),
 		cmocka_unit_test_setup(none_expires_early_and_all_in_order, scene_open),
-		cmocka_unit_test_setup(arming_postpones_and_keeping_does_not, scene_open),
-		cmocka_unit_test_setup(keeping_another_class_moves_over, scene_open),
+		cmocka_unit_test_setup(what_moves_postpones_and_what_does_not_is_the_most_idle, scene_open),
+		cmocka_unit_test_setup(another_class_begins_anew, scene_open),
 		cmocka_unit_test_setup(a_class_without_timeout_never_expires, scene_open),
+		cmocka_unit_test_setup(a_new_timeout_counts_from_now, scene_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

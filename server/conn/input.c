@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "input.h"
+
+#include "op.h"
+#include "server/settings.h"
+
+static bool read_room(struct conn *c)
+{
+	struct buf *in = &c->in;
+
+	if (!in->len && !c->read_full && in->cap > c->inline_cap)
+		conn_shrink_input(c);
+	if (!buf_room(in) || (c->read_full && in->cap < BLOCK_SIZE))
+		return buf_grow(in, &c->shard->blocks);
+	return true;
+}
+
+bool input_start(struct conn *c)
+{
+	if (c->rd.state != OP_IDLE || c->input != INPUT_OPEN)
+		return true;
+	if (!read_room(c))
+		return false;
+	conn_op_read(c, c->in.data + c->in.len, buf_room(&c->in));
+	return true;
+}
+
+void input_received(struct conn *c, size_t n)
+{
+	c->read_full = n == buf_room(&c->in);
+	c->in.len += (uint32_t)n;
+}
+
+void input_drop(struct conn *c)
+{
+	c->in.len = 0;
+}
+
+size_t input_left(const struct conn *c)
+{
+	return conn_is_tls(c) ? c->plain.len : c->in.len;
+}
+
+/* A call of TLS has failed, for want of memory perhaps. */
+static enum step tls_failed(struct conn *c)
+{
+	return conn_fail(c, c->tls.state == CONN_TLS_ENDED ? CLOSE_TLS : CLOSE_MEMORY);
+}
+
+enum step input_handshake(struct conn *c)
+{
+	enum step step = conn_tls_handshake(&c->tls, &c->in, &c->shard->blocks);
+
+	return step == STEP_FAILED ? tls_failed(c) : step;
+}
+
+/* Offers @len bytes, at least once; *used of them were consumed. */
+static enum step offer(struct conn *c, const char *data, size_t len, size_t *used)
+{
+	const struct service *service = c->endpoint->service;
+	size_t n;
+
+	*used = 0;
+	do {
+		enum step step;
+
+		if (c->out.nbytes >= OUTQ_HIGH)
+			return STEP_BLOCKED;
+		step = service->input(c->session, data + *used, len - *used, &n, &c->out);
+		*used += n;
+		if (step == STEP_FAILED)
+			return conn_fail(c, CLOSE_ERROR);
+		if (step != STEP_MORE)
+			return step;
+	} while (n && *used < len);
+	if (conn_memory(c) > c->shard->settings->conn_memory)
+		return conn_fail(c, CLOSE_MEMORY);
+	return c->out.nbytes >= OUTQ_HIGH ? STEP_BLOCKED : STEP_MORE;
+}
+
+static enum step offer_buf(struct conn *c, struct buf *buf)
+{
+	size_t used;
+	enum step step = offer(c, buf->data, buf->len, &used);
+
+	buf_consume(buf, used);
+	return step;
+}
+
+/* What was decrypted goes to the service; what it leaves is kept behind what it left before. */
+static enum step offer_decrypted(struct conn *c, const char *data, size_t len)
+{
+	struct blocks *blocks = &c->shard->blocks;
+	enum step step;
+	size_t used;
+
+	c->moved |= MOVED_INPUT;
+	if (c->plain.len) {
+		if (!buf_append(&c->plain, blocks, data, len))
+			return conn_fail(c, CLOSE_MEMORY);
+		return offer_buf(c, &c->plain);
+	}
+	step = offer(c, data, len, &used);
+	if (used < len && (step == STEP_MORE || step == STEP_BLOCKED) &&
+	    !buf_append(&c->plain, blocks, data + used, len - used))
+		return conn_fail(c, CLOSE_MEMORY);
+	return step;
+}
+
+static enum step feed_tls(struct conn *c)
+{
+	struct shard *shard = c->shard;
+	enum step step = STEP_MORE;
+
+	if (c->plain.len || c->input != INPUT_OPEN)
+		step = offer_buf(c, &c->plain);
+	while (step == STEP_MORE) {
+		size_t n;
+
+		step = conn_tls_read(&c->tls, &c->in, &shard->blocks, shard->scratch, SCRATCH_SIZE, &n);
+		if (step == STEP_FAILED)
+			return tls_failed(c);
+		if (step != STEP_DONE) /* of one record */
+			break;
+		step = offer_decrypted(c, (char *)shard->scratch, n);
+	}
+	if (!c->plain.len && c->plain.data)
+		buf_release(&c->plain, &shard->blocks);
+	return step;
+}
+
+enum step input_feed(struct conn *c)
+{
+	if (conn_is_tls(c))
+		return feed_tls(c);
+	c->moved |= MOVED_INPUT;
+	return offer_buf(c, &c->in);
+}

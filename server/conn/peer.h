@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* The connection as a session of a service sees it. Opaque: a session holds it from open() to close(). */
+#ifndef CONN_PEER_H
+#define CONN_PEER_H
+
+struct peer;
+
+/*
+ * What the session waited for (STEP_BLOCKED) has happened: input() is called, and eof() again if the peer has
+ * ended. From the event loop or the completion of an operation, never from inside one of the session's own
+ * functions.
+ */
+void peer_resume(struct peer *peer);
+
+#endif

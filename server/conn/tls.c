@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "tls.h"
+
+#include "tls/tls.h"
+
+#include <errno.h>
+
+/* Room that one more TLS record is worth. */
+#define ROOM_MIN 1024
+
+int conn_tls_open(struct conn_tls *t, struct tls_ctx *ctx)
+{
+	t->session = tls_accept(ctx);
+	return t->session ? 0 : -ENOMEM;
+}
+
+static void wire_release(struct conn_tls *t, struct blocks *blocks)
+{
+	buf_release(&t->wire, blocks);
+	t->sent = 0;
+}
+
+void conn_tls_fini(struct conn_tls *t, struct blocks *blocks)
+{
+	tls_free(t->session);
+	wire_release(t, blocks);
+}
+
+static bool wire_open(struct conn_tls *t, struct blocks *blocks)
+{
+	return t->wire.data || buf_grow(&t->wire, blocks);
+}
+
+/* What the session sends goes to the tail of wire, if there is one. */
+static struct tls_io io_begin(struct conn_tls *t, const struct buf *in)
+{
+	return (struct tls_io){
+		.in = in ? (unsigned char *)in->data : NULL,
+		.in_len = in ? in->len : 0,
+		.out = t->wire.data ? (unsigned char *)t->wire.data + t->wire.len : NULL,
+		.out_cap = buf_room(&t->wire),
+	};
+}
+
+static enum step io_end(struct conn_tls *t, const struct tls_io *io, struct buf *in, struct blocks *blocks,
+			enum step step)
+{
+	t->wire.len += (uint32_t)io->out_len;
+	if (!t->wire.len)
+		wire_release(t, blocks);
+	if (in)
+		buf_consume(in, in->len - io->in_len);
+	if (step == STEP_FAILED)
+		t->state = CONN_TLS_ENDED;
+	return step;
+}
+
+enum step conn_tls_handshake(struct conn_tls *t, struct buf *in, struct blocks *blocks)
+{
+	struct tls_io io;
+	enum step step;
+
+	if (!wire_open(t, blocks))
+		return STEP_FAILED;
+	io = io_begin(t, in);
+	step = io_end(t, &io, in, blocks, tls_handshake(t->session, &io));
+	if (step == STEP_DONE)
+		t->state = CONN_TLS_OPEN;
+	return step;
+}
+
+enum step conn_tls_read(struct conn_tls *t, struct buf *in, struct blocks *blocks, void *plain, size_t cap,
+			size_t *n)
+{
+	struct tls_io io;
+
+	*n = 0;
+	/* Nothing waits: STEP_MORE without a call. */
+	if (!in->len && !tls_has_input(t->session))
+		return STEP_MORE;
+	/* Reading seldom sends; what it sends without room is held for conn_tls_flush(). */
+	if (tls_has_output(t->session) && !wire_open(t, blocks))
+		return STEP_FAILED;
+	io = io_begin(t, in);
+	return io_end(t, &io, in, blocks, tls_read(t->session, &io, plain, cap, n));
+}
+
+enum step conn_tls_write(struct conn_tls *t, struct blocks *blocks, const char *plain, size_t len, size_t *n)
+{
+	struct tls_io io;
+
+	*n = 0;
+	if (!wire_open(t, blocks))
+		return STEP_FAILED;
+	if (buf_room(&t->wire) < ROOM_MIN)
+		return STEP_BLOCKED;
+	io = io_begin(t, NULL);
+	return io_end(t, &io, NULL, blocks, tls_write(t->session, &io, plain, len, n));
+}
+
+enum step conn_tls_flush(struct conn_tls *t, struct blocks *blocks)
+{
+	struct tls_io io;
+
+	if (!tls_has_output(t->session))
+		return STEP_DONE;
+	if (!wire_open(t, blocks))
+		return STEP_FAILED;
+	/* What is held comes out of any call; this one does nothing else (tls.h). */
+	io = io_begin(t, NULL);
+	tls_handshake(t->session, &io);
+	io_end(t, &io, NULL, blocks, STEP_DONE);
+	return STEP_DONE;
+}
+
+bool conn_tls_pending(struct conn_tls *t, struct blocks *blocks, const char **data, size_t *len)
+{
+	*data = t->wire.data + t->sent;
+	*len = t->wire.len - t->sent;
+	if (!*len)
+		wire_release(t, blocks);
+	return *len;
+}
+
+void conn_tls_sent(struct conn_tls *t, size_t n)
+{
+	t->sent += (uint32_t)n;
+	if (t->sent == t->wire.len)
+		t->sent = t->wire.len = 0;
+}
+
+bool conn_tls_end(struct conn_tls *t, struct blocks *blocks)
+{
+	struct tls_io io;
+
+	if (t->state == CONN_TLS_ENDED)
+		return false;
+	t->state = CONN_TLS_ENDED;
+	if (!wire_open(t, blocks))
+		return false;
+	io = io_begin(t, NULL);
+	tls_shutdown(t->session, &io);
+	t->wire.len += (uint32_t)io.out_len;
+	return !conn_tls_is_sent(t);
+}

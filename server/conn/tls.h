@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The TLS of a connection: the session, and the one owner of ciphertext on its way out (wire). Ciphertext
+ * that comes in is read by input.c and consumed here. Answers are those of tls/tls.h; STEP_FAILED for want of
+ * memory leaves the state as it was, a failure of TLS makes it CONN_TLS_ENDED.
+ */
+#ifndef CONN_TLS_H
+#define CONN_TLS_H
+
+#include "base/step.h"
+#include "buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct tls;
+struct tls_ctx;
+
+enum conn_tls_state {
+	CONN_TLS_HANDSHAKE, /* nothing but the handshake may be sent */
+	CONN_TLS_OPEN,
+	CONN_TLS_ENDED, /* close_notify or an alert is the last record */
+};
+
+struct conn_tls {
+	struct tls *session; /* NULL: the connection is plain */
+	struct buf wire;
+	uint32_t sent; /* bytes of wire that the network has taken */
+	enum conn_tls_state state;
+};
+
+/* -ENOMEM. */
+int conn_tls_open(struct conn_tls *t, struct tls_ctx *ctx);
+void conn_tls_fini(struct conn_tls *t, struct blocks *blocks);
+
+/* Runs the handshake on the ciphertext in @in. STEP_DONE: it is complete. */
+enum step conn_tls_handshake(struct conn_tls *t, struct buf *in, struct blocks *blocks);
+
+/* STEP_DONE: *n bytes of one record were decrypted to @plain, which holds @cap. */
+enum step conn_tls_read(struct conn_tls *t, struct buf *in, struct blocks *blocks, void *plain, size_t cap,
+			size_t *n);
+
+/* STEP_DONE: *n bytes of @plain were encrypted. STEP_BLOCKED: send what is there first. */
+enum step conn_tls_write(struct conn_tls *t, struct blocks *blocks, const char *plain, size_t len, size_t *n);
+
+/* Adds to the wire what the session holds for want of room: STEP_DONE, or STEP_FAILED without memory. */
+enum step conn_tls_flush(struct conn_tls *t, struct blocks *blocks);
+
+/* What is to be sent next; false if there is nothing, and no memory is held then. */
+bool conn_tls_pending(struct conn_tls *t, struct blocks *blocks, const char **data, size_t *len);
+
+/* Nothing that was encrypted waits to be sent. */
+static inline bool conn_tls_is_sent(const struct conn_tls *t)
+{
+	return t->wire.len == t->sent;
+}
+
+/* The network has taken @n bytes. */
+void conn_tls_sent(struct conn_tls *t, size_t n);
+
+/* Puts close_notify behind what was sent, once. True if there is something to send now. */
+bool conn_tls_end(struct conn_tls *t, struct blocks *blocks);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* The reference that an operation holds is given back after its event was handled. */
+#include "turn.h"
+
+#include "base/clock.h"
+#include "fsm.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#define REAP_BATCH 64
+
+static const struct {
+	enum counter counter;
+	enum conn_event done, ended, failed; /* res > 0, 0, < 0 */
+} kinds[] = {
+	[OP_READ] = {COUNT_reads, ON_READ, ON_EOF, ON_READ_ERROR},
+	[OP_WRITE] = {COUNT_writes, ON_WRITE, ON_WRITE_ERROR, ON_WRITE_ERROR},
+	[OP_FILE] = {COUNT_file_reads, ON_FILE, ON_FILE_ERROR, ON_FILE_ERROR},
+};
+
+static enum conn_event event_of(const struct op *op, long res)
+{
+	if (res == -ECANCELED)
+		return ON_CANCELLED;
+	return res > 0 ? kinds[op->kind].done : res == 0 ? kinds[op->kind].ended : kinds[op->kind].failed;
+}
+
+static void account(struct shard *shard, const struct op *op, long res)
+{
+	count_add(&shard->counters, kinds[op->kind].counter, 1);
+	if (res > 0 && op->kind == OP_READ)
+		count_by(&shard->counters, bytes_in, res);
+	else if (res > 0 && op->kind == OP_WRITE)
+		count_by(&shard->counters, bytes_out, res);
+}
+
+static void account_cancel(struct conn *c, long res)
+{
+	if (res != -ECANCELED)
+		count(&c->shard->counters, cancel_raced);
+	c->cancel_took_us = (uint32_t)(clock_us() - c->cancel_us);
+	hist_add(&c->shard->cancel_us, c->cancel_took_us);
+}
+
+static struct op *to_op(struct iocb *iocb)
+{
+	return (struct op *)((char *)iocb - offsetof(struct op, iocb));
+}
+
+static void complete(struct op *op, long res)
+{
+	struct conn *c = op->iocb.data;
+
+	conn_check(c);
+	assert(op->state != OP_IDLE);
+	op->state = OP_IDLE;
+	account(c->shard, op, res);
+	if (op->cancelled)
+		account_cancel(c, res);
+	conn_fsm(c, event_of(op, res), res);
+	conn_put(c);
+}
+
+/* The ring has taken @iocb, or refused it for good: then it ends like one that failed. */
+static void on_submitted(void *arg, struct iocb *iocb, int err)
+{
+	struct shard *shard = arg;
+	struct op *op = to_op(iocb);
+
+	if (err) {
+		complete(op, err);
+		return;
+	}
+	op->state = OP_IN_FLIGHT;
+	if (op->cancelled)
+		taio_cancel(shard->ring, iocb);
+}
+
+void turn_submit(struct shard *shard)
+{
+	if (!shard->batch.len)
+		return;
+	count(&shard->counters, submits);
+	if (batch_flush(&shard->batch, shard->ring, on_submitted, shard))
+		count(&shard->counters, ring_full);
+}
+
+int turn_reap(struct shard *shard)
+{
+	struct io_event events[REAP_BATCH];
+	int n = taio_reap(shard->ring, REAP_BATCH, events);
+
+	for (int i = 0; i < n; i++)
+		complete(to_op(events[i].obj), (long)events[i].res);
+	return n;
+}
