@@ -27,6 +27,7 @@
 		.min = min_us,                                                                               \
 		.help = help_text,                                                                           \
 		.more = more_text,                                                                           \
+		.on_reload = OPT_RELOAD_APPLY,                                                               \
 	},
 
 static const char *const full_choices[] = {"refuse", "wait", "evict", NULL};
