@@ -56,6 +56,16 @@ void batch_add(struct batch *batch, struct iocb *iocb)
 	batch->iocbs[batch->len++] = iocb;
 }
 
+void batch_move(struct batch *to, struct batch *from)
+{
+	assert(!to->head && !from->head && from->len <= to->cap - to->len);
+	if (!from->len)
+		return;
+	memcpy(to->iocbs + to->len, from->iocbs, from->len * sizeof(*to->iocbs));
+	to->len += from->len;
+	from->len = 0;
+}
+
 /* @outcome may move what waits, so only head is valid afterwards. */
 static void report(struct batch *batch, int n, int err, batch_outcome *outcome, void *arg)
 {

@@ -25,6 +25,9 @@ void batch_fini(struct batch *batch);
 /* Adds @iocb, for which there must be room. It and its buffer must stay until its event or refusal. */
 void batch_add(struct batch *batch, struct iocb *iocb);
 
+/* Moves all of @from behind what @to holds, which must have room for it. Neither is being flushed. */
+void batch_move(struct batch *to, struct batch *from);
+
 /*
  * Reports an operation that has left the batch. @err is 0 if the ring took it (its event will follow), or
  * -errno if the ring refused it (there will be no event). The callback may add operations, reserve room,

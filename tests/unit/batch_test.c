@@ -149,6 +149,25 @@ static void an_empty_batch_leaves_the_ring_alone(void **state)
 	assert_int_equal(script.nsubmits, 0);
 }
 
+static void what_is_moved_comes_behind(void **state)
+{
+	struct batch batch, other;
+	struct record record = {.batch = &batch};
+
+	script = (struct script){.takes = OPS, .room = OPS};
+	fill(&other, 0);
+	fill(&batch, 5);
+	batch_move(&batch, &other);
+	for (unsigned int i = 5; i < 9; i++)
+		batch_add(&other, &ops[i]);
+	batch_move(&batch, &other);
+	assert_int_equal(other.len, 0);
+	assert_false(batch_flush(&batch, NULL, outcome, &record));
+	assert_told_in_order(&record, 9);
+	batch_fini(&batch);
+	batch_fini(&other);
+}
+
 static void room_only_grows(void **state)
 {
 	struct batch batch = {0};
@@ -170,6 +189,7 @@ int main(void)
 		cmocka_unit_test(a_refused_one_is_told_and_the_rest_goes_on),
 		cmocka_unit_test(one_that_is_added_meanwhile_goes_with_the_others),
 		cmocka_unit_test(an_empty_batch_leaves_the_ring_alone),
+		cmocka_unit_test(what_is_moved_comes_behind),
 		cmocka_unit_test(room_only_grows),
 	};
 
