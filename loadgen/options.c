@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The option table: the command line, --help and the manual of taio-load. */
-#include "options.h"
+#include "settings.h"
 
 #define AT(field) offsetof(struct settings, field)
 

@@ -12,7 +12,7 @@
 #include "conn.h"
 #include "cpu.h"
 #include "mode.h"
-#include "options.h"
+#include "settings.h"
 #include "pace.h"
 #include "proto.h"
 #include "sock.h"

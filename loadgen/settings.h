@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the user asked for. Filled once by main.c from the table in options.c, read-only from then on. */
-#ifndef OPTIONS_H
-#define OPTIONS_H
+#ifndef SETTINGS_H
+#define SETTINGS_H
 
 #include "base/opt.h"
 
