@@ -1,114 +1,133 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connection from connect(2) to close(2). At most one read and one write of it are in flight; a read
- * always is while it is established, so that a close by the server is seen at once. Its slot lives as long as
- * the run and may be opened again when its mode's on_gone() was told. Loop thread only.
+ * One connection from connect(2) to close(2). At most one read and one write of it are in flight; while it is
+ * established a read always is, so that a close by the server is seen at once. The slot lives as long as the
+ * run and may be opened again once on_gone() was called.
  */
 #ifndef CONN_H
 #define CONN_H
 
-#include "http_response.h"
-#include "stats.h"
-#include "timers.h"
+#include "net.h"
+#include "schedule.h"
 
-#include <libaio.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <sys/queue.h>
-
-struct run;
-struct tls_sock;
+struct tls_stream;
 struct tls_ticket;
 
 enum conn_state {
-	CONN_NONE,    /* no socket */
-	CONN_CONNECT, /* connect(2) is under way; a poll is in flight as `wr` */
-	CONN_SHAKE,   /* the transport's handshake */
-	CONN_OPEN,    /* established */
-	CONN_FINISH,  /* our end is sent, or on its way; waits for the peer's */
-	CONN_DROP,    /* waits for its operations to come back, then NONE */
+	CONN_NONE,	/* no socket */
+	CONN_CONNECT,	/* connect(2) is under way; a poll is in flight as `wr` */
+	CONN_HANDSHAKE, /* the transport's handshake */
+	CONN_OPEN,	/* established */
+	CONN_FINISH,	/* our end is sent, or on its way; waits for the peer's */
+	CONN_DROP,	/* waits for its operations to come back, then NONE */
 	CONN_NSTATES,
 };
 
+/* The request of a connection. */
+enum exchange {
+	EXCHANGE_NONE,
+	EXCHANGE_PENDING, /* input is its response */
+	/* The response is complete, but the event of the request's write is still to come: engines with
+	 * threads may report the read first. */
+	EXCHANGE_WRITING,
+};
+
 struct conn {
-	struct run *run;
-	uint8_t state;	       /* enum conn_state; written by conn.c alone */
-	uint8_t bad;	       /* enum error_kind, of an ANSWER_BAD */
-	bool reading, writing; /* rd, wr are in the batch or the ring */
-	bool busy;	       /* a request is outstanding: input is its answer */
-	bool answered; /* the answer is complete, but the event of the request's write is still to come */
-	bool begun;    /* run_begin() without run_end() or run_abort() yet */
-	bool reopen;   /* the server has announced to close */
-	bool again;    /* opened again after `reopen`: counted already */
-	bool is_ready; /* on run->ready */
-	bool orderly;  /* both ends were closed in order */
+	struct net *net;
+	uint8_t state;	  /* enum conn_state; written by conn.c alone */
+	uint8_t exchange; /* enum exchange; likewise */
+	uint8_t failure;  /* enum error_kind, where a protocol returns STEP_FAILED */
+	bool peer_closes; /* the server has announced that it closes after this response */
+	bool is_reopened; /* opened again after that; its attempt is already counted */
+	bool is_orderly;  /* both directions were closed in order */
 	int fd, afd;
 	uint32_t id;
 	uint32_t in_len; /* bytes of in[] that the transport has not consumed */
-	char *in;	 /* run->in_cap bytes */
+	char *in;	 /* net->in_cap bytes */
 	const char *out; /* what `wr` has still to write */
 	size_t out_left;
-	struct iocb rd, wr;
-	struct timer timer;
-	TAILQ_ENTRY(conn) link;	      /* on run->ready or run->gone */
-	uint64_t ready_ns;	      /* since when it could have begun the next thing */
-	uint64_t carry_ns;	      /* run.c: what the last request was late by our own fault */
-	uint64_t planned_ns, sent_ns; /* of the request or cycle that is begun */
-	uint64_t mark_ns;	      /* when the connect, then the handshake began */
-	uint64_t ref_ns;	      /* idle: connect or last write, whichever is later */
-	uint64_t age_ns;	      /* idle: from there to an orderly close by the server; 0: none */
+	struct op rd, wr;
+	struct timer timer;	     /* on net->timeouts */
+	TAILQ_ENTRY(conn) link;	     /* on net->drained */
+	struct schedule_entry entry; /* for who schedules requests; conn.c does not touch it */
+	uint64_t connect_ns;	     /* just before connect(2) */
+	uint64_t handshake_ns;	     /* when the handshake began */
 	uint64_t nrequests;
-	struct tls_sock *tls;
-	struct tls_ticket *ticket; /* churn: of the connection before */
-	union {
-		struct http_answer http;
-		struct {
-			uint32_t window, got;
-		} echo;
-	};
+	struct tls_stream *tls;		/* sock_tls.c */
+	struct tls_ticket *ticket;	/* of the connection before on this slot; sock_tls.c */
+	void *proto_state, *mode_state; /* proto->conn_size and mode->conn_size bytes, zeroed once */
 };
 
-void conn_init(struct conn *conn, struct run *run, uint32_t id, char *in);
+/* What connections report, to the mode of the run. No callback may close the connection's socket itself. */
+struct conn_callbacks {
+	/* Established. */
+	void (*on_open)(struct conn *conn);
+	/* The response is complete. */
+	void (*on_response)(struct conn *conn);
+	/* The server has ended an idle connection; @err is 0 or a positive errno. Must drop it. */
+	void (*on_hangup)(struct conn *conn, int err);
+	/* The connection is being dropped: nothing may be begun on it any more. */
+	void (*on_drop)(struct conn *conn);
+	/* The slot is free: no socket, nothing in flight. */
+	void (*on_gone)(struct conn *conn);
+	/* Optional: a write of the connection is about to be submitted. */
+	void (*on_write)(struct conn *conn, uint64_t now_ns);
+	/* Optional: the first session ticket of this connection is in conn->ticket. */
+	void (*on_ticket)(struct conn *conn);
+	bool allows_stray; /* bytes that belong to no request are no error */
+};
 
-/* NONE to CONNECT. Ends in the mode's on_open(), or in an error that is counted and on_gone(). */
+void conn_init(struct conn *conn, struct net *net, uint32_t id, char *in);
+
+/* NONE to CONNECT. Ends in on_open(), or in an error that is counted and on_gone(). */
 void conn_open(struct conn *conn);
 
-/* Asks one request; the mode's on_answer() or an error follows. */
+/* Sends one request; on_response() or an error follows. */
 void conn_request(struct conn *conn);
 
 /* Closes our direction, waits for the peer's end, then on_gone(). The timeout runs. */
 void conn_finish(struct conn *conn);
 
-/* Counts an error and drops the connection. @err: positive errno, or 0. */
+/* Counts an error and drops the connection. @err: positive errno, or 0; @detail: or NULL. */
 void conn_fail(struct conn *conn, enum error_kind kind, int err, const char *detail);
 
 /*
  * Ends the connection without counting anything: cancels what is in flight. When that is back the connection
- * goes to run->gone; it is buried at the end of the turn, never under the feet of who called.
+ * joins net->drained, to be closed at the end of the turn and never within a call that still uses it.
  */
 void conn_drop(struct conn *conn);
 
-/* A completion of conn->rd or conn->wr. */
-void conn_event(struct conn *conn, const struct iocb *iocb, long res);
+/* Takes a connection off net->drained, closes its socket and calls on_gone(). */
+void conn_close(struct conn *conn);
 
-void conn_timeout(struct conn *conn);
+/* The result of @op, a negative errno if the ring refused it. */
+void conn_event(struct op *op, long res);
 
-/* Closes the socket of a connection on run->gone and tells the mode. */
-void conn_bury(struct conn *conn);
+/* Submits the operations of all connections. */
+void conn_flush(struct net *net);
 
-/* What protocols call: @data must stay until the answer is complete. */
+/* Drops the connections whose timeout has passed. */
+void conn_expire(struct net *net);
+
+/* Called by protocols: @data must stay until the response is complete. */
 void conn_send(struct conn *conn, const char *data, size_t len);
 
-/* What transports (sock.h) call. */
+/* Called by transports (sock.h). */
 void conn_write(struct conn *conn, const char *data, size_t len); /* no write may be in flight */
 void conn_established(struct conn *conn);
-void conn_input(struct conn *conn, const char *data, size_t len); /* plain bytes; may end the connection */
+void conn_input(struct conn *conn, const char *data, size_t len); /* plain bytes; may drop the connection */
 void conn_eof(struct conn *conn);
 void conn_shutdown(struct conn *conn); /* everything is written: FIN */
 
 static inline bool conn_is_alive(const struct conn *conn)
 {
-	return conn->state == CONN_SHAKE || conn->state == CONN_OPEN || conn->state == CONN_FINISH;
+	return conn->state == CONN_HANDSHAKE || conn->state == CONN_OPEN || conn->state == CONN_FINISH;
+}
+
+/* Established, with no request under way. */
+static inline bool conn_is_idle(const struct conn *conn)
+{
+	return conn->state == CONN_OPEN && conn->exchange == EXCHANGE_NONE;
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CPU time of processes, their ended threads included, in nanoseconds. Loop thread only. */
+/* CPU time of processes, their ended threads included, in nanoseconds. */
 #ifndef CPU_H
 #define CPU_H
 

@@ -3,7 +3,8 @@
  * The latency distribution in HdrHistogram's text format, in milliseconds, as its plotter reads it: five
  * steps for each halving of the distance to 100 %.
  */
-#include "report.h"
+#include "hgrm.h"
+
 #include "run.h"
 
 #include <errno.h>
@@ -49,8 +50,7 @@ int hgrm_write(const struct run *run, const char *file, char *why)
 	}
 	fprintf(to, "%12s %14s %10s %14s\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
 	write_rows(to, hist);
-	fprintf(to, "#[Mean    = %12.3f, Max = %12.3f]\n",
-		hist->count ? (double)(hist->sum / hist->count) / NS_PER_MS : 0,
+	fprintf(to, "#[Mean    = %12.3f, Max = %12.3f]\n", hist_mean(hist) / NS_PER_MS,
 		(double)hist->max / NS_PER_MS);
 	fprintf(to, "#[Total count = %llu]\n", (unsigned long long)hist->count);
 	if (ferror(to))
@@ -59,6 +59,6 @@ int hgrm_write(const struct run *run, const char *file, char *why)
 		err = -errno;
 out:
 	if (err)
-		snprintf(why, RUN_WHY_LEN, "--hgrm %.200s: %s", file, strerror(-err));
+		snprintf(why, WHY_LEN, "--hgrm %.200s: %s", file, strerror(-err));
 	return err;
 }

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The result as JSON, as docs/taio-load.schema.json describes it. What was not measured is null. Loop thread
- * only. */
+/* The keys of docs/taio-load.schema.json, as one table. What was not measured is null. */
+#include "json.h"
+
+#include "aio/taio.h"
+#include "proto.h"
 #include "report.h"
 #include "run.h"
+#include "sock.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -44,40 +49,63 @@ static json_t *count(uint64_t value)
 
 static json_t *hist_json(const struct hist *hist, uint64_t unit_ns)
 {
+	double unit = (double)unit_ns;
 	json_t *object = json_object();
 
-	for (size_t i = 0; i < sizeof(percentile_keys) / sizeof(percentile_keys[0]); i++)
-		json_object_set_new(
-			object, percentile_keys[i].key,
-			hist->count ? rounded((double)hist_percentile(hist, percentile_keys[i].percent) /
-					      (double)unit_ns)
-				    : json_null());
-	json_object_set_new(object, "mean",
-			    hist->count ? rounded((double)(hist->sum / hist->count) / (double)unit_ns)
-					: json_null());
+	for (size_t i = 0; i < sizeof(percentile_keys) / sizeof(percentile_keys[0]); i++) {
+		uint64_t value = hist_percentile(hist, percentile_keys[i].percent);
+
+		json_object_set_new(object, percentile_keys[i].key,
+				    hist->count ? rounded((double)value / unit) : json_null());
+	}
+	json_object_set_new(object, "mean", hist->count ? rounded(hist_mean(hist) / unit) : json_null());
 	json_object_set_new(object, "count", count(hist->count));
 	return object;
 }
 
-static json_t *errors_json(const struct stats *stats)
+static json_t *text_or_null(const char *text)
 {
-	json_t *object = json_object();
-
-	for (int kind = 0; kind < ERROR_KINDS; kind++)
-		json_object_set_new(object, error_rows[kind].key, count(stats->errors[kind]));
-	return object;
-}
-
-static json_t *connections_json(const struct stats *stats)
-{
-	return json_pack("{s:o, s:o, s:o, s:o}", "asked", count(stats->asked), "established",
-			 count(stats->established), "completed", count(stats->completed), "reopened",
-			 count(stats->reopened));
+	return text ? json_string(text) : json_null();
 }
 
 static json_t *seconds_or_null(uint64_t us)
 {
 	return us ? seconds((double)us / 1e6) : json_null();
+}
+
+static json_t *program_json(const struct run *run)
+{
+	return json_string("taio-load " TAIO_VERSION);
+}
+
+static json_t *mode_json(const struct run *run)
+{
+	return json_string(run->mode->command.name);
+}
+
+static json_t *target_json(const struct run *run)
+{
+	return json_string(run->net.target.text);
+}
+
+static json_t *engine_json(const struct run *run)
+{
+	return json_string(taio_name(run->net.ops.ring));
+}
+
+static json_t *loop_json(const struct run *run)
+{
+	return json_string(run->rate ? "open" : "closed");
+}
+
+static json_t *tls_json(const struct run *run)
+{
+	const struct tls_info *info = run->net.sock->info(&run->net);
+
+	if (!run->net.sock->is_tls)
+		return json_null();
+	return json_pack("{s:s?, s:s?, s:s}", "version", info ? info->version : NULL, "cipher",
+			 info ? info->cipher : NULL, "alpn", info ? info->alpn : "");
 }
 
 static json_t *options_json(const struct run *run)
@@ -89,91 +117,180 @@ static json_t *options_json(const struct run *run)
 			 seconds((double)set->warmup_us / 1e6), "deadline_s",
 			 seconds_or_null(set->deadline_us), "rate",
 			 run->rate ? count(run->rate) : json_null(), "connect_rate", (int)set->connect_rate,
-			 "size", count(set->size), "request", run->proto ? run->proto->name : NULL);
+			 "size", count(set->size), "request", run->net.proto ? run->net.proto->name : NULL);
 }
 
-static json_t *tls_json(const struct run *run)
+static json_t *measured_json(const struct run *run)
 {
-	if (run->sock != &sock_tls)
+	return seconds(report_seconds(run));
+}
+
+static json_t *errors_json(const struct run *run)
+{
+	return count(stats_errors(&run->stats));
+}
+
+static json_t *errors_by_kind_json(const struct run *run)
+{
+	json_t *object = json_object();
+
+	for (int kind = 0; kind < ERROR_KINDS; kind++)
+		json_object_set_new(object, error_rows[kind].key, count(run->stats.errors[kind]));
+	return object;
+}
+
+static json_t *first_error_json(const struct run *run)
+{
+	return text_or_null(run->stats.first_error[0] ? run->stats.first_error : NULL);
+}
+
+static json_t *rate_json(const struct run *run)
+{
+	return ratio((double)run->stats.responses, report_seconds(run));
+}
+
+static json_t *connections_json(const struct run *run)
+{
+	const struct stats *stats = &run->stats;
+
+	return json_pack("{s:o, s:o, s:o, s:o}", "asked", count(stats->attempted), "established",
+			 count(stats->established), "completed", count(stats->completed), "reopened",
+			 count(stats->reopened));
+}
+
+static json_t *inferred_json(const struct run *run)
+{
+	uint64_t inferred_ns = run->stats.inferred_ns;
+
+	return inferred_ns ? json_real((double)inferred_ns / NS_PER_MS) : json_null();
+}
+
+static json_t *per_response(const struct run *run, uint64_t ns)
+{
+	return ratio((double)ns / NS_PER_US, (double)run->stats.responses);
+}
+
+static json_t *server_cpu_per_request_json(const struct run *run)
+{
+	return run->has_server_cpu ? per_response(run, run->server_cpu_ns) : json_null();
+}
+
+static json_t *server_cpu_json(const struct run *run)
+{
+	return run->has_server_cpu ? seconds((double)run->server_cpu_ns / NS_PER_SEC) : json_null();
+}
+
+static json_t *client_cpu_per_request_json(const struct run *run)
+{
+	return per_response(run, run->client_cpu_ns);
+}
+
+static json_t *client_cpu_json(const struct run *run)
+{
+	return seconds((double)run->client_cpu_ns / NS_PER_SEC);
+}
+
+static json_t *valid_json(const struct run *run)
+{
+	return json_boolean(report_is_valid(run));
+}
+
+static json_t *interrupted_json(const struct run *run)
+{
+	return json_boolean(run->is_interrupted);
+}
+
+static json_t *failure_json(const struct run *run)
+{
+	char why[WHY_LEN];
+
+	return text_or_null(report_failure(run, why) ? why : NULL);
+}
+
+enum when {
+	ALWAYS,
+	OPEN_LOOP, /* else null */
+	HOLDS,	   /* else there is no such key */
+};
+
+/* A key: a function's value, or a field of struct run: a counter or, with a unit, a histogram. */
+struct row {
+	const char *key;
+	json_t *(*value)(const struct run *run);
+	size_t offset;
+	uint64_t unit_ns;
+	enum when when;
+};
+
+// clang-format off
+#define COUNT(field) .offset = offsetof(struct run, stats.field)
+#define HIST(field, unit) .offset = offsetof(struct run, stats.field), .unit_ns = (unit)
+static const struct row rows[] = {
+	{ .key = "program", .value = program_json },
+	{ .key = "mode", .value = mode_json },
+	{ .key = "target", .value = target_json },
+	{ .key = "engine", .value = engine_json },
+	{ .key = "loop", .value = loop_json },
+	{ .key = "tls", .value = tls_json },
+	{ .key = "options", .value = options_json },
+	{ .key = "measured_s", .value = measured_json },
+	{ .key = "requests", COUNT(requests) },
+	{ .key = "errors", .value = errors_json },
+	{ .key = "errors_by_kind", .value = errors_by_kind_json },
+	{ .key = "first_error", .value = first_error_json },
+	{ .key = "unsent", COUNT(unsent) },
+	{ .key = "requests_per_second", .value = rate_json },
+	{ .key = "bytes_sent", COUNT(sent) },
+	{ .key = "bytes_received", COUNT(received) },
+	{ .key = "latency_us", HIST(latency, NS_PER_US) },
+	{ .key = "latency_raw_us", HIST(raw, NS_PER_US), .when = OPEN_LOOP },
+	{ .key = "send_lag_us", HIST(lag, NS_PER_US), .when = OPEN_LOOP },
+	{ .key = "connections", .value = connections_json },
+	{ .key = "connect_us", HIST(connect, NS_PER_US) },
+	{ .key = "tls_full_us", HIST(tls_full, NS_PER_US) },
+	{ .key = "tls_resumed_us", HIST(tls_resumed, NS_PER_US) },
+	{ .key = "closed", COUNT(closed), .when = HOLDS },
+	{ .key = "early", COUNT(early), .when = HOLDS },
+	{ .key = "deadline_inferred_ms", .value = inferred_json, .when = HOLDS },
+	{ .key = "lateness_ms", HIST(lateness, NS_PER_MS), .when = HOLDS },
+	{ .key = "age_ms", HIST(age, NS_PER_MS), .when = HOLDS },
+	{ .key = "server_cpu_us_per_request", .value = server_cpu_per_request_json },
+	{ .key = "server_cpu_s", .value = server_cpu_json },
+	{ .key = "client_cpu_us_per_request", .value = client_cpu_per_request_json },
+	{ .key = "client_cpu_s", .value = client_cpu_json },
+	{ .key = "valid", .value = valid_json },
+	{ .key = "interrupted", .value = interrupted_json },
+	{ .key = "failure", .value = failure_json },
+};
+#undef COUNT
+#undef HIST
+// clang-format on
+
+static json_t *row_json(const struct run *run, const struct row *row)
+{
+	const void *field = (const char *)run + row->offset;
+
+	if (row->when == OPEN_LOOP && !run->rate)
 		return json_null();
-	return json_pack("{s:s?, s:s?, s:s}", "version", run->tls_info.version, "cipher",
-			 run->tls_info.cipher, "alpn", run->tls_info.alpn);
+	if (row->value)
+		return row->value(run);
+	return row->unit_ns ? hist_json(field, row->unit_ns) : count(*(const uint64_t *)field);
 }
 
-static void put_head(const struct run *run, json_t *root)
+static json_t *result_json(const struct run *run)
 {
-	json_object_set_new(root, "program", json_string("taio-load " TAIO_VERSION));
-	json_object_set_new(root, "mode", json_string(run->mode->name));
-	json_object_set_new(root, "target", json_string(run->target.text));
-	json_object_set_new(root, "engine", json_string(taio_name(run->ring)));
-	json_object_set_new(root, "loop", json_string(run->rate ? "open" : "closed"));
-	json_object_set_new(root, "tls", tls_json(run));
-	json_object_set_new(root, "options", options_json(run));
-}
+	json_t *root = json_object();
 
-static void put_load(const struct run *run, json_t *root)
-{
-	const struct stats *stats = &run->stats;
-	bool is_open = run->rate;
-
-	json_object_set_new(root, "measured_s", seconds(report_seconds(run)));
-	json_object_set_new(root, "requests", count(stats->requests));
-	json_object_set_new(root, "errors", count(stats_errors(stats)));
-	json_object_set_new(root, "errors_by_kind", errors_json(stats));
-	json_object_set_new(root, "first_error",
-			    stats->first_error[0] ? json_string(stats->first_error) : json_null());
-	json_object_set_new(root, "unsent", count(stats->unsent));
-	json_object_set_new(root, "requests_per_second", ratio((double)stats->answered, report_seconds(run)));
-	json_object_set_new(root, "bytes_sent", count(stats->sent));
-	json_object_set_new(root, "bytes_received", count(stats->received));
-	json_object_set_new(root, "latency_us", hist_json(&stats->latency, NS_PER_US));
-	json_object_set_new(root, "latency_raw_us",
-			    is_open ? hist_json(&stats->raw, NS_PER_US) : json_null());
-	json_object_set_new(root, "send_lag_us", is_open ? hist_json(&stats->lag, NS_PER_US) : json_null());
-}
-
-static void put_connections(const struct run *run, json_t *root)
-{
-	const struct stats *stats = &run->stats;
-
-	json_object_set_new(root, "connections", connections_json(stats));
-	json_object_set_new(root, "connect_us", hist_json(&stats->connect, NS_PER_US));
-	json_object_set_new(root, "tls_full_us", hist_json(&stats->tls_full, NS_PER_US));
-	json_object_set_new(root, "tls_resumed_us", hist_json(&stats->tls_resumed, NS_PER_US));
-	if (run->mode != &mode_idle)
-		return;
-	json_object_set_new(root, "closed", count(stats->closed));
-	json_object_set_new(root, "early", count(stats->early));
-	json_object_set_new(root, "deadline_inferred_ms",
-			    stats->inferred_ns ? json_real((double)stats->inferred_ns / NS_PER_MS)
-					       : json_null());
-	json_object_set_new(root, "lateness_ms", hist_json(&stats->lateness, NS_PER_MS));
-	json_object_set_new(root, "age_ms", hist_json(&stats->age, NS_PER_MS));
-}
-
-static void put_verdict(const struct run *run, json_t *root)
-{
-	const struct stats *stats = &run->stats;
-	char why[RUN_WHY_LEN];
-
-	json_object_set_new(root, "server_cpu_us_per_request",
-			    run->has_server_cpu
-				    ? ratio((double)run->server_cpu_ns / NS_PER_US, (double)stats->answered)
-				    : json_null());
-	json_object_set_new(root, "server_cpu_s",
-			    run->has_server_cpu ? seconds((double)run->server_cpu_ns / NS_PER_SEC)
-						: json_null());
-	json_object_set_new(root, "client_cpu_us_per_request",
-			    ratio((double)run->client_cpu_ns / NS_PER_US, (double)stats->answered));
-	json_object_set_new(root, "client_cpu_s", seconds((double)run->client_cpu_ns / NS_PER_SEC));
-	json_object_set_new(root, "valid", json_boolean(report_is_valid(run)));
-	json_object_set_new(root, "interrupted", json_boolean(run->interrupted));
-	json_object_set_new(root, "failure", report_failure(run, why) ? json_string(why) : json_null());
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].when != HOLDS || run->mode->holds)
+			json_object_set_new(root, rows[i].key, row_json(run, &rows[i]));
+	}
+	return root;
 }
 
 int json_write(const struct run *run, const char *file, char *why)
 {
-	json_t *root = json_object();
+	json_t *root = result_json(run);
 	FILE *to = strcmp(file, "-") ? fopen(file, "we") : stdout;
 	int err = 0;
 
@@ -181,10 +298,6 @@ int json_write(const struct run *run, const char *file, char *why)
 		err = -errno;
 		goto no_file;
 	}
-	put_head(run, root);
-	put_load(run, root);
-	put_connections(run, root);
-	put_verdict(run, root);
 	if (json_dumpf(root, to, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) < 0 || fputc('\n', to) == EOF)
 		err = -EIO;
 	if ((to == stdout ? fflush(to) : fclose(to)) && !err)
@@ -192,6 +305,6 @@ int json_write(const struct run *run, const char *file, char *why)
 no_file:
 	json_decref(root);
 	if (err)
-		snprintf(why, RUN_WHY_LEN, "--json %.200s: %s", file, strerror(-err));
+		snprintf(why, WHY_LEN, "--json %.200s: %s", file, strerror(-err));
 	return err;
 }

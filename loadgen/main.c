@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* taio-load: the command line around one run. One thread. */
+#include "hgrm.h"
+#include "json.h"
+#include "loop.h"
+#include "modes.h"
+#include "options.h"
 #include "report.h"
 #include "run.h"
+#include "setup.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum exit_code { EXIT_OK, EXIT_RUN, EXIT_USAGE };
-
-static const struct mode *const modes[] = {&mode_echo, &mode_http, &mode_idle, &mode_churn};
-
-static const struct mode *mode_find(const char *name)
-{
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (!strcmp(name, modes[i]->name))
-			return modes[i];
-	}
-	return NULL;
-}
 
 static int complain(enum exit_code code, const char *why)
 {
@@ -31,8 +26,9 @@ static void on_signal(int number)
 	run_interrupt = 1;
 }
 
-/* The second ^C ends the program at once. A server that resets is an error of a connection, not of ours. */
-static void take_signals(void)
+/* A second ^C ends the program at once. A reset by the server is an error of one connection, not of the
+ * program. */
+static void set_signals(void)
 {
 	struct sigaction ends = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
 	struct sigaction ignored = {.sa_handler = SIG_IGN};
@@ -59,7 +55,7 @@ static int write_results(const struct run *run, char *why)
 
 static int load(const struct settings *set, const struct mode *mode, const char *target)
 {
-	char why[RUN_WHY_LEN] = "";
+	char why[WHY_LEN] = "";
 	struct run *run;
 	int err, code;
 
@@ -71,8 +67,8 @@ static int load(const struct settings *set, const struct mode *mode, const char 
 		code = complain(err == -EINVAL ? EXIT_USAGE : EXIT_RUN, why);
 		goto no_run;
 	}
-	take_signals();
-	err = run_loop(run, why);
+	set_signals();
+	err = loop_run(run, why);
 	if (!err)
 		err = write_results(run, why);
 	code = err || report_failure(run, why) ? complain(EXIT_RUN, why) : EXIT_OK;
@@ -82,50 +78,77 @@ no_run:
 	return code;
 }
 
+/* "echo, http, idle or churn" */
+static const char *mode_names(char *text, size_t len)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < NMODES && used < len; i++)
+		used += (size_t)snprintf(text + used, len - used, "%s%s",
+					 !i		   ? ""
+					 : i + 1 == NMODES ? " or "
+							   : ", ",
+					 modes[i]->command.name);
+	return text;
+}
+
+/* The words of the command line that are no options: MODE TARGET. */
+static int run_words(const struct settings *set, int n, char **words)
+{
+	char why[WHY_LEN], names[200];
+	const struct mode *mode;
+
+	if (!n)
+		return complain(EXIT_USAGE, "no mode given; see taio-load --help");
+	mode = mode_find(words[0]);
+	if (!mode) {
+		snprintf(why, sizeof(why), "unknown mode '%.50s'; use %s", words[0],
+			 mode_names(names, sizeof(names)));
+		return complain(EXIT_USAGE, why);
+	}
+	if (n < 2)
+		return complain(EXIT_USAGE, "no target given; use HOST:PORT or a URL");
+	if (n > 2) {
+		snprintf(why, sizeof(why), "unexpected argument '%.100s'; there is one target", words[2]);
+		return complain(EXIT_USAGE, why);
+	}
+	return load(set, mode, words[1]);
+}
+
 static int dispatch(struct settings *set, int argc, char **argv)
 {
+	const struct opt_program *program = options_program();
 	char why[OPT_WHY_LEN] = "";
-	const struct mode *mode;
 	int operands;
 
-	operands = opt_argv(&taio_load_program, set, argc, argv, why);
+	operands = opt_argv(program, set, argc, argv, why);
 	if (operands < 0)
 		return complain(EXIT_USAGE, why);
 	if (set->help) {
-		opt_help(&taio_load_program, stdout);
+		opt_help(program, stdout);
 		return EXIT_OK;
 	}
 	if (set->version) {
 		printf("taio-load %s\n", TAIO_VERSION);
 		return EXIT_OK;
 	}
-	mode = operands ? mode_find(argv[1]) : NULL;
-	if (!mode) {
-		snprintf(why, sizeof(why),
-			 operands ? "unknown mode '%.50s'; echo, http, idle or churn"
-				  : "no mode%.0s; see taio-load --help",
-			 operands ? argv[1] : "");
-		return complain(EXIT_USAGE, why);
-	}
-	if (operands != 2)
-		return complain(EXIT_USAGE,
-				operands < 2 ? "no target: HOST:PORT or a URL" : "more than one target");
-	return load(set, mode, argv[2]);
+	return run_words(set, operands, argv + 1);
 }
 
 int main(int argc, char **argv)
 {
+	const struct opt_program *program = options_program();
 	struct settings set;
 	int code;
 
-	/* For the build, which installs the manual; not an option of the user's. */
+	/* For the build, which installs the manual; not an option for users. */
 	if (argc == 2 && !strcmp(argv[1], "--man")) {
-		opt_man(&taio_load_program, stdout);
+		opt_man(program, stdout);
 		return EXIT_OK;
 	}
-	if (opt_defaults(&taio_load_program, &set) < 0)
+	if (opt_defaults(program, &set) < 0)
 		return complain(EXIT_RUN, "out of memory");
 	code = dispatch(&set, argc, argv);
-	opt_free(&taio_load_program, &set);
+	opt_free(program, &set);
 	return code;
 }

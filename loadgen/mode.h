@@ -1,45 +1,56 @@
 /* SPDX-License-Identifier: MIT */
-/* What a run does with its connections: told what happens to each, it begins the next thing. Loop thread
- * only. */
+/*
+ * A mode: what a run does with its connections. Its callbacks learn what happens to each connection and
+ * decide what it does next.
+ */
 #ifndef MODE_H
 #define MODE_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/opt.h"
+#include "conn.h"
 
-struct conn;
 struct run;
-struct proto;
+
+/* Every mode, in the order in which --help lists them. mode_NAME is defined in one of mode_*.c. */
+#define MODES(X)                                                                                             \
+	X(echo)                                                                                              \
+	X(http)                                                                                              \
+	X(idle)                                                                                              \
+	X(churn)
+
+/* What a mode accepts beside the options that all accept. */
+enum mode_takes {
+	TAKES_URL = 1 << 0, /* a URL as target */
+	TAKES_RATE = 1 << 1,
+	TAKES_DEADLINE = 1 << 2,
+	TAKES_REQUEST = 1 << 3,
+	TAKES_RESUME = 1 << 4,
+};
 
 struct mode {
-	const char *name;
-	const struct proto *proto; /* fixed, or NULL: as --request says */
-	bool ramps;		   /* connections are opened before the load begins, by the run */
-	bool measures_ramp;	   /* what happens while they are opened counts */
+	struct opt_command command; /* its name, and its text in --help and the manual */
+	unsigned int takes;	    /* enum mode_takes */
+	const struct proto *proto;  /* fixed, or NULL: as --request says */
+	const char *unit;	    /* of what is counted and timed: "requests" */
+	bool ramps;		    /* all connections are opened before the load begins */
+	/* Connections are only held, and the result is when the server closes each. What happens from the
+	 * first connect on is measured, and read buffers are small. */
+	bool holds;
+	size_t conn_size; /* of its state of a connection (conn->mode_state) */
 
-	/* A connection from run->ready is to begin what was planned for @planned_ns. */
+	struct conn_callbacks conn;
+	/* A scheduled connection is to begin what was planned for @planned_ns. */
 	void (*begin)(struct conn *conn, uint64_t planned_ns);
-	void (*on_open)(struct conn *conn);
-	void (*on_answer)(struct conn *conn);
-	/* The server has ended an established connection; @err is 0 or a positive errno. Must end it too. */
-	void (*on_hangup)(struct conn *conn, int err);
-	/* The slot is free: no socket, nothing in flight. */
-	void (*on_gone)(struct conn *conn);
-
-	/* Optional: gathered operations are about to be submitted. */
-	void (*on_flush)(struct run *run);
-	/* Optional: the first session ticket of this connection is in conn->ticket. */
-	void (*on_ticket)(struct conn *conn);
-	bool takes_stray; /* bytes that belong to no request are no error */
+	/* Optional: the measured interval lasts until then, if that is later than --duration. */
+	uint64_t (*measure_until_ns)(const struct run *run);
 	/* Optional: the load is over. Counts what is still open. */
 	void (*on_end)(struct run *run);
 	/* True if nothing further can happen. */
 	bool (*is_over)(const struct run *run);
 };
 
-extern const struct mode mode_echo;
-extern const struct mode mode_http;
-extern const struct mode mode_idle;
-extern const struct mode mode_churn;
+#define MODE_DECLARE(name) extern const struct mode mode_##name;
+MODES(MODE_DECLARE)
+#undef MODE_DECLARE
 
 #endif

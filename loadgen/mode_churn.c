@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* churn: connect, ask once if so wished, close in order, again. A cycle is what is measured. Loop thread
- * only. */
+/* churn: connect, send one request if asked to, close in order, start over. A cycle is what is measured. */
+#include "mode.h"
+
 #include "run.h"
 
 static void churn_begin(struct conn *conn, uint64_t planned_ns)
@@ -11,23 +12,21 @@ static void churn_begin(struct conn *conn, uint64_t planned_ns)
 
 static void churn_on_open(struct conn *conn)
 {
-	const struct run *run = conn->run;
-
-	if (run->proto)
+	if (conn->net->proto)
 		conn_request(conn);
-	else if (!run->set->resume)
+	else if (!run_of(conn)->set->resume)
 		conn_finish(conn);
 }
 
-static void churn_on_answer(struct conn *conn)
+static void churn_on_response(struct conn *conn)
 {
 	conn_finish(conn);
 }
 
-/* A ticket that comes after our close_notify does not resume; so the close waits for it. */
+/* A ticket that arrives after our close_notify cannot be used, so the close waits for it. */
 static void churn_on_ticket(struct conn *conn)
 {
-	if (!conn->run->proto)
+	if (!conn->net->proto)
 		conn_finish(conn);
 }
 
@@ -36,21 +35,23 @@ static void churn_on_hangup(struct conn *conn, int err)
 	conn_fail(conn, err ? error_of_transfer(err) : ERROR_CLOSED, err, NULL);
 }
 
-/* After a failure the slot rests for a while: a server that refuses is not to be hammered. */
+/* After a failure the slot waits for a while, so that a server that refuses is not hammered. */
 static void churn_on_gone(struct conn *conn)
 {
-	struct run *run = conn->run;
+	struct run *run = run_of(conn);
 
-	if (conn->orderly) {
+	if (conn->is_orderly) {
 		run->stats.completed++;
 		run_end(conn);
+	} else {
+		run_abort(conn);
 	}
-	if (run->phase >= PHASE_CLOSE)
+	if (run_is_closing(run))
 		return;
-	if (conn->orderly)
+	if (conn->is_orderly)
 		run_ready(conn);
 	else
-		timer_arm(&run->rests, &conn->timer, run->now_ns);
+		schedule_add_later(&run->schedule, &conn->entry, run->net.now_ns);
 }
 
 static bool churn_is_over(const struct run *run)
@@ -58,14 +59,27 @@ static bool churn_is_over(const struct run *run)
 	return false;
 }
 
+// clang-format off
 const struct mode mode_churn = {
-	.name = "churn",
+	.command = {
+		.name = "churn",
+		.operands = "URL|HOST:PORT",
+		.help = "Connect, optionally send one request, close, and start over.",
+		.more = "Closes in order: sends its end and waits for the server's. Latency is that of the whole cycle; "
+			"connects, full and resumed TLS handshakes have their own histograms.",
+	},
+	.takes = TAKES_URL | TAKES_RATE | TAKES_REQUEST | TAKES_RESUME,
+	.unit = "cycles",
+	.conn = {
+		.on_open = churn_on_open,
+		.on_response = churn_on_response,
+		.on_hangup = churn_on_hangup,
+		.on_drop = run_unready,
+		.on_gone = churn_on_gone,
+		.on_ticket = churn_on_ticket,
+		.allows_stray = true,
+	},
 	.begin = churn_begin,
-	.on_open = churn_on_open,
-	.on_answer = churn_on_answer,
-	.on_ticket = churn_on_ticket,
-	.on_hangup = churn_on_hangup,
-	.on_gone = churn_on_gone,
-	.takes_stray = true,
 	.is_over = churn_is_over,
 };
+// clang-format on

@@ -3,53 +3,65 @@
  * idle: holds connections and records when the server closes each.
  *
  * The reference instant of a connection is taken before connect(2), or before the ring gets a write of it,
- * whichever is later. The server's own clock starts after that; so a close that is early by ours was early.
+ * whichever is later. The server's own clock starts after that, so a close that is early by our clock was
+ * early by the server's too.
  */
+#include "mode.h"
+
 #include "run.h"
 
-#include <errno.h>
+/* How late a close may be before the connection counts as not closed at all. */
+#define LATE_NS (5 * NS_PER_SEC)
+
+struct idle_state {
+	uint64_t ref_ns; /* the reference instant; 0: not established */
+	uint64_t age_ns; /* from there to a close in order by the server; 0: none */
+};
+
+static struct idle_state *idle_of(const struct conn *conn)
+{
+	return conn->mode_state;
+}
 
 static uint64_t deadline_ns(const struct run *run)
 {
 	return run->set->deadline_us * NS_PER_US;
 }
 
-static void note_ref(struct conn *conn, uint64_t now_ns)
+static void idle_on_write(struct conn *conn, uint64_t now_ns)
 {
-	conn->ref_ns = now_ns;
-	if (now_ns > conn->run->last_ref_ns)
-		conn->run->last_ref_ns = now_ns;
-}
-
-static void idle_on_flush(struct run *run)
-{
-	uint64_t now_ns = clock_ns();
-
-	for (size_t i = 0; i < run->batch.nwrites; i++) {
-		const struct iocb *iocb = run->batch.writes[i];
-
-		if (iocb->aio_lio_opcode == IO_CMD_PWRITE)
-			note_ref(iocb->data, now_ns);
-	}
+	idle_of(conn)->ref_ns = now_ns;
 }
 
 static void idle_on_open(struct conn *conn)
 {
-	struct run *run = conn->run;
-
-	note_ref(conn, conn->ref_ns);
-	if (!run->proto)
+	/* Under TLS writes came before. */
+	if (!idle_of(conn)->ref_ns)
+		idle_of(conn)->ref_ns = conn->connect_ns;
+	if (!conn->net->proto)
 		return;
-	run_begin(conn, run->now_ns);
+	run_begin(conn, conn->net->now_ns);
 	conn_request(conn);
 }
 
-static void idle_on_answer(struct conn *conn)
+/* Nothing is scheduled. */
+static void idle_begin(struct conn *conn, uint64_t planned_ns) {}
+
+static void idle_on_response(struct conn *conn)
 {
 	run_end(conn);
-	if (!conn->reopen)
-		return;
-	conn_fail(conn, ERROR_CLOSED, 0, "the server announced to close after the request");
+	if (conn->peer_closes)
+		conn_fail(conn, ERROR_CLOSED, 0, "the server announced that it closes after the request");
+}
+
+static uint64_t idle_measure_until_ns(const struct run *run)
+{
+	uint64_t last_ns = 0;
+
+	for (uint32_t i = 0; i < run->nconns; i++)
+		if (idle_of(&run->conns[i])->ref_ns > last_ns)
+			last_ns = idle_of(&run->conns[i])->ref_ns;
+	return deadline_ns(run) && last_ns ? last_ns + deadline_ns(run) + LATE_NS : 0;
 }
 
 /*
@@ -61,9 +73,12 @@ static uint64_t infer_deadline_ns(const struct run *run)
 	const uint64_t step_ns = 100 * NS_PER_MS;
 	uint64_t least_ns = UINT64_MAX;
 
-	for (uint32_t i = 0; i < run->nconns; i++)
-		if (run->conns[i].age_ns && run->conns[i].age_ns < least_ns)
-			least_ns = run->conns[i].age_ns;
+	for (uint32_t i = 0; i < run->nconns; i++) {
+		uint64_t age_ns = idle_of(&run->conns[i])->age_ns;
+
+		if (age_ns && age_ns < least_ns)
+			least_ns = age_ns;
+	}
 	return least_ns == UINT64_MAX ? 0 : least_ns / step_ns * step_ns;
 }
 
@@ -75,39 +90,42 @@ static void infer_lateness(struct run *run)
 		return;
 	run->stats.inferred_ns = inferred_ns;
 	for (uint32_t i = 0; i < run->nconns; i++) {
-		if (!run->conns[i].age_ns)
+		uint64_t age_ns = idle_of(&run->conns[i])->age_ns;
+
+		if (!age_ns)
 			continue;
-		hist_add(&run->stats.lateness, run->conns[i].age_ns - inferred_ns);
+		hist_add(&run->stats.lateness, age_ns - inferred_ns);
 		run->stats.completed++;
 	}
 }
 
 static void count_close(struct conn *conn, int err)
 {
-	struct run *run = conn->run;
+	struct run *run = run_of(conn);
 	struct stats *stats = &run->stats;
-	uint64_t due_ns = conn->ref_ns + deadline_ns(run);
-	bool is_early = deadline_ns(run) && run->now_ns < due_ns;
+	struct idle_state *idle = idle_of(conn);
+	uint64_t due_ns = idle->ref_ns + deadline_ns(run);
+	bool is_early = deadline_ns(run) && run->net.now_ns < due_ns;
 
 	stats->closed++;
-	hist_add(&stats->age, run->now_ns - conn->ref_ns);
+	hist_add(&stats->age, run->net.now_ns - idle->ref_ns);
 	if (!err)
-		conn->age_ns = run->now_ns - conn->ref_ns;
+		idle->age_ns = run->net.now_ns - idle->ref_ns;
 	if (is_early)
 		stats->early++;
 	else if (deadline_ns(run))
-		hist_add(&stats->lateness, run->now_ns - due_ns);
+		hist_add(&stats->lateness, run->net.now_ns - due_ns);
 	if (deadline_ns(run) && !is_early && !err)
 		stats->completed++;
 }
 
 static void idle_on_hangup(struct conn *conn, int err)
 {
-	struct run *run = conn->run;
-	uint64_t age_ns = run->now_ns - conn->ref_ns;
+	struct run *run = run_of(conn);
+	uint64_t age_ns = run->net.now_ns - idle_of(conn)->ref_ns;
 	char detail[100];
 
-	if (run->phase >= PHASE_CLOSE) {
+	if (run_is_closing(run)) {
 		conn_drop(conn);
 		return;
 	}
@@ -123,16 +141,14 @@ static void idle_on_hangup(struct conn *conn, int err)
 	}
 }
 
-static void idle_on_gone(struct conn *conn) {}
-
 static void idle_on_end(struct run *run)
 {
 	for (uint32_t i = 0; i < run->nconns; i++) {
 		struct conn *conn = &run->conns[i];
 
-		if (conn->state != CONN_OPEN || conn->busy)
+		if (!conn_is_idle(conn))
 			continue;
-		if (deadline_ns(run) && !run->interrupted)
+		if (deadline_ns(run) && !run->is_interrupted)
 			conn_fail(conn, ERROR_NOT_CLOSED, 0, NULL);
 		else
 			run->stats.completed++;
@@ -143,19 +159,36 @@ static void idle_on_end(struct run *run)
 
 static bool idle_is_over(const struct run *run)
 {
-	return !run->live;
+	return !run->net.live;
 }
 
+// clang-format off
 const struct mode mode_idle = {
-	.name = "idle",
+	.command = {
+		.name = "idle",
+		.operands = "URL|HOST:PORT",
+		.help = "Hold connections and record when the server closes each.",
+		.more = "With --request, each connection first sends one request. Closes are measured against "
+			"--deadline; the reference is the instant before connect(2), or before the last bytes were "
+			"sent, so that a close that counts as early was early for the server too.",
+	},
+	.takes = TAKES_URL | TAKES_DEADLINE | TAKES_REQUEST,
+	.unit = "requests",
 	.ramps = true,
-	.measures_ramp = true,
-	.takes_stray = true,
-	.on_open = idle_on_open,
-	.on_answer = idle_on_answer,
-	.on_hangup = idle_on_hangup,
-	.on_gone = idle_on_gone,
-	.on_flush = idle_on_flush,
+	.holds = true,
+	.conn_size = sizeof(struct idle_state),
+	.conn = {
+		.on_open = idle_on_open,
+		.on_response = idle_on_response,
+		.on_hangup = idle_on_hangup,
+		.on_drop = run_unready,
+		.on_gone = run_abort,
+		.on_write = idle_on_write,
+		.allows_stray = true,
+	},
+	.begin = idle_begin,
+	.measure_until_ns = idle_measure_until_ns,
 	.on_end = idle_on_end,
 	.is_over = idle_is_over,
 };
+// clang-format on

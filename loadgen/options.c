@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The option table: the command line, --help and the manual of taio-load. */
+/* The option table, and the manual's text around it. */
+#include "options.h"
+
+#include "modes.h"
+#include "proto.h"
 #include "settings.h"
 
 #define AT(field) offsetof(struct settings, field)
 
+#define PROTO_NAME(name) #name,
 static const char *const request_kinds[] = {
-	[REQUEST_AUTO] = "auto",
-	[REQUEST_NONE] = "none",
-	[REQUEST_ECHO] = "echo",
-	[REQUEST_HTTP] = "http",
-	NULL,
+	"auto", "none", PROTOS(PROTO_NAME) NULL, /* in the order of enum request_kind */
 };
 
 // clang-format off
@@ -85,28 +86,6 @@ static const struct opt table[] = {
 
 static const char *const synopsis[] = {"MODE TARGET [OPTION...]", NULL};
 
-// clang-format off
-static const struct opt_command commands[] = {
-	{ .name = "echo", .operands = "HOST:PORT",
-	  .help = "Sends --size bytes and checks that they come back.",
-	  .more = "No two requests in a row send the same bytes, so that stale or foreign ones do not pass." },
-	{ .name = "http", .operands = "URL|HOST:PORT",
-	  .help = "GETs over connections that are kept alive.",
-	  .more = "A status of 400 or above is an error. A connection that the server announces to close is opened "
-		  "again." },
-	{ .name = "idle", .operands = "URL|HOST:PORT",
-	  .help = "Holds connections and records when the server closes each.",
-	  .more = "After one request or handshake if so asked. Closes are measured against --deadline; the reference "
-		  "is the instant before connect(2), or before the last bytes were sent, so that a close that "
-		  "counts as early was early for the server too." },
-	{ .name = "churn", .operands = "URL|HOST:PORT",
-	  .help = "Connects, asks once if so wished, closes, and begins again.",
-	  .more = "Closes in order: sends its end and waits for the server's. Latency is that of the whole cycle; "
-		  "connects, full and resumed TLS handshakes have histograms of their own." },
-	{ .name = NULL },
-};
-// clang-format on
-
 static const char description[] =
 	"taio-load puts a load on a TCP or TLS server and says how it stood up to it. It is one thread over "
 	"one "
@@ -142,7 +121,8 @@ static const char epilogue[] =
 	"churn: "
 	"closed in order by both sides; idle with a deadline: closed at or after it), reopened\n"
 	"connect_us, tls_full_us, tls_resumed_us\thow long connects and handshakes took\n"
-	"closed, early, deadline_inferred_ms, lateness_ms, age_ms\tidle: closed by the server; of these before the deadline; how "
+	"closed, early, deadline_inferred_ms, lateness_ms, age_ms\tidle: closed by the server; of these "
+	"before the deadline; how "
 	"long "
 	"after the deadline, and after the reference instant, the close was seen\n"
 	"server_cpu_us_per_request\tCPU time of --server-pid in the measured interval over its answers\n"
@@ -164,13 +144,21 @@ static const char epilogue[] =
 	"  taio-load idle 127.0.0.1:7000 -c 10000 --deadline 30s -d 60s\n"
 	"  taio-load churn 127.0.0.1:7443 --tls --insecure --resume -c 16";
 
-const struct opt_program taio_load_program = {
-	.name = "taio-load",
-	.man_section = 1,
-	.brief = "load generator for TCP and TLS servers",
-	.synopsis = synopsis,
-	.table = table,
-	.commands = commands,
-	.description = description,
-	.epilogue = epilogue,
-};
+const struct opt_program *options_program(void)
+{
+	static struct opt_command commands[NMODES + 1];
+	static const struct opt_program program = {
+		.name = "taio-load",
+		.man_section = 1,
+		.brief = "load generator for TCP and TLS servers",
+		.synopsis = synopsis,
+		.table = table,
+		.commands = commands,
+		.description = description,
+		.epilogue = epilogue,
+	};
+
+	for (size_t i = 0; i < NMODES; i++)
+		commands[i] = modes[i]->command;
+	return &program;
+}

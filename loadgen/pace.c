@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The open loop's plan. Loop thread only. */
+/* The open loop's plan. */
 #include "pace.h"
 
 void pace_start(struct pace *pace, unsigned int rate, uint64_t start_ns)

@@ -1,38 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A kind of request: how it is asked on a connection and how the end of its answer is recognised. It sees
- * plain bytes; one request at a time is outstanding on a connection. Loop thread only.
+ * A protocol: how a request is sent on a connection and how the end of its response is recognised. It sees
+ * plain bytes; at most one request is outstanding on a connection.
  */
 #ifndef PROTO_H
 #define PROTO_H
 
+#include "base/step.h"
+
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct conn;
-struct run;
+struct net;
+struct settings;
 
-enum answer {
-	ANSWER_MORE, /* not complete yet */
-	ANSWER_DONE, /* complete; all bytes were its own */
-	ANSWER_BAD,  /* wrong; conn->bad says how. The connection is of no more use */
-};
+/* Every protocol, in the order in which --help lists them. proto_NAME is defined in proto_NAME.c. */
+#define PROTOS(X)                                                                                            \
+	X(echo)                                                                                              \
+	X(http)
 
 struct proto {
 	const char *name;
 	const char *alpn; /* offered under TLS, or NULL */
+	bool is_of_url;	  /* spoken where the target is a URL and nothing else was asked for */
+	size_t conn_size; /* of its state of a connection (conn->proto_state) */
 
-	/* Builds what all requests share (run->proto_data). 0, or -errno with why. */
-	int (*open)(struct run *run, char *why);
-	void (*close)(struct run *run);
+	/* A useful size for the read buffer of a connection. */
+	uint64_t (*in_cap)(const struct settings *set);
+	/* Builds what all requests share (net->proto_data). 0, or -errno with why[WHY_LEN]. */
+	int (*open)(struct net *net, const struct settings *set, char *why);
+	void (*close)(struct net *net);
 
-	/* Sends one request by conn_send(). */
-	void (*ask)(struct conn *conn);
-	enum answer (*input)(struct conn *conn, const char *data, size_t len);
-	/* The peer has sent its last byte while an answer was outstanding. NULL: that is an error. */
-	enum answer (*eof)(struct conn *conn);
+	/* Sends one request with conn_send(). */
+	void (*request)(struct conn *conn);
+	/*
+	 * STEP_MORE: the response is not complete yet. STEP_DONE: it is, and all bytes belonged to it.
+	 * STEP_FAILED: it is wrong, conn->failure says how, and the connection is of no more use.
+	 */
+	enum step (*input)(struct conn *conn, const char *data, size_t len);
+	/* The peer sent its last byte while a response was outstanding. NULL: that is an error. */
+	enum step (*eof)(struct conn *conn);
 };
 
-extern const struct proto proto_echo;
-extern const struct proto proto_http;
+#define PROTO_DECLARE(name) extern const struct proto proto_##name;
+PROTOS(PROTO_DECLARE)
+#undef PROTO_DECLARE
 
 #endif

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Echo: --size bytes out, the same bytes back. All requests are windows into one random pattern, so that
- * sending copies nothing; the window moves with each request and connection, so that stale bytes or another
- * connection's do not pass. Loop thread only.
+ * sending copies nothing; the window moves with each request and connection, so that stale bytes or those of
+ * another connection do not pass.
  */
-#include "run.h"
+#include "proto.h"
+
+#include "conn.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,60 +17,82 @@
 /* Windows begin at multiples of 8 below this. */
 #define WINDOWS 4096
 
-static int echo_open(struct run *run, char *why)
-{
-	size_t len = run->set->size + WINDOWS;
-	uint64_t state = 0x9e3779b97f4a7c15ull;
-	unsigned char *pattern = malloc(len);
+struct echo_data {
+	size_t size;
+	unsigned char pattern[];
+};
 
-	if (!pattern) {
-		snprintf(why, RUN_WHY_LEN, "out of memory for requests of %zu bytes", (size_t)run->set->size);
+/* Of the request under way. */
+struct echo_state {
+	uint32_t window, received;
+};
+
+static uint64_t echo_in_cap(const struct settings *set)
+{
+	return set->size;
+}
+
+static int echo_open(struct net *net, const struct settings *set, char *why)
+{
+	size_t len = set->size + WINDOWS;
+	uint64_t state = 0x9e3779b97f4a7c15ull;
+	struct echo_data *echo = malloc(sizeof(*echo) + len);
+
+	if (!echo) {
+		snprintf(why, WHY_LEN, "out of memory for requests of %zu bytes", (size_t)set->size);
 		return -ENOMEM;
 	}
+	echo->size = set->size;
 	for (size_t i = 0; i < len; i++) { /* xorshift64 */
 		state ^= state << 13;
 		state ^= state >> 7;
 		state ^= state << 17;
-		pattern[i] = (unsigned char)(state >> 32);
+		echo->pattern[i] = (unsigned char)(state >> 32);
 	}
-	run->proto_data = pattern;
+	net->proto_data = echo;
 	return 0;
 }
 
-static void echo_close(struct run *run)
+static void echo_close(struct net *net)
 {
-	free(run->proto_data);
-	run->proto_data = NULL;
+	free(net->proto_data);
+	net->proto_data = NULL;
 }
 
-static void echo_ask(struct conn *conn)
+static void echo_request(struct conn *conn)
 {
-	conn->echo.window = (uint32_t)(conn->id * 136 + conn->nrequests * 8) % WINDOWS;
-	conn->echo.got = 0;
-	conn_send(conn, (const char *)conn->run->proto_data + conn->echo.window, conn->run->set->size);
+	const struct echo_data *echo = conn->net->proto_data;
+	struct echo_state *state = conn->proto_state;
+
+	state->window = (uint32_t)(conn->id * 136 + conn->nrequests * 8) % WINDOWS;
+	state->received = 0;
+	conn_send(conn, (const char *)echo->pattern + state->window, echo->size);
 }
 
-static enum answer echo_input(struct conn *conn, const char *data, size_t len)
+static enum step echo_input(struct conn *conn, const char *data, size_t len)
 {
-	const char *want = (const char *)conn->run->proto_data + conn->echo.window + conn->echo.got;
-	size_t left = conn->run->set->size - conn->echo.got;
+	const struct echo_data *echo = conn->net->proto_data;
+	struct echo_state *state = conn->proto_state;
+	size_t left = echo->size - state->received;
 
-	if (memcmp(data, want, len < left ? len : left)) {
-		conn->bad = ERROR_MISMATCH;
-		return ANSWER_BAD;
+	if (memcmp(data, echo->pattern + state->window + state->received, len < left ? len : left)) {
+		conn->failure = ERROR_MISMATCH;
+		return STEP_FAILED;
 	}
 	if (len > left) {
-		conn->bad = ERROR_UNEXPECTED;
-		return ANSWER_BAD;
+		conn->failure = ERROR_UNEXPECTED;
+		return STEP_FAILED;
 	}
-	conn->echo.got += (uint32_t)len;
-	return len == left ? ANSWER_DONE : ANSWER_MORE;
+	state->received += (uint32_t)len;
+	return len == left ? STEP_DONE : STEP_MORE;
 }
 
 const struct proto proto_echo = {
 	.name = "echo",
+	.conn_size = sizeof(struct echo_state),
+	.in_cap = echo_in_cap,
 	.open = echo_open,
 	.close = echo_close,
-	.ask = echo_ask,
+	.request = echo_request,
 	.input = echo_input,
 };

@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* HTTP/1.1 GET: one request text shared by all connections, answers counted and thrown away. Loop thread
- * only. */
-#include "run.h"
+/* HTTP/1.1 GET: all connections send the same request; responses are checked, counted and thrown away. */
+#include "proto.h"
+
+#include "conn.h"
+#include "http_response.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define IN_CAP (16 * 1024)
+
 struct http_data {
 	char *request;
 	size_t len;
 };
+
+static uint64_t http_in_cap(const struct settings *set)
+{
+	return IN_CAP;
+}
 
 static bool is_token(const char *text, size_t len)
 {
@@ -23,20 +33,19 @@ static bool is_token(const char *text, size_t len)
 	return len > 0;
 }
 
-/* A path or header that smuggles a line of its own would make the answers uncountable. */
-static int check_texts(const struct run *run, const char *path, char *why)
+/* A path or header that smuggles in a line of its own would make the responses uncountable. */
+static int check_texts(const struct opt_list *headers, const char *path, char *why)
 {
-	const struct opt_list *headers = &run->set->headers;
 	const char *text;
 
 	if (path[0] != '/' || strpbrk(path, " \r\n\t")) {
-		snprintf(why, RUN_WHY_LEN, "--path '%.100s' must begin with / and be without blanks", path);
+		snprintf(why, WHY_LEN, "--path '%.100s' must begin with / and contain no blanks", path);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < headers->len; i++) {
 		text = headers->items[i];
 		if (strpbrk(text, "\r\n") || !strchr(text, ':') || !is_token(text, strcspn(text, ":"))) {
-			snprintf(why, RUN_WHY_LEN, "--header '%.*s' is not NAME: VALUE on one line",
+			snprintf(why, WHY_LEN, "--header '%.*s' must be NAME: VALUE on one line",
 				 (int)strcspn(text, "\r\n"), text);
 			return -EINVAL;
 		}
@@ -55,13 +64,12 @@ static bool has_header(const struct opt_list *headers, const char *name)
 	return false;
 }
 
-static void write_request(const struct run *run, const char *path, FILE *to)
+static void write_request(const struct target *target, const struct opt_list *headers, const char *path,
+			  FILE *to)
 {
-	const struct opt_list *headers = &run->set->headers;
-
 	fprintf(to, "GET %s HTTP/1.1\r\n", path);
 	if (!has_header(headers, "Host"))
-		fprintf(to, "Host: %s\r\n", run->target.authority);
+		fprintf(to, "Host: %s\r\n", target->authority);
 	if (!has_header(headers, "User-Agent"))
 		fprintf(to, "User-Agent: taio-load/" TAIO_VERSION "\r\n");
 	for (size_t i = 0; i < headers->len; i++)
@@ -69,90 +77,98 @@ static void write_request(const struct run *run, const char *path, FILE *to)
 	fprintf(to, "\r\n");
 }
 
-static int http_open(struct run *run, char *why)
+static int http_open(struct net *net, const struct settings *set, char *why)
 {
-	const char *path = run->target.path ? run->target.path : run->set->path;
+	const char *path = net->target.path ? net->target.path : set->path;
 	struct http_data *http;
 	FILE *to;
 	int err;
 
-	err = check_texts(run, path, why);
+	err = check_texts(&set->headers, path, why);
 	if (err)
 		return err;
 	http = calloc(1, sizeof(*http));
 	to = http ? open_memstream(&http->request, &http->len) : NULL;
 	if (!to)
 		goto no_memory;
-	write_request(run, path, to);
+	write_request(&net->target, &set->headers, path, to);
 	if (fclose(to))
 		goto no_memory;
-	run->proto_data = http;
+	net->proto_data = http;
 	return 0;
 
 no_memory:
 	if (http)
 		free(http->request);
 	free(http);
-	snprintf(why, RUN_WHY_LEN, "out of memory");
+	snprintf(why, WHY_LEN, "out of memory");
 	return -ENOMEM;
 }
 
-static void http_close(struct run *run)
+static void http_close(struct net *net)
 {
-	struct http_data *http = run->proto_data;
+	struct http_data *http = net->proto_data;
 
+	if (!http)
+		return;
 	free(http->request);
 	free(http);
-	run->proto_data = NULL;
+	net->proto_data = NULL;
 }
 
-static void http_ask(struct conn *conn)
+static void http_request(struct conn *conn)
 {
-	const struct http_data *http = conn->run->proto_data;
+	const struct http_data *http = conn->net->proto_data;
 
-	http_answer_init(&conn->http);
+	http_response_init(conn->proto_state);
 	conn_send(conn, http->request, http->len);
 }
 
-static enum answer http_complete(struct conn *conn)
+static enum step fail(struct conn *conn, enum error_kind kind)
 {
+	conn->failure = kind;
+	return STEP_FAILED;
+}
+
+static enum step complete(struct conn *conn)
+{
+	const struct http_response *response = conn->proto_state;
 	char detail[80];
 
-	conn->reopen = conn->http.close;
-	if (conn->http.status >= 400) {
-		snprintf(detail, sizeof(detail), "HTTP status %u", conn->http.status);
-		stats_error(&conn->run->stats, ERROR_HTTP_STATUS, 1, detail);
+	conn->peer_closes = response->close;
+	if (response->status >= 400) {
+		snprintf(detail, sizeof(detail), "HTTP status %u", response->status);
+		stats_error(conn->net->stats, ERROR_HTTP_STATUS, 1, detail);
 	}
-	return ANSWER_DONE;
+	return STEP_DONE;
 }
 
-static enum answer http_input(struct conn *conn, const char *data, size_t len)
+static enum step http_input(struct conn *conn, const char *data, size_t len)
 {
-	size_t used = http_answer_input(&conn->http, data, len);
+	struct http_response *response = conn->proto_state;
+	size_t used = http_response_input(response, data, len);
 
-	if (conn->http.state == HTTP_MALFORMED) {
-		conn->bad = ERROR_HTTP_SYNTAX;
-		return ANSWER_BAD;
-	}
-	if (used < len) {
-		conn->bad = ERROR_UNEXPECTED;
-		return ANSWER_BAD;
-	}
-	return conn->http.state == HTTP_COMPLETE ? http_complete(conn) : ANSWER_MORE;
+	if (response->state == HTTP_MALFORMED)
+		return fail(conn, ERROR_HTTP_SYNTAX);
+	if (used < len)
+		return fail(conn, ERROR_UNEXPECTED);
+	return response->state == HTTP_COMPLETE ? complete(conn) : STEP_MORE;
 }
 
-static enum answer http_eof(struct conn *conn)
+static enum step http_eof(struct conn *conn)
 {
-	conn->bad = ERROR_CLOSED;
-	return http_answer_eof(&conn->http) ? http_complete(conn) : ANSWER_BAD;
+	return http_response_eof(conn->proto_state) ? complete(conn) : fail(conn, ERROR_CLOSED);
 }
 
 const struct proto proto_http = {
 	.name = "http",
 	.alpn = "http/1.1",
+	.is_of_url = true,
+	.conn_size = sizeof(struct http_response),
+	.in_cap = http_in_cap,
 	.open = http_open,
 	.close = http_close,
-	.ask = http_ask,
+	.request = http_request,
 	.input = http_input,
 	.eof = http_eof,
 };

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Progress, the time series, the report for the eye and the verdict. Loop thread only. */
+/* The report is a table of lines, in the order in which they are printed. */
 #include "report.h"
 
+#include "aio/taio.h"
 #include "run.h"
+#include "sock.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +20,7 @@ static int try_file(const char *option, const char *file, char *why)
 		return 0;
 	fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 	if (fd < 0) {
-		snprintf(why, RUN_WHY_LEN, "%s %.200s: %s", option, file, strerror(errno));
+		snprintf(why, WHY_LEN, "%s %.200s: %s", option, file, strerror(errno));
 		return -errno;
 	}
 	close(fd);
@@ -29,7 +32,7 @@ int report_open(struct run *run, char *why)
 	const struct settings *set = run->set;
 	int err;
 
-	run->progress = isatty(STDERR_FILENO);
+	run->report.shows_progress = isatty(STDERR_FILENO);
 	err = try_file("--json", set->json, why);
 	if (!err)
 		err = try_file("--hgrm", set->hgrm, why);
@@ -37,32 +40,32 @@ int report_open(struct run *run, char *why)
 		err = try_file("--csv", set->csv, why);
 	if (err || !set->csv)
 		return err;
-	run->csv = fopen(set->csv, "we");
-	if (!run->csv) {
-		snprintf(why, RUN_WHY_LEN, "--csv %.200s: %s", set->csv, strerror(errno));
+	run->report.csv = fopen(set->csv, "we");
+	if (!run->report.csv) {
+		snprintf(why, WHY_LEN, "--csv %.200s: %s", set->csv, strerror(errno));
 		return -errno;
 	}
-	fprintf(run->csv, "elapsed_s,requests_per_second,errors,p50_us,p99_us,max_us,connections\n");
+	fprintf(run->report.csv, "elapsed_s,requests_per_second,errors,p50_us,p99_us,max_us,connections\n");
 	return 0;
 }
 
 void report_close(struct run *run)
 {
-	if (run->csv)
-		fclose(run->csv);
-	run->csv = NULL;
+	if (run->report.csv)
+		fclose(run->report.csv);
+	run->report.csv = NULL;
 }
 
 void report_start(struct run *run)
 {
-	run->tick_ns = run->progress ? run->now_ns + NS_PER_SEC : NEVER_NS;
+	run->report.next_ns = run->report.shows_progress ? run->net.now_ns + NS_PER_SEC : NEVER_NS;
 }
 
 void report_measure(struct run *run)
 {
-	run->tick_ns = run->now_ns + NS_PER_SEC;
-	run->tick_answered = run->stats.answered;
-	run->tick_errors = stats_errors(&run->stats);
+	run->report.next_ns = run->net.now_ns + NS_PER_SEC;
+	run->report.responses = run->stats.responses;
+	run->report.errors = stats_errors(&run->stats);
 }
 
 double report_seconds(const struct run *run)
@@ -79,10 +82,10 @@ static void write_csv_row(struct run *run, double elapsed, double rate)
 {
 	const struct hist *second = &run->stats.second;
 
-	fprintf(run->csv, "%.3f,%.1f,%llu,%.3f,%.3f,%.3f,%u\n", elapsed, rate,
-		(unsigned long long)(stats_errors(&run->stats) - run->tick_errors), us_of(second, 50),
-		us_of(second, 99), us_of(second, 100), run->live - run->opening);
-	fflush(run->csv);
+	fprintf(run->report.csv, "%.3f,%.1f,%llu,%.3f,%.3f,%.3f,%u\n", elapsed, rate,
+		(unsigned long long)(stats_errors(&run->stats) - run->report.errors), us_of(second, 50),
+		us_of(second, 99), us_of(second, 100), run->net.live - run->net.opening);
+	fflush(run->report.csv);
 }
 
 static void show_progress(const struct run *run, double rate)
@@ -93,45 +96,45 @@ static void show_progress(const struct run *run, double rate)
 	};
 
 	fprintf(stderr, "\r\033[K%-10s %u open, %.0f requests/s, p99 %.0f us, %llu errors",
-		names[run->phase] ? names[run->phase] : "", run->live - run->opening, rate,
+		names[run->phase] ? names[run->phase] : "", run->net.live - run->net.opening, rate,
 		us_of(&run->stats.second, 99), (unsigned long long)stats_errors(&run->stats));
 }
 
 /* The running second is over (or cut short by the end of the run). */
 static void end_second(struct run *run, uint64_t began_ns)
 {
-	double took = (double)(run->now_ns - began_ns) / NS_PER_SEC;
-	double rate = took > 0 ? (double)(run->stats.answered - run->tick_answered) / took : 0;
+	double took = (double)(run->net.now_ns - began_ns) / NS_PER_SEC;
+	double rate = took > 0 ? (double)(run->stats.responses - run->report.responses) / took : 0;
 
-	if (run->progress)
+	if (run->report.shows_progress)
 		show_progress(run, rate);
-	if (run->csv && run->phase >= PHASE_MEASURE && run->phase <= PHASE_COUNT)
-		write_csv_row(run, (double)(run->now_ns - run->start_ns) / NS_PER_SEC, rate);
+	if (run->report.csv && run->phase >= PHASE_MEASURE && run->phase <= PHASE_COUNT)
+		write_csv_row(run, (double)(run->net.now_ns - run->start_ns) / NS_PER_SEC, rate);
 	if (run->phase >= PHASE_MEASURE) {
 		hist_merge(&run->stats.latency, &run->stats.second);
 		hist_reset(&run->stats.second);
 	}
-	run->tick_answered = run->stats.answered;
-	run->tick_errors = stats_errors(&run->stats);
+	run->report.responses = run->stats.responses;
+	run->report.errors = stats_errors(&run->stats);
 }
 
 void report_tick(struct run *run)
 {
-	if (run->now_ns < run->tick_ns)
+	if (run->net.now_ns < run->report.next_ns)
 		return;
-	end_second(run, run->tick_ns - NS_PER_SEC);
-	run->tick_ns = run->now_ns + NS_PER_SEC;
+	end_second(run, run->report.next_ns - NS_PER_SEC);
+	run->report.next_ns = run->net.now_ns + NS_PER_SEC;
 }
 
 void report_count(struct run *run)
 {
-	if (run->stats.second.count || run->stats.answered > run->tick_answered)
-		end_second(run, run->tick_ns - NS_PER_SEC);
+	if (run->stats.second.count || run->stats.responses > run->report.responses)
+		end_second(run, run->report.next_ns - NS_PER_SEC);
 }
 
 void report_end(struct run *run)
 {
-	if (run->progress)
+	if (run->report.shows_progress)
 		fprintf(stderr, "\r\033[K");
 }
 
@@ -152,7 +155,12 @@ static const char *time_text(char *text, size_t len, uint64_t ns)
 	return text;
 }
 
-static void print_hist(FILE *to, const char *name, const struct hist *hist)
+static void print_label(FILE *to, const char *label)
+{
+	fprintf(to, "  %-14s ", label);
+}
+
+static void print_hist(const struct hist *hist, FILE *to)
 {
 	static const struct {
 		const char *name;
@@ -161,101 +169,170 @@ static void print_hist(FILE *to, const char *name, const struct hist *hist)
 		       {"p99.9", 99.9}, {"p99.99", 99.99}, {"max", 100}};
 	char text[40];
 
-	if (!hist->count)
-		return;
-	fprintf(to, "  %-14s", name);
 	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-		fprintf(to, " %s %s%s", columns[i].name,
-			time_text(text, sizeof(text), hist_percentile(hist, columns[i].percent)),
-			columns[i].percent < 100 ? "," : "\n");
-}
-
-static void print_errors(const struct run *run, FILE *to)
-{
-	const struct stats *stats = &run->stats;
-
-	for (int kind = 0; kind < ERROR_KINDS; kind++) {
-		if (!stats->errors[kind])
-			continue;
-		fprintf(to, "  %-14s %llu %s%s%s%s\n", "errors", (unsigned long long)stats->errors[kind],
-			error_rows[kind].text, error_rows[kind].hint ? " (" : "",
-			error_rows[kind].hint ? error_rows[kind].hint : "", error_rows[kind].hint ? ")" : "");
-	}
+		fprintf(to, "%s%s %s", i ? ", " : "", columns[i].name,
+			time_text(text, sizeof(text), hist_percentile(hist, columns[i].percent)));
 }
 
 static void print_requests(const struct run *run, FILE *to)
 {
+	double took = report_seconds(run);
+
+	fprintf(to, "%llu in %.2f s, %.1f/s", (unsigned long long)run->stats.requests, took,
+		took > 0 ? (double)run->stats.responses / took : 0);
+}
+
+static void print_connections(const struct run *run, FILE *to)
+{
 	const struct stats *stats = &run->stats;
 
-	if (run->mode == &mode_idle && !run->proto)
-		return;
-	fprintf(to, "  %-14s %llu in %.2f s, %.1f/s\n", run->mode == &mode_churn ? "cycles" : "requests",
-		(unsigned long long)stats->requests, report_seconds(run),
-		report_seconds(run) > 0 ? (double)stats->answered / report_seconds(run) : 0);
-	print_hist(to, run->pace.rate ? "from planned" : "latency", &stats->latency);
-	print_hist(to, "from sending", &stats->raw);
-	print_hist(to, "own send lag", &stats->lag);
+	fprintf(to, "attempted %llu, established %llu, completed %llu", (unsigned long long)stats->attempted,
+		(unsigned long long)stats->established, (unsigned long long)stats->completed);
+}
+
+static void print_closed(const struct run *run, FILE *to)
+{
+	fprintf(to, "%llu by the server, %llu early", (unsigned long long)run->stats.closed,
+		(unsigned long long)run->stats.early);
+}
+
+static void print_inferred(const struct run *run, FILE *to)
+{
+	fprintf(to, "%.0f ms, inferred from the earliest close", (double)run->stats.inferred_ns / NS_PER_MS);
 }
 
 static void print_cpu(const struct run *run, FILE *to)
 {
-	double answered = (double)run->stats.answered;
+	double responses = (double)run->stats.responses;
 
-	if (!run->stats.answered)
-		return;
-	fprintf(to, "  %-14s", "CPU/request");
 	if (run->has_server_cpu)
-		fprintf(to, " server %.2f us,", (double)run->server_cpu_ns / NS_PER_US / answered);
-	fprintf(to, " load generator %.2f us\n", (double)run->client_cpu_ns / NS_PER_US / answered);
+		fprintf(to, "server %.2f us, ", (double)run->server_cpu_ns / NS_PER_US / responses);
+	fprintf(to, "load generator %.2f us", (double)run->client_cpu_ns / NS_PER_US / responses);
+}
+
+static bool counts_requests(const struct run *run)
+{
+	return run->net.proto || !run->mode->ramps;
+}
+
+static bool is_open_loop(const struct run *run)
+{
+	return run->rate;
+}
+
+static bool is_closed_loop(const struct run *run)
+{
+	return !run->rate;
+}
+
+static bool holds(const struct run *run)
+{
+	return run->mode->holds;
+}
+
+static bool has_inferred(const struct run *run)
+{
+	return run->stats.inferred_ns;
+}
+
+static bool has_responses(const struct run *run)
+{
+	return run->stats.responses;
+}
+
+/* A line of the report: a histogram, unless it is empty, or what print() prints. */
+struct line {
+	const char *label; /* NULL: the mode's unit */
+	size_t hist;	   /* offset in struct run, where print is NULL */
+	void (*print)(const struct run *run, FILE *to);
+	bool (*is_shown)(const struct run *run); /* NULL: always */
+};
+
+// clang-format off
+#define HIST(name) .hist = offsetof(struct run, stats.name)
+static const struct line lines[] = {
+	{ .print = print_requests, .is_shown = counts_requests },
+	{ .label = "from planned", HIST(latency), .is_shown = is_open_loop },
+	{ .label = "latency", HIST(latency), .is_shown = is_closed_loop },
+	{ .label = "from sending", HIST(raw) },
+	{ .label = "own send lag", HIST(lag) },
+	{ .label = "connections", .print = print_connections },
+	{ .label = "connect", HIST(connect) },
+	{ .label = "TLS full", HIST(tls_full) },
+	{ .label = "TLS resumed", HIST(tls_resumed) },
+	{ .label = "closed", .print = print_closed, .is_shown = holds },
+	{ .label = "age at close", HIST(age) },
+	{ .label = "deadline", .print = print_inferred, .is_shown = has_inferred },
+	{ .label = "lateness", HIST(lateness) },
+	{ .label = "CPU/request", .print = print_cpu, .is_shown = has_responses },
+};
+#undef HIST
+// clang-format on
+
+static void print_line(const struct run *run, const struct line *line, FILE *to)
+{
+	const struct hist *hist = (const struct hist *)((const char *)run + line->hist);
+
+	if ((line->is_shown && !line->is_shown(run)) || (!line->print && !hist->count))
+		return;
+	print_label(to, line->label ? line->label : run->mode->unit);
+	if (line->print)
+		line->print(run, to);
+	else
+		print_hist(hist, to);
+	fputc('\n', to);
+}
+
+static void print_errors(const struct run *run, FILE *to)
+{
+	const struct error_row *row;
+
+	for (int kind = 0; kind < ERROR_KINDS; kind++) {
+		if (!run->stats.errors[kind])
+			continue;
+		row = &error_rows[kind];
+		print_label(to, "errors");
+		fprintf(to, "%llu %s", (unsigned long long)run->stats.errors[kind], row->text);
+		if (row->hint)
+			fprintf(to, " (%s)", row->hint);
+		fputc('\n', to);
+	}
 }
 
 void report_print(const struct run *run, FILE *to)
 {
-	const struct stats *stats = &run->stats;
+	const struct tls_info *tls = run->net.sock->info(&run->net);
 
-	fprintf(to, "%s %s, %u connections, %s%s%s, engine %s, %s loop\n", run->mode->name, run->target.text,
-		run->nconns, run->sock->name, run->tls_info.version ? " " : "",
-		run->tls_info.version ? run->tls_info.version : "", taio_name(run->ring),
-		run->rate ? "open" : "closed");
-	print_requests(run, to);
-	fprintf(to, "  %-14s asked %llu, established %llu, completed %llu\n", "connections",
-		(unsigned long long)stats->asked, (unsigned long long)stats->established,
-		(unsigned long long)stats->completed);
-	print_hist(to, "connect", &stats->connect);
-	print_hist(to, "TLS full", &stats->tls_full);
-	print_hist(to, "TLS resumed", &stats->tls_resumed);
-	if (run->mode == &mode_idle)
-		fprintf(to, "  %-14s %llu by the server, %llu early\n", "closed",
-			(unsigned long long)stats->closed, (unsigned long long)stats->early);
-	print_hist(to, "age at close", &stats->age);
-	if (stats->inferred_ns)
-		fprintf(to, "  %-14s %.0f ms, inferred from the earliest close\n", "deadline",
-			(double)stats->inferred_ns / NS_PER_MS);
-	print_hist(to, "lateness", &stats->lateness);
-	print_cpu(run, to);
+	fprintf(to, "%s %s, %u connections, %s%s%s, engine %s, %s loop\n", run->mode->command.name,
+		run->net.target.text, run->nconns, run->net.sock->name, tls ? " " : "",
+		tls ? tls->version : "", taio_name(run->net.ops.ring), run->rate ? "open" : "closed");
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		print_line(run, &lines[i], to);
 	print_errors(run, to);
 	if (!report_is_valid(run))
-		fprintf(to, "  INVALID: the load generator itself was late; its latencies describe it, not "
-			    "the server\n");
-	if (run->interrupted)
+		fprintf(to,
+			"  INVALID: the load generator fell behind its own schedule; the latencies describe "
+			"it, not the server\n");
+	if (run->is_interrupted)
 		fprintf(to, "  interrupted\n");
 }
 
 bool report_failure(const struct run *run, char *why)
 {
 	const struct stats *stats = &run->stats;
-	uint64_t missing = stats->asked - stats->established, errors = stats_errors(stats);
+	uint64_t missing = stats->attempted - stats->established, errors = stats_errors(stats);
 	char text[40];
 
-	if (missing && !run->interrupted) {
-		snprintf(why, RUN_WHY_LEN, "%llu of %llu connections were not established (%s)",
-			 (unsigned long long)missing, (unsigned long long)stats->asked, stats->first_error);
+	if (missing && !run->is_interrupted) {
+		snprintf(why, WHY_LEN, "%llu of %llu connections were not established (%s)",
+			 (unsigned long long)missing, (unsigned long long)stats->attempted,
+			 stats->first_error);
 	} else if (errors) {
-		snprintf(why, RUN_WHY_LEN, "%llu error%s: %s", (unsigned long long)errors,
+		snprintf(why, WHY_LEN, "%llu error%s: %s", (unsigned long long)errors,
 			 errors > 1 ? "s; the first" : "", stats->first_error);
 	} else if (!report_is_valid(run)) {
-		snprintf(why, RUN_WHY_LEN,
-			 "invalid: 1%% of the requests were sent %s or more behind plan (--max-lag)",
+		snprintf(why, WHY_LEN,
+			 "invalid: 1%% of the requests were sent %s or more behind schedule (--max-lag)",
 			 time_text(text, sizeof(text), hist_percentile(&stats->lag, 99)));
 	} else {
 		return false;

@@ -5,13 +5,20 @@
 
 #include "base/opt.h"
 
-/* What is sent on a connection of `idle` and `churn`. */
-enum request_kind { REQUEST_AUTO, REQUEST_NONE, REQUEST_ECHO, REQUEST_HTTP };
+/* Room for every message of why a run cannot start or has failed. */
+#define WHY_LEN 512
+
+/* --request: what is sent on a connection of modes without a protocol of their own. */
+enum request_kind {
+	REQUEST_AUTO,
+	REQUEST_NONE,
+	REQUEST_PROTO, /* + index into protos[] */
+};
 
 struct settings {
 	unsigned int connections;
 	uint64_t duration_us, warmup_us, timeout_us, deadline_us;
-	unsigned int rate, connect_rate; /* per second; 0: as fast as it goes */
+	unsigned int rate, connect_rate; /* per second; 0: as fast as possible */
 	uint64_t max_lag_us;
 	int request; /* enum request_kind */
 	uint64_t size;
@@ -24,7 +31,5 @@ struct settings {
 	char *json, *csv, *hgrm;
 	bool help, version;
 };
-
-extern const struct opt_program taio_load_program;
 
 #endif

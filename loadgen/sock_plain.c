@@ -1,9 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Plain connections: what the protocol sends is what is written, from the protocol's own memory. Loop thread
- * only. */
+/* Plain connections: what the protocol sends is written as it is, from the protocol's own memory. */
 #include "sock.h"
 
 #include "conn.h"
+
+static int plain_open(struct net *net, const struct settings *set, char *why)
+{
+	return 0;
+}
+
+static void plain_close(struct net *net) {}
+
+static const struct tls_info *plain_info(const struct net *net)
+{
+	return NULL;
+}
 
 static void plain_input(struct conn *conn)
 {
@@ -13,16 +24,18 @@ static void plain_input(struct conn *conn)
 	conn_input(conn, conn->in, len);
 }
 
-static void plain_written(struct conn *conn) {}
-
-static void plain_stop(struct conn *conn) {}
+static void plain_nothing(struct conn *conn) {}
 
 const struct sock sock_plain = {
 	.name = "tcp",
+	.open = plain_open,
+	.close = plain_close,
+	.info = plain_info,
 	.start = conn_established,
 	.input = plain_input,
 	.send = conn_write,
-	.written = plain_written,
+	.written = plain_nothing,
 	.finish = conn_shutdown,
-	.stop = plain_stop,
+	.stop = plain_nothing,
+	.forget = plain_nothing,
 };

@@ -1,72 +1,149 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLS connections: tls/ between the wire and the protocol. An output buffer is held only from the
- * encryption to the end of its write, so that an idle connection costs its session alone. Loop thread only.
+ * TLS connections: tls/ between the wire and the protocol. An output buffer is held only from encryption to
+ * the end of its write, so that an idle connection costs no more than its session.
  */
-#include "run.h"
+#include "sock.h"
+
+#include "base/clock.h"
+#include "conn.h"
+#include "proto.h"
+#include "settings.h"
+#include "tls/tls.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A record of the largest size and a small one behind it. */
 #define WIRE_CAP (17 * 1024)
 
+/* Plain bytes that one tls_read() gives at most. */
+#define PLAIN_CAP (16 * 1024)
+
+#define IN_CAP 4096
+
 struct wire_buf {
-	struct wire_buf *next; /* on run->wire_free */
+	struct wire_buf *next; /* on tls_shared.free */
 	unsigned char data[WIRE_CAP];
 };
 
-struct tls_sock {
+/* Of the run (net->sock_data). */
+struct tls_shared {
+	struct tls_ctx *ctx;
+	const char *sni;
+	bool resume;
+	struct tls_info info; /* of the first session established */
+	struct wire_buf *free;
+	char plain[PLAIN_CAP];
+};
+
+enum stream_state {
+	STREAM_HANDSHAKE,
+	STREAM_OPEN,
+	STREAM_CLOSING,	 /* close_notify is to be sent when all else is */
+	STREAM_NOTIFIED, /* it is encrypted */
+};
+
+/* Of a connection (conn->tls). */
+struct tls_stream {
 	struct tls *tls;
 	const char *plain; /* what is still to be encrypted */
 	size_t plain_left;
 	struct wire_buf *buf; /* NULL, or what conn_write() sends */
-	bool shaken;
-	bool pumping;	/* pump() runs: send() and finish() leave the work to it */
-	bool finishing; /* close_notify is to be sent when all else is */
-	bool notified;	/* it is encrypted */
+	enum stream_state state;
+	bool is_pumping; /* pump() runs: send() and finish() leave the work to it */
 	bool has_ticket;
 };
 
-static struct wire_buf *buf_get(struct run *run)
+static struct tls_shared *shared_of(const struct conn *conn)
 {
-	struct wire_buf *buf = run->wire_free;
+	return conn->net->sock_data;
+}
+
+static int shared_open(struct net *net, const struct settings *set, char *why)
+{
+	struct tls_client_params params = {
+		.ca_file = set->ca,
+		.insecure = set->insecure,
+		.alpn = net->proto ? net->proto->alpn : NULL,
+	};
+	struct tls_shared *shared = calloc(1, sizeof(*shared));
+	char reason[TLS_WHY_LEN] = "";
+	int err;
+
+	if (!shared) {
+		snprintf(why, WHY_LEN, "out of memory");
+		return -ENOMEM;
+	}
+	shared->sni = set->server_name ? set->server_name : net->target.host;
+	shared->resume = set->resume;
+	err = tls_ctx_client(&shared->ctx, &params, reason);
+	if (!err) {
+		net->sock_data = shared;
+		return 0;
+	}
+	free(shared);
+	snprintf(why, WHY_LEN, "%s", reason);
+	return err == -EINVAL ? -EBADMSG : err; /* not a usage error */
+}
+
+static void shared_close(struct net *net)
+{
+	struct tls_shared *shared = net->sock_data;
+	struct wire_buf *buf;
+
+	if (!shared)
+		return;
+	while ((buf = shared->free)) {
+		shared->free = buf->next;
+		free(buf);
+	}
+	tls_ctx_put(shared->ctx);
+	free(shared);
+	net->sock_data = NULL;
+}
+
+static const struct tls_info *shared_info(const struct net *net)
+{
+	const struct tls_shared *shared = net->sock_data;
+
+	return shared->info.version ? &shared->info : NULL;
+}
+
+static struct wire_buf *buf_get(struct tls_shared *shared)
+{
+	struct wire_buf *buf = shared->free;
 
 	if (!buf)
 		return malloc(sizeof(*buf));
-	run->wire_free = buf->next;
+	shared->free = buf->next;
 	return buf;
 }
 
-static void buf_put(struct run *run, struct wire_buf *buf)
+static void buf_put(struct conn *conn)
 {
-	if (!buf)
+	struct tls_shared *shared = shared_of(conn);
+	struct tls_stream *ts = conn->tls;
+
+	if (!ts->buf)
 		return;
-	buf->next = run->wire_free;
-	run->wire_free = buf;
-}
-
-void sock_tls_free_buffers(struct run *run)
-{
-	struct wire_buf *buf;
-
-	while ((buf = run->wire_free)) {
-		run->wire_free = buf->next;
-		free(buf);
-	}
+	ts->buf->next = shared->free;
+	shared->free = ts->buf;
+	ts->buf = NULL;
 }
 
 /* While a write is in flight there is no room for output: tls/ keeps it until the next call. */
-static int io_begin(struct conn *conn, struct tls_io *io)
+static int begin_io(struct conn *conn, struct tls_io *io)
 {
-	struct tls_sock *ts = conn->tls;
+	struct tls_stream *ts = conn->tls;
 
 	*io = (struct tls_io){.in = (unsigned char *)conn->in, .in_len = conn->in_len};
-	if (conn->writing)
+	if (!op_is_idle(&conn->wr))
 		return 0;
 	if (!ts->buf)
-		ts->buf = buf_get(conn->run);
+		ts->buf = buf_get(shared_of(conn));
 	if (!ts->buf)
 		return -ENOMEM;
 	io->out = ts->buf->data;
@@ -74,18 +151,15 @@ static int io_begin(struct conn *conn, struct tls_io *io)
 	return 0;
 }
 
-static void io_end(struct conn *conn, const struct tls_io *io)
+static void end_io(struct conn *conn, const struct tls_io *io)
 {
-	struct tls_sock *ts = conn->tls;
-
 	if (io->in_len)
 		memmove(conn->in, io->in, io->in_len);
 	conn->in_len = (uint32_t)io->in_len;
 	if (io->out_len && conn_is_alive(conn)) {
-		conn_write(conn, (const char *)ts->buf->data, io->out_len);
-	} else if (!conn->writing) {
-		buf_put(conn->run, ts->buf);
-		ts->buf = NULL;
+		conn_write(conn, (const char *)conn->tls->buf->data, io->out_len);
+	} else if (op_is_idle(&conn->wr)) {
+		buf_put(conn);
 	}
 }
 
@@ -97,41 +171,43 @@ static void tls_failed(struct conn *conn)
 	conn_fail(conn, ERROR_TLS, 0, why);
 }
 
-static void shaken(struct conn *conn)
+static void handshake_done(struct conn *conn)
 {
-	struct run *run = conn->run;
+	struct tls_shared *shared = shared_of(conn);
+	struct stats *stats = conn->net->stats;
 	struct tls_info info;
-	uint64_t took_ns = clock_ns() - conn->mark_ns;
+	uint64_t took_ns = clock_ns() - conn->handshake_ns;
 
-	conn->tls->shaken = true;
+	conn->tls->state = STREAM_OPEN;
 	tls_info(conn->tls->tls, &info);
-	if (!run->tls_info.version)
-		run->tls_info = info;
-	hist_add(info.resumed ? &run->stats.tls_resumed : &run->stats.tls_full, took_ns);
+	if (!shared->info.version)
+		shared->info = info;
+	hist_add(info.resumed ? &stats->tls_resumed : &stats->tls_full, took_ns);
 	conn_established(conn);
 }
 
-static void shake(struct conn *conn, struct tls_io *io)
+static void handshake(struct conn *conn, struct tls_io *io)
 {
-	enum step result = tls_handshake(conn->tls->tls, io);
+	enum step step = tls_handshake(conn->tls->tls, io);
 
-	if (result == STEP_DONE)
-		shaken(conn);
-	else if (result == STEP_CLOSED)
+	if (step == STEP_DONE)
+		handshake_done(conn);
+	else if (step == STEP_CLOSED)
 		conn_eof(conn);
-	else if (result == STEP_FAILED)
+	else if (step == STEP_FAILED)
 		tls_failed(conn);
 }
 
 /*
- * The ticket of this connection is for the next one on this slot. Looked for before an answer is handed on,
- * whose receiver may close: a ticket serves once, and one that comes after our close_notify not at all.
+ * The ticket of this connection is for the next one on this slot. It is looked for before a response is
+ * handed on, because the receiver may close: a ticket serves once, and one that arrives after our
+ * close_notify not at all.
  */
 static void take_ticket(struct conn *conn)
 {
 	struct tls_ticket *ticket;
 
-	if (!conn->run->set->resume || conn->tls->has_ticket || conn->state != CONN_OPEN)
+	if (!shared_of(conn)->resume || conn->tls->has_ticket || conn->state != CONN_OPEN)
 		return;
 	ticket = tls_ticket_get(conn->tls->tls);
 	if (!ticket)
@@ -139,50 +215,50 @@ static void take_ticket(struct conn *conn)
 	tls_ticket_free(conn->ticket);
 	conn->ticket = ticket;
 	conn->tls->has_ticket = true;
-	if (conn->run->mode->on_ticket)
-		conn->run->mode->on_ticket(conn);
+	if (conn->net->callbacks->on_ticket)
+		conn->net->callbacks->on_ticket(conn);
 }
 
 static void decrypt(struct conn *conn, struct tls_io *io)
 {
-	struct run *run = conn->run;
-	enum step result;
+	struct tls_shared *shared = shared_of(conn);
+	enum step step;
 	size_t n;
 
 	do {
-		result = tls_read(conn->tls->tls, io, run->plain, PLAIN_CAP, &n);
+		step = tls_read(conn->tls->tls, io, shared->plain, PLAIN_CAP, &n);
 		take_ticket(conn);
-		if (result == STEP_DONE)
-			conn_input(conn, run->plain, n);
-	} while (result == STEP_DONE && conn_is_alive(conn));
-	if (result == STEP_CLOSED)
+		if (step == STEP_DONE)
+			conn_input(conn, shared->plain, n);
+	} while (step == STEP_DONE && conn_is_alive(conn));
+	if (step == STEP_CLOSED)
 		conn_eof(conn);
-	else if (result == STEP_FAILED)
+	else if (step == STEP_FAILED)
 		tls_failed(conn);
 }
 
 static void encrypt(struct conn *conn, struct tls_io *io)
 {
-	struct tls_sock *ts = conn->tls;
-	enum step result = STEP_DONE;
+	struct tls_stream *ts = conn->tls;
+	enum step step = STEP_DONE;
 	size_t n;
 
-	while (ts->plain_left && io->out_len < io->out_cap && result == STEP_DONE) {
-		result = tls_write(ts->tls, io, ts->plain, ts->plain_left, &n);
+	while (ts->plain_left && io->out_len < io->out_cap && step == STEP_DONE) {
+		step = tls_write(ts->tls, io, ts->plain, ts->plain_left, &n);
 		ts->plain += n;
 		ts->plain_left -= n;
 	}
-	if (result == STEP_FAILED)
+	if (step == STEP_FAILED)
 		tls_failed(conn);
 }
 
 static void notify(struct conn *conn, struct tls_io *io)
 {
-	struct tls_sock *ts = conn->tls;
+	struct tls_stream *ts = conn->tls;
 
-	if (ts->plain_left || conn->writing || ts->notified)
+	if (ts->plain_left || !op_is_idle(&conn->wr))
 		return;
-	ts->notified = true;
+	ts->state = STREAM_NOTIFIED;
 	if (tls_shutdown(ts->tls, io) == STEP_FAILED || !io->out_len)
 		conn_shutdown(conn);
 }
@@ -190,89 +266,108 @@ static void notify(struct conn *conn, struct tls_io *io)
 /* Moves what can be moved in both directions. */
 static void pump(struct conn *conn)
 {
-	struct tls_sock *ts = conn->tls;
+	struct tls_stream *ts = conn->tls;
 	struct tls_io io;
 
-	if (io_begin(conn, &io) < 0) {
+	if (begin_io(conn, &io) < 0) {
 		conn_fail(conn, ERROR_IO, ENOMEM, NULL);
 		return;
 	}
-	ts->pumping = true;
-	if (!ts->shaken)
-		shake(conn, &io);
-	if (ts->shaken && conn_is_alive(conn))
+	ts->is_pumping = true;
+	if (ts->state == STREAM_HANDSHAKE)
+		handshake(conn, &io);
+	if (ts->state != STREAM_HANDSHAKE && conn_is_alive(conn))
 		decrypt(conn, &io);
 	if (conn_is_alive(conn))
 		encrypt(conn, &io);
-	if (ts->finishing && conn_is_alive(conn))
+	if (ts->state == STREAM_CLOSING && conn_is_alive(conn))
 		notify(conn, &io);
-	ts->pumping = false;
-	io_end(conn, &io);
+	ts->is_pumping = false;
+	end_io(conn, &io);
 }
 
-static void sock_start(struct conn *conn)
+static bool can_pump(const struct conn *conn)
 {
-	struct run *run = conn->run;
-	struct tls_sock *ts = calloc(1, sizeof(*ts));
+	return !conn->tls->is_pumping && op_is_idle(&conn->wr);
+}
+
+static void stream_start(struct conn *conn)
+{
+	struct tls_shared *shared = shared_of(conn);
+	struct tls_stream *ts = calloc(1, sizeof(*ts));
 
 	if (ts)
-		ts->tls = tls_connect(run->tls_ctx, run->sni);
+		ts->tls = tls_connect(shared->ctx, shared->sni);
 	conn->tls = ts;
 	if (!ts || !ts->tls) {
 		conn_fail(conn, ERROR_TLS, ENOMEM, NULL);
 		return;
 	}
-	if (conn->ticket && run->set->resume)
+	if (conn->ticket && shared->resume)
 		tls_resume(ts->tls, conn->ticket); /* a ticket that is refused costs a full handshake */
 	pump(conn);
 }
 
-static void sock_send(struct conn *conn, const char *data, size_t len)
+static void stream_send(struct conn *conn, const char *data, size_t len)
 {
 	conn->tls->plain = data;
 	conn->tls->plain_left = len;
-	if (!conn->tls->pumping && !conn->writing)
+	if (can_pump(conn))
 		pump(conn);
 }
 
-static void sock_written(struct conn *conn)
+static void stream_written(struct conn *conn)
 {
-	struct tls_sock *ts = conn->tls;
+	struct tls_stream *ts = conn->tls;
+	bool has_output = tls_has_output(ts->tls);
 
-	if (ts->notified && !tls_has_output(ts->tls))
+	if (ts->state == STREAM_NOTIFIED && !has_output) {
 		conn_shutdown(conn);
-	else if (ts->plain_left || ts->finishing || conn->in_len || tls_has_output(ts->tls)) {
+	} else if (ts->plain_left || ts->state >= STREAM_CLOSING || conn->in_len || has_output) {
 		pump(conn);
 		return;
 	}
-	buf_put(conn->run, ts->buf);
-	ts->buf = NULL;
+	buf_put(conn);
 }
 
-static void sock_finish(struct conn *conn)
+static void stream_finish(struct conn *conn)
 {
-	conn->tls->finishing = true;
-	if (!conn->tls->pumping && !conn->writing)
+	conn->tls->state = STREAM_CLOSING;
+	if (can_pump(conn))
 		pump(conn);
 }
 
-static void sock_stop(struct conn *conn)
+static void stream_stop(struct conn *conn)
 {
-	struct tls_sock *ts = conn->tls;
+	struct tls_stream *ts = conn->tls;
 
-	buf_put(conn->run, ts->buf);
+	if (!ts)
+		return;
+	buf_put(conn);
 	if (ts->tls)
 		tls_free(ts->tls);
 	free(ts);
 	conn->tls = NULL;
 }
 
+static void stream_forget(struct conn *conn)
+{
+	tls_ticket_free(conn->ticket);
+	conn->ticket = NULL;
+}
+
 const struct sock sock_tls = {
 	.name = "tls",
-	.start = sock_start,
+	.is_tls = true,
+	.in_cap = IN_CAP,
+	.open = shared_open,
+	.close = shared_close,
+	.info = shared_info,
+	.start = stream_start,
 	.input = pump,
-	.send = sock_send,
-	.written = sock_written,
-	.finish = sock_finish,
-	.stop = sock_stop,
+	.send = stream_send,
+	.written = stream_written,
+	.finish = stream_finish,
+	.stop = stream_stop,
+	.forget = stream_forget,
 };

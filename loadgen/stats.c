@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of error kinds and the counting of them. Loop thread only. */
+/* The table of error kinds. */
 #include "stats.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 
 // clang-format off
 const struct error_row error_rows[ERROR_KINDS] = {
-	[ERROR_REFUSED] = { "connect_refused", "connection refused", "does the server listen there?" },
+	[ERROR_REFUSED] = { "connect_refused", "connection refused", "is the server listening there?" },
 	[ERROR_PORTS] = { "port_exhausted", "no local port left",
 			  "widen net.ipv4.ip_local_port_range, or use fewer connections to one address" },
 	[ERROR_DESCRIPTORS] = { "descriptors", "no file descriptor left", "raise ulimit -n" },
@@ -18,10 +18,10 @@ const struct error_row error_rows[ERROR_KINDS] = {
 	[ERROR_CLOSED] = { "closed", "closed by the server", NULL },
 	[ERROR_EARLY] = { "early", "closed before the deadline", NULL },
 	[ERROR_NOT_CLOSED] = { "not_closed", "not closed after the deadline", NULL },
-	[ERROR_MISMATCH] = { "mismatch", "other bytes came back than were sent", "is it an echo server?" },
-	[ERROR_UNEXPECTED] = { "unexpected_bytes", "bytes that nobody asked for", NULL },
+	[ERROR_MISMATCH] = { "mismatch", "the echoed bytes differ from those sent", "is it an echo server?" },
+	[ERROR_UNEXPECTED] = { "unexpected_bytes", "unexpected bytes received", NULL },
 	[ERROR_HTTP_STATUS] = { "http_status", "HTTP status 400 or above", NULL },
-	[ERROR_HTTP_SYNTAX] = { "http_syntax", "malformed HTTP answer", NULL },
+	[ERROR_HTTP_SYNTAX] = { "http_syntax", "malformed HTTP response", NULL },
 	[ERROR_UNSENT] = { "unsent", "planned requests were never sent",
 			   "the target cannot keep up with --rate on so many connections" },
 	[ERROR_IO] = { "io", "operation failed", NULL },

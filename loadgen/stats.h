@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was measured. Counters and histograms (nanoseconds) written by the loop, read by the report.
- *
- * Counts of connections and errors are those of the whole run; requests and latencies those of the measured
- * interval.
+ * What was measured: counters, and histograms of nanoseconds. Counts of connections and errors are those of
+ * the whole run; requests and latencies those of the measured interval. All zero is the start.
  */
 #ifndef STATS_H
 #define STATS_H
@@ -19,13 +17,13 @@ enum error_kind {
 	ERROR_DESCRIPTORS, /* socket: EMFILE, ENFILE */
 	ERROR_CONNECT,	   /* connect: anything else */
 	ERROR_TLS,	   /* handshake or record layer */
-	ERROR_TIMEOUT,	   /* --timeout passed in a connect, handshake, answer or close */
+	ERROR_TIMEOUT,	   /* a connect, handshake, response or close took longer than --timeout */
 	ERROR_RESET,	   /* ECONNRESET, EPIPE */
 	ERROR_CLOSED,	   /* the server closed where it should not */
 	ERROR_EARLY,	   /* idle: closed before the deadline */
 	ERROR_NOT_CLOSED,  /* idle: still open long after the deadline */
 	ERROR_MISMATCH,	   /* echo: other bytes came back */
-	ERROR_UNEXPECTED,  /* bytes that nobody asked for */
+	ERROR_UNEXPECTED,  /* bytes that belong to no response */
 	ERROR_HTTP_STATUS, /* 400 and above */
 	ERROR_HTTP_SYNTAX,
 	ERROR_UNSENT, /* open loop: planned and never sent */
@@ -44,15 +42,15 @@ enum error_kind error_of_connect(int err);
 enum error_kind error_of_transfer(int err);
 
 struct stats {
-	uint64_t asked, established, completed, reopened;
-	uint64_t requests;	 /* planned in the interval and answered */
-	uint64_t answered;	 /* answers that came in the interval */
+	uint64_t attempted, established, completed, reopened;
+	uint64_t requests;	 /* planned in the interval, with a complete response */
+	uint64_t responses;	 /* that came in the interval */
 	uint64_t unsent;	 /* planned in the interval, never sent */
 	uint64_t received, sent; /* bytes in the interval, without TLS */
 	uint64_t closed, early;	 /* idle */
-	uint64_t inferred_ns;	 /* idle without --deadline: what lateness is measured against; 0: nothing */
+	uint64_t inferred_ns;	 /* idle without --deadline: lateness is relative to this; 0: no lateness */
 	uint64_t errors[ERROR_KINDS];
-	char first_error[256]; /* one line about the first of them */
+	char first_error[256]; /* one line about the first of them; empty: none */
 
 	struct hist latency; /* open loop: from the planned time; closed loop: from the time of sending */
 	struct hist raw;     /* open loop: from the time of sending */

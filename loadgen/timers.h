@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A deadline list: every member runs out the same time after it was armed, so the list is sorted by being
- * appended to, and arming and disarming are O(1). Loop thread only.
+ * appended to, and arming and disarming are O(1).
  */
 #ifndef TIMERS_H
 #define TIMERS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of an HTTP answer is found at the same byte however its bytes are split. */
+/* The end of an HTTP response is found at the same byte however its bytes are split. */
 #include "loadgen/http_response.h"
 
 #include <setjmp.h>
@@ -22,7 +22,7 @@ struct row {
 	enum http_state want;
 	unsigned int status;
 	bool close;
-	size_t left; /* bytes behind the answer */
+	size_t left; /* bytes behind the response */
 };
 
 // clang-format off
@@ -71,31 +71,31 @@ static const struct row rows[] = {
 // clang-format on
 
 /* Feeds in[from..to) as far as it is taken; returns how much was left over. */
-static size_t feed(struct http_answer *answer, const char *in, size_t from, size_t to)
+static size_t feed(struct http_response *response, const char *in, size_t from, size_t to)
 {
-	return to - from - http_answer_input(answer, in + from, to - from);
+	return to - from - http_response_input(response, in + from, to - from);
 }
 
-static void check(const struct row *row, const struct http_answer *answer, size_t left, size_t cut)
+static void check(const struct row *row, const struct http_response *response, size_t left, size_t cut)
 {
-	if (answer->state != row->want || (row->status && answer->status != row->status))
-		fail_msg("%s\n(cut at %zu): state %d, status %u", row->in, cut, answer->state,
-			 answer->status);
+	if (response->state != row->want || (row->status && response->status != row->status))
+		fail_msg("%s\n(cut at %zu): state %d, status %u", row->in, cut, response->state,
+			 response->status);
 	if (row->want == HTTP_MALFORMED)
 		return;
-	assert_int_equal(answer->close, row->close);
+	assert_int_equal(response->close, row->close);
 	assert_int_equal(left, row->left);
 }
 
 static void check_cut_in_two(const struct row *row, size_t cut)
 {
-	struct http_answer answer;
+	struct http_response response;
 	size_t len = strlen(row->in), left;
 
-	http_answer_init(&answer);
-	left = feed(&answer, row->in, 0, cut);
-	left = left ? left + len - cut : feed(&answer, row->in, cut, len);
-	check(row, &answer, left, cut);
+	http_response_init(&response);
+	left = feed(&response, row->in, 0, cut);
+	left = left ? left + len - cut : feed(&response, row->in, cut, len);
+	check(row, &response, left, cut);
 }
 
 static void every_cut_in_two_gives_the_same(void **state)
@@ -109,24 +109,24 @@ static void every_cut_in_two_gives_the_same(void **state)
 static void single_bytes_give_the_same(void **state)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct http_answer answer;
+		struct http_response response;
 		size_t left = 0;
 
-		http_answer_init(&answer);
+		http_response_init(&response);
 		for (size_t at = 0; at < strlen(rows[i].in); at++)
-			left += feed(&answer, rows[i].in, at, at + 1);
-		check(&rows[i], &answer, left, 1);
+			left += feed(&response, rows[i].in, at, at + 1);
+		check(&rows[i], &response, left, 1);
 	}
 }
 
 static void only_a_body_without_length_ends_by_eof(void **state)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct http_answer answer;
+		struct http_response response;
 
-		http_answer_init(&answer);
-		http_answer_input(&answer, rows[i].in, strlen(rows[i].in));
-		assert_int_equal(http_answer_eof(&answer), rows[i].want == HTTP_UNTIL_EOF);
+		http_response_init(&response);
+		http_response_input(&response, rows[i].in, strlen(rows[i].in));
+		assert_int_equal(http_response_eof(&response), rows[i].want == HTTP_UNTIL_EOF);
 	}
 }
 
