@@ -12,13 +12,15 @@
 struct run;
 
 /* Every mode, in the order in which --help lists them. mode_NAME is defined in one of mode_*.c. */
-#define MODES(X)                                                                                             \
-	X(echo)                                                                                              \
-	X(http)                                                                                              \
-	X(idle)                                                                                              \
+// clang-format off
+#define MODES(X) \
+	X(echo)  \
+	X(http)  \
+	X(idle)  \
 	X(churn)
+// clang-format on
 
-/* What a mode accepts beside the options that all accept. */
+/* What a mode accepts in addition to the options that all modes accept. */
 enum mode_takes {
 	TAKES_URL = 1 << 0, /* a URL as target */
 	TAKES_RATE = 1 << 1,

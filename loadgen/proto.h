@@ -17,9 +17,11 @@ struct net;
 struct settings;
 
 /* Every protocol, in the order in which --help lists them. proto_NAME is defined in proto_NAME.c. */
-#define PROTOS(X)                                                                                            \
-	X(echo)                                                                                              \
+// clang-format off
+#define PROTOS(X) \
+	X(echo)  \
 	X(http)
+// clang-format on
 
 struct proto {
 	const char *name;
