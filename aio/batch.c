@@ -48,12 +48,10 @@ static void close_gap(struct batch *batch)
 	batch->head = 0;
 }
 
-void batch_add(struct batch *batch, struct iocb *iocb)
+void batch_make_room(struct batch *batch)
 {
-	if (batch->len == batch->cap)
-		close_gap(batch);
+	close_gap(batch);
 	assert(batch->len < batch->cap);
-	batch->iocbs[batch->len++] = iocb;
 }
 
 void batch_move(struct batch *to, struct batch *from)

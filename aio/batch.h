@@ -22,8 +22,16 @@ struct batch {
 int batch_reserve(struct batch *batch, unsigned int n);
 void batch_fini(struct batch *batch);
 
+/* batch_add() only: makes the room that was reserved available at the end. */
+void batch_make_room(struct batch *batch);
+
 /* Adds @iocb, for which there must be room. It and its buffer must stay until its event or refusal. */
-void batch_add(struct batch *batch, struct iocb *iocb);
+static inline void batch_add(struct batch *batch, struct iocb *iocb)
+{
+	if (batch->len == batch->cap)
+		batch_make_room(batch);
+	batch->iocbs[batch->len++] = iocb;
+}
 
 /* Moves all of @from behind what @to holds, which must have room for it. Neither is being flushed. */
 void batch_move(struct batch *to, struct batch *from);
