@@ -6,6 +6,8 @@
  * To libconfuse every key is a string or a list of strings, so that 30, 30s and "30s" all arrive and one set
  * of parsers judges them; a refusal comes out of the validation callback while the line number is at hand.
  */
+#include "opt_table.h"
+#include "opt_text.h"
 #include "opt_value.h"
 
 #include <confuse.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * --help and the manual page, both from the option table, so that neither can differ from what the parser
- * takes. Pure output; any thread.
+ * --help and the manual page, both generated from the option table, so that neither can differ from what the
+ * parser accepts. Pure output; any thread.
  */
+#include "opt_text.h"
 #include "opt_value.h"
 
 #include <ctype.h>
@@ -12,93 +13,6 @@
 #define HELP_COLUMN 28
 #define MAN_WIDTH   78
 #define MAN_DATE    "November 22, 2026"
-
-/* The next word of *text, which moves behind it; 0 at the end or before an empty line. */
-static size_t next_word(const char **text, const char **word)
-{
-	unsigned int newlines = 0;
-
-	for (; isspace((unsigned char)**text); ++*text)
-		newlines += **text == '\n';
-	if (newlines > 1)
-		return 0;
-	*word = *text;
-	while (**text && !isspace((unsigned char)**text))
-		++*text;
-	return (size_t)(*text - *word);
-}
-
-/* The end of the paragraph that begins at @text. */
-static const char *paragraph_end(const char *text)
-{
-	const char *end = strstr(text, "\n\n");
-
-	return end ? end : text + strlen(text);
-}
-
-static const char *line_end(const char *line, const char *end)
-{
-	const char *newline = memchr(line, '\n', (size_t)(end - line));
-
-	return newline ? newline : end;
-}
-
-/* "term<TAB>text" */
-static bool is_list(const char *text, const char *end)
-{
-	return *text != '\t' && memchr(text, '\t', (size_t)(line_end(text, end) - text));
-}
-
-static void fill_words(FILE *to, const char *text, const char *end, size_t column, const char *indent,
-		       size_t width)
-{
-	const char *word;
-	bool first = true;
-	size_t len;
-
-	while (text < end && (len = next_word(&text, &word)) && word < end) {
-		if (!first && column + 1 + len > width) {
-			fprintf(to, "\n%s", indent);
-			column = strlen(indent);
-			first = true;
-		}
-		fprintf(to, "%s%.*s", first ? "" : " ", (int)len, word);
-		column += len + !first;
-		first = false;
-	}
-}
-
-static void fill_as_is(FILE *to, const char *text, const char *end, const char *indent)
-{
-	for (const char *next; text < end; text = next + 1) {
-		next = line_end(text, end);
-		for (; text < next; text++)
-			fputs(*text == '\t' ? "  " : (char[]){*text, '\0'}, to);
-		if (next < end)
-			fprintf(to, "\n%s", indent);
-	}
-}
-
-void opt_fill(FILE *to, const char *text, size_t column, const char *indent, size_t width)
-{
-	size_t start = strlen(indent);
-	const char *end;
-
-	for (; *text; text = end) {
-		end = paragraph_end(text);
-		if (isblank((unsigned char)*text) || is_list(text, end))
-			fill_as_is(to, text, end, indent);
-		else
-			fill_words(to, text, end, column, indent, width);
-		while (*end == '\n')
-			end++;
-		if (*end) /* an empty line, without the blank at its end */
-			fprintf(to, "\n%.*s\n%s", (int)start - (start && indent[start - 1] == ' '), indent,
-				indent);
-		column = start;
-	}
-	fputc('\n', to);
-}
 
 /* "-e, --engine=NAME" */
 static void write_spelling(const struct opt *opt, char *buf, size_t len)
@@ -219,7 +133,7 @@ static void man_fill(FILE *to, const char *text, const char *end)
 	size_t column = 0, len, name, rest;
 	const char *word;
 
-	while (text < end && (len = next_word(&text, &word)) && word < end) {
+	while (text < end && (len = opt_next_word(&text, &word)) && word < end) {
 		bool reference = is_reference(word, len, &name, &rest);
 
 		if (column && (reference || column + len + 1 > MAN_WIDTH)) {
@@ -246,7 +160,7 @@ static void man_literal(FILE *to, const char *text, const char *end)
 {
 	fputs(".Bd -literal -offset indent\n", to);
 	for (const char *next; text < end; text = next + 1) {
-		next = line_end(text, end);
+		next = opt_line_end(text, end);
 		while (text < next && isblank((unsigned char)*text))
 			text++;
 		man_word(to, text, (size_t)(next - text), true);
@@ -261,7 +175,7 @@ static void man_list(FILE *to, const char *text, const char *end)
 	for (const char *next; text < end; text = next + 1) {
 		const char *tab;
 
-		next = line_end(text, end);
+		next = opt_line_end(text, end);
 		tab = memchr(text, '\t', (size_t)(next - text));
 		if (tab) {
 			fputs(".It ", to);
@@ -289,7 +203,7 @@ static bool is_heading(const char *line, const char *end)
 /* One paragraph, in the form that its first line asks for; @follows: another stands right before it. */
 static void man_paragraph(FILE *to, const char *text, const char *end, bool follows)
 {
-	const char *eol = line_end(text, end);
+	const char *eol = opt_line_end(text, end);
 
 	if (is_heading(text, eol)) {
 		fprintf(to, ".Sh %.*s\n", (int)(eol - text - 1), text);
@@ -297,7 +211,7 @@ static void man_paragraph(FILE *to, const char *text, const char *end, bool foll
 			man_paragraph(to, eol + 1, end, false);
 		return;
 	}
-	if (is_list(text, end)) {
+	if (opt_is_list(text, end)) {
 		man_list(to, text, end);
 	} else if (isblank((unsigned char)*text)) {
 		man_literal(to, text, end);
@@ -317,7 +231,7 @@ static void man_text(FILE *to, const char *text)
 			text++;
 		if (!*text)
 			break;
-		end = paragraph_end(text);
+		end = opt_paragraph_end(text);
 		man_paragraph(to, text, end, follows);
 		follows = true;
 	}
