@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses between text and sockaddr. Pure functions, but that addr_resolve() may ask DNS and block: call it
- * at start-up or in a tool, never in an event loop.
+ * Addresses between text and sockaddr. Pure functions, except that addr_resolve() may query DNS and block:
+ * call it at start-up or in a tool, never in an event loop.
  */
 #include "addr.h"
 
@@ -36,7 +36,7 @@ int addr_split(const char *text, char *host, size_t hostlen, unsigned int *port)
 			return -EINVAL;
 		colon = end + 1;
 	} else {
-		/* The first one: a bare IPv6 address leaves a colon in the port, which refuses it. */
+		/* The first colon: a bare IPv6 address leaves one in the port, which is then invalid. */
 		colon = end = strchr(text, ':');
 		if (!colon)
 			return -EINVAL;
@@ -67,7 +67,7 @@ static int gai_errno(int gai)
 	}
 }
 
-static size_t copy_answers(const struct addrinfo *list, union addr *addrs, size_t max)
+static size_t copy_results(const struct addrinfo *list, union addr *addrs, size_t max)
 {
 	size_t n = 0;
 
@@ -95,7 +95,7 @@ int addr_resolve_all(const char *text, bool passive, union addr *addrs, size_t m
 
 	err = addr_split(text, host, sizeof(host), &port);
 	if (err) {
-		snprintf(why, ADDR_WHY_LEN, "'%.100s' is no address: write HOST:PORT, [IPV6]:PORT or :PORT",
+		snprintf(why, ADDR_WHY_LEN, "'%.100s' is not an address: use HOST:PORT, [IPV6]:PORT or :PORT",
 			 text);
 		return err;
 	}
@@ -108,7 +108,7 @@ int addr_resolve_all(const char *text, bool passive, union addr *addrs, size_t m
 			 gai == EAI_SYSTEM ? strerror(-err) : gai_strerror(gai));
 		return err;
 	}
-	n = copy_answers(list, addrs, max);
+	n = copy_results(list, addrs, max);
 	freeaddrinfo(list);
 	if (!n) {
 		snprintf(why, ADDR_WHY_LEN, "'%.100s' has neither an IPv4 nor an IPv6 address", host);

@@ -25,12 +25,12 @@ union addr {
 int addr_split(const char *text, char *host, size_t hostlen, unsigned int *port);
 
 /*
- * Resolves by getaddrinfo(3), first answer; @passive for listeners (:PORT is any address, else loopback). May
- * block on DNS. On failure -errno and one line in why[ADDR_WHY_LEN].
+ * Resolves by getaddrinfo(3), first result; @passive for listeners (:PORT means any address; otherwise
+ * loopback). May block on DNS. On failure -errno and one line in why[ADDR_WHY_LEN].
  */
 int addr_resolve(const char *text, bool passive, union addr *addr, char *why);
 
-/* The same, up to @max answers in the order to try them (at least one); returns how many. */
+/* The same, up to @max results in the order to try them; returns how many (at least one). */
 int addr_resolve_all(const char *text, bool passive, union addr *addrs, size_t max, char *why);
 
 socklen_t addr_len(const union addr *addr);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The histogram's arithmetic. A histogram belongs to one thread; hist_merge() is how threads meet.
+ * The histogram's arithmetic. A histogram belongs to one thread; threads combine theirs by hist_merge().
  *
  * A value of b bits (b > HIST_SUB_BITS) keeps its top HIST_SUB_BITS + 1 bits, whose highest is always set:
  * index = shift * 2^SUB + (value >> shift), shift = b - SUB - 1. So each power of two has 2^SUB buckets, and
@@ -23,13 +23,13 @@ static unsigned int bucket_of(uint64_t value)
 	return index < HIST_BUCKETS ? (unsigned int)index : HIST_BUCKETS - 1;
 }
 
-/* The greatest value that lands in bucket @index. */
+/* The largest value that bucket @index counts. */
 static uint64_t bucket_top(unsigned int index)
 {
 	unsigned int shift = index < 2 * SUB_COUNT ? 0 : index / SUB_COUNT - 1;
 	uint64_t sub = index - shift * SUB_COUNT;
 
-	/* The last one also holds what is too large for any. */
+	/* The last one also counts whatever is too large for any. */
 	return index == HIST_BUCKETS - 1 ? UINT64_MAX : ((sub + 1) << shift) - 1;
 }
 
@@ -66,7 +66,7 @@ void hist_merge(struct hist *into, const struct hist *from)
 /* How many values must lie at or below the percentile, 1..count. */
 static uint64_t rank_of(uint64_t count, double percent)
 {
-	/* 99.9 is stored a little too high: without the correction 99.9 % of 1000 would be 1000. */
+	/* The nearest double to 99.9 is above it: without the correction, 99.9 % of 1000 would be 1000. */
 	long double rank = ceill((long double)count * percent / 100 * (1 - (long double)DBL_EPSILON));
 
 	if (rank < 1)

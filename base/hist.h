@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A log-linear histogram of unsigned values: exact below 256, at most 1/128 too high above (a bucket
- * reports its upper edge), up to 2^40; of what is larger only the maximum is known. Fixed size (34 KiB), no
+ * reports its upper edge), up to 2^40; of larger values only the maximum is kept. Fixed size (34 KiB), no
  * allocation; merged by addition. All zeroes is an empty one.
  */
 #ifndef HIST_H
@@ -23,7 +23,7 @@ void hist_add(struct hist *hist, uint64_t value);
 void hist_merge(struct hist *into, const struct hist *from);
 
 /*
- * Smallest recorded bound that @percent (0..100) of the values do not exceed (nearest rank); never above max
+ * The smallest bucket edge that @percent (0..100) of the values do not exceed (nearest rank); never above max
  * or below min. 0 if empty.
  */
 uint64_t hist_percentile(const struct hist *hist, double percent);

@@ -45,18 +45,17 @@ struct opt {
 	const char *deflt; /* in the option's own syntax (OPT_LIST: one item); NULL: unset, zero */
 	uint64_t min, max; /* OPT_UINT, OPT_SIZE, OPT_DURATION (us); max 0: no bound */
 	const char *const *choices;
-	const char *section; /* heading under which help and manual list it; a new one starts a group, NULL
-				goes on */
+	const char *section; /* heading in help and manual; a new one starts a group, NULL continues it */
 	const char *help;    /* one sentence for --help, in the user's words */
 	const char *more;    /* further text for the manual and the sample configuration, or NULL */
-	/* Judges one value of an OPT_STRING or OPT_LIST beyond its type: 0, or -EINVAL and what is wrong with
+	/* Checks one value of an OPT_STRING or OPT_LIST beyond its type: 0, or -EINVAL and what is wrong with
 	 * it in why[OPT_WHY_LEN]. */
 	int (*check)(const char *text, char *why);
 	enum opt_reload on_reload;
-	bool argv_only; /* no key of the configuration file: --config itself; every OPT_ACTION is one */
+	bool argv_only; /* not a key of the configuration file: --config itself; implied by OPT_ACTION */
 };
 
-/* A word that says what a program with several trades shall do. */
+/* A command of a program that has several: the first operand. */
 struct opt_command {
 	const char *name;     /* "get" */
 	const char *operands; /* "URL", or "" */
@@ -65,11 +64,11 @@ struct opt_command {
 };
 
 /*
- * A program: its table (ended by a row without name) and what its manual says around it.
+ * A program: its table (ended by a row without name) and the text of its manual around it.
  *
- * Manual text is free of roff: paragraphs parted by blank lines. One whose lines begin with a blank is shown
- * as it stands (examples); one whose lines are "term<TAB>text" becomes a list; name(7) becomes a reference
- * (mandoc wants those of SEE ALSO ordered by section, then by name).
+ * Manual text contains no roff: it is paragraphs separated by empty lines. One whose lines begin with a blank
+ * is shown verbatim (examples); one whose lines are "term<TAB>text" becomes a list; name(7) becomes a
+ * reference (mandoc wants those of SEE ALSO ordered by section, then by name).
  */
 struct opt_program {
 	const char *name; /* "taiod" */
@@ -83,30 +82,31 @@ struct opt_program {
 		*epilogue; /* manual sections: each a paragraph that begins with a line "HEADING:", or NULL */
 };
 
-/* Errors are one line in why[OPT_WHY_LEN], naming where (file:line, or the option), what and the remedy. */
+/* Errors are one line in why[OPT_WHY_LEN]: where (file:line, or the option), what is wrong, and the remedy.
+ */
 #define OPT_WHY_LEN 512
 
-/* Fills every field of the table, whatever it held. -ENOMEM; -EINVAL: a default that its own row refuses. */
+/* Sets every field of the table, whatever it held. -ENOMEM; -EINVAL: a row rejects its own default. */
 int opt_defaults(const struct opt_program *program, void *settings);
 
 /*
  * Reads a libconfuse file whose keys are the table's names (lists: listen = {"...", "..."} or listen +=
- * "..."). -EINVAL for an unknown key or a bad value, with FILE:LINE in why; -errno if it cannot be read. What
- * stood before the error is in settings by then: a reload reads into a fresh struct. One thread at a time.
+ * "..."). -EINVAL for an unknown key or a bad value, with FILE:LINE in why; -errno if it cannot be read.
+ * Values before the error have been set by then: a reload reads into a fresh struct. One thread at a time.
  */
 int opt_file(const struct opt_program *program, void *settings, const char *file, char *why);
 
 /*
  * Parses argv (GNU order: options and operands mix, -- ends options). Operands are moved to the front of
  * argv[1..] and their number returned; -EINVAL with why. A first list item on the command line
- * replaces the list of the file. An argv without operands is left as it was, to be parsed again on reload.
+ * replaces the list of the file. An argv without operands is left unchanged, to be parsed again on reload.
  * One thread at a time (getopt_long(3)).
  */
 int opt_argv(const struct opt_program *program, void *settings, int argc, char **argv, char *why);
 
 /*
- * The last value of option @name in argv (a bool or action: "yes" or "no"), NULL if it is not given or stands
- * after a mistake that opt_argv() will report. Changes nothing: to find --config before reading it.
+ * The last value of option @name in argv (a bool or action: "yes" or "no"), NULL if it is not given or
+ * follows a mistake that opt_argv() will report. Changes nothing: it is there to find --config.
  */
 const char *opt_argv_peek(const struct opt_program *program, int argc, char **argv, const char *name);
 
@@ -125,10 +125,10 @@ void opt_changes(const struct opt_program *program, const void *old_settings, co
 		 opt_change_fn *fn, void *arg);
 
 void opt_help(const struct opt_program *program, FILE *to);
-void opt_man(const struct opt_program *program, FILE *to); /* mdoc or man, passes `mandoc -Tlint -Wwarning` */
-void opt_sample(const struct opt_program *program, FILE *to); /* the commented configuration, every key */
+void opt_man(const struct opt_program *program, FILE *to);    /* mdoc; passes `mandoc -Tlint -Wwarning` */
+void opt_sample(const struct opt_program *program, FILE *to); /* a configuration file, every key commented */
 void opt_dump(const struct opt_program *program, const void *settings,
-	      FILE *to); /* effective configuration, can be read back */
+	      FILE *to); /* the effective configuration, as opt_file() reads it */
 
 /* Parsers of one value, for listener sub-options and tests. 0 or -EINVAL / -ERANGE. */
 int opt_parse_duration(const char *text, uint64_t *us);

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* getopt_long(3)'s tables made from ours. Value of a long option: LONG_BASE + 2 * row + is it --no-NAME. */
+/* getopt_long(3)'s tables made from ours. A long option has the value LONG_BASE + 2 * row, --no-NAME 1 more.
+ */
 #define LONG_BASE 256
 
 struct scan {
@@ -80,7 +81,7 @@ static int scan_begin(struct scan *scan, const struct opt_program *program)
 			goto no_memory;
 		*next++ = (struct option){scan->negations[i], no_argument, NULL, val + 1};
 	}
-	optind = 0; /* glibc: start afresh */
+	optind = 0; /* glibc: start again */
 	opterr = 0;
 	return 0;
 
@@ -123,7 +124,7 @@ static int unknown_option(const struct scan *scan, const char *word, char *why)
 	snprintf(name, sizeof(name), "%.*s", (int)len, word + 2);
 	near = opt_nearest(program, name);
 	if (has_prefix(program, name, len))
-		snprintf(why, OPT_WHY_LEN, "--%s could be more than one option; write it out", name);
+		snprintf(why, OPT_WHY_LEN, "--%s is ambiguous; write the option in full", name);
 	else if (near)
 		snprintf(why, OPT_WHY_LEN, "unknown option --%s; did you mean --%s?", name, near->name);
 	else
@@ -147,7 +148,7 @@ static int scan_mistake(const struct scan *scan, int code, const char *word, cha
 	return -EINVAL;
 }
 
-/* 1: *opt and *value, or an operand (*opt is NULL); 0: the end, or "--" (optind names what is left). */
+/* 1: *opt and *value, or an operand (*opt is NULL); 0: the end, or "--" (the rest begins at optind). */
 static int scan_next(struct scan *scan, int argc, char **argv, const struct opt **opt, const char **value,
 		     char *why)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The configuration file: read by libconfuse, written as a commented sample or as the effective values. One
- * thread at a time: libconfuse's lexer is global, and its callbacks carry no pointer of ours.
+ * The configuration file: read by libconfuse, written as a commented sample or with the effective values. One
+ * thread at a time: libconfuse's lexer is global, and its callbacks take no argument of ours.
  *
- * To libconfuse every key is a string or a list of strings, so that 30, 30s and "30s" all arrive and one set
- * of parsers judges them; a refusal comes out of the validation callback while the line number is at hand.
+ * For libconfuse every key is a string or a list of strings, so that 30, 30s and "30s" all reach one set of
+ * parsers; the validation callback rejects a bad value while the line number is known.
  */
 #include "opt_table.h"
 #include "opt_text.h"
@@ -24,7 +24,7 @@ static struct parse {
 	char *why;
 } parse;
 
-/* Keeps the first message; later ones are its consequences. */
+/* Keeps the first message; later ones are consequences of it. */
 static void on_error(cfg_t *cfg, const char *fmt, va_list args)
 {
 	int len;
@@ -46,7 +46,7 @@ static int on_value(cfg_t *cfg, cfg_opt_t *key)
 	return -1;
 }
 
-/* The items are fetched when the file is read; each is judged here, where its line is known. */
+/* fetch_lists() takes the items once the file is read; each is checked here, where its line is known. */
 static int on_item(cfg_t *cfg, cfg_opt_t *key)
 {
 	const struct opt *opt = opt_find(parse.program, cfg_opt_name(key));
@@ -59,7 +59,7 @@ static int on_item(cfg_t *cfg, cfg_opt_t *key)
 	return -1;
 }
 
-/* libconfuse's own words for it are "no such option 'NAME'". */
+/* libconfuse words it as "no such option 'NAME'". */
 static void explain_unknown(char *why)
 {
 	static const char words[] = "no such option '";
@@ -103,7 +103,7 @@ static cfg_opt_t *make_keys(const struct opt_program *program)
 	return keys;
 }
 
-/* Gives libconfuse the present items, for += to append to. */
+/* Gives libconfuse the current items, for += to append to. */
 static int seed_list(cfg_opt_t *key, const struct opt_list *list)
 {
 	for (size_t i = 0; i < list->len; i++) {
@@ -150,7 +150,7 @@ static int fetch_lists(cfg_t *cfg, const struct opt_program *program, void *sett
 	return err;
 }
 
-/* Whether a word without quotes goes on after @c, so that a slash behind it is part of that word. */
+/* Does an unquoted word continue after @c? A slash that follows is then part of that word. */
 static bool is_word(int c)
 {
 	return c != EOF && !isspace(c) && !strchr("={}(),+\"'", c);
@@ -179,7 +179,7 @@ static void skip_line(FILE *from)
 		ungetc(c, from);
 }
 
-/* From the star on; its newlines stay, for the count of lines. */
+/* From the star on; newlines are kept, so that line numbers stay right. */
 static void skip_block(FILE *from, FILE *to)
 {
 	int c, before = 0;
@@ -198,8 +198,8 @@ static int peek(FILE *from)
 }
 
 /*
- * libconfuse 3.3 counts too many lines for each comment and takes one within a list for an item: it gets the
- * file without them.
+ * libconfuse 3.3 counts too many lines for each comment and takes one within a list for an item, so it gets
+ * the file without comments.
  */
 static void copy_without_comments(FILE *from, FILE *to)
 {
@@ -273,7 +273,7 @@ free_text:
 	return err;
 }
 
-/* A directory would open and then end the process within the lexer. */
+/* fopen(3) opens a directory, on which the lexer would end the process. */
 static FILE *open_file(const char *file)
 {
 	FILE *from = fopen(file, "re");
@@ -307,7 +307,7 @@ int opt_file(const struct opt_program *program, void *settings, const char *file
 	return err;
 }
 
-/* Single quotes where double ones would expand ${...} or take a backslash as an escape. */
+/* Single quotes where double quotes would expand ${...} or treat a backslash as an escape. */
 static void write_quoted(FILE *to, const char *text)
 {
 	char quote = strpbrk(text, "$\\\"") ? '\'' : '"';
@@ -339,7 +339,7 @@ static void write_list(FILE *to, const struct opt *opt, char *const *items, size
 	fputs("}\n", to);
 }
 
-/* The line to remove the # of; without a default it shows what kind of value belongs there. */
+/* The commented-out assignment; without a default it shows what kind of value is expected. */
 static void sample_key(FILE *to, const struct opt *opt)
 {
 	const char *value = opt->deflt ? opt->deflt : opt->arg ? opt->arg : "";
@@ -392,8 +392,8 @@ void opt_sample(const struct opt_program *program, FILE *to)
 	const char *section = NULL, *written = NULL;
 
 	fprintf(to, "# Configuration of %s: %s.\n#\n", program->name, program->brief);
-	fprintf(to, "# Keys are the long options of the command line, which has the last word. What is\n"
-		    "# commented out shows the default, or in capitals what to write.\n\n");
+	fprintf(to, "# Keys are the names of the long options; the command line overrides this file.\n"
+		    "# What is commented out is the default, or in capitals the kind of value expected.\n\n");
 	for (const struct opt *opt = program->table; opt->name; opt++) {
 		section = opt->section ? opt->section : section;
 		if (!opt_is_key(opt))

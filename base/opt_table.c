@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rows of a program's table, looked up or walked as a whole. No state; any thread, a settings struct
- * being one thread's at a time.
+ * The rows of a program's table, looked up or walked as a whole. No state; any thread, but a settings struct
+ * is one thread's at a time.
  */
 #include "opt_table.h"
 
@@ -31,7 +31,7 @@ int opt_set(const struct opt_program *program, void *settings, const char *name,
 	return opt ? opt_assign(opt, settings, text, why) : -ENOENT;
 }
 
-/* Are the words one insertion, omission, exchange or swap apart? */
+/* Do the words differ by one character inserted, omitted or replaced, or by two swapped? */
 static bool is_slip(const char *word, const char *meant)
 {
 	while (*word && *word == *meant) {

@@ -5,7 +5,7 @@
 
 #include "opt.h"
 
-/* May it stand in the configuration file? */
+/* Is it a key of the configuration file? */
 bool opt_is_key(const struct opt *opt);
 
 const struct opt *opt_find(const struct opt_program *program, const char *name);

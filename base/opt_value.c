@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Values of options: the parsers, their bounds and their way back to text. No state; any thread, a settings
- * struct being one thread's at a time. Invariant: what opt_value_text() writes, opt_assign() reads to the
- * same value.
+ * Values of options: parsed, checked against their bounds, written as text and compared. No state; any
+ * thread, but a settings struct is one thread's at a time. Invariant: opt_assign() reads what
+ * opt_value_text() writes as the same value.
  */
 #include "opt_value.h"
 
@@ -19,7 +19,7 @@ struct unit {
 	uint64_t factor;
 };
 
-/* Largest first: what is written uses the first that divides the value. */
+/* Largest first: a value is written in the first unit that divides it. */
 static const struct unit durations[] = {
 	{"h", 3600000000}, {"m", 60000000}, {"s", 1000000}, {"ms", 1000}, {"us", 1}, {"", 1000000}, {0},
 };
@@ -42,7 +42,7 @@ static const char *const examples[] = {
 	[OPT_DURATION] = "a duration such as 250ms, 30s or 5m",
 };
 
-/* Digits at *text, which moves behind them; none is -EINVAL. */
+/* The digits at *text, which is moved past them; -EINVAL if there are none. */
 static int parse_digits(const char **text, uint64_t *value)
 {
 	const char *p = *text;
@@ -58,7 +58,7 @@ static int parse_digits(const char **text, uint64_t *value)
 	return 0;
 }
 
-/* ".25" at *text as thousand millionths; digits after the ninth are dropped. */
+/* ".25" at *text in billionths; digits after the ninth are dropped. */
 static int parse_fraction(const char **text, uint64_t *nano)
 {
 	uint64_t weight = 100000000;
@@ -201,7 +201,7 @@ char *opt_bounds(const struct opt *opt, char *buf, size_t len)
 	return buf;
 }
 
-/* Writes "must be ..., not '...'" and hands @err through. */
+/* Writes "must be ..., not '...'"; returns @err. */
 static int refuse(const struct opt *opt, const char *text, int err, char *why)
 {
 	char bounds[OPT_WHY_LEN / 2];

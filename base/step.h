@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one step of moving bytes came to. TLS, services and the input of a connection give the same answer, so
+ * What one step of moving bytes came to. TLS, services and the input of a connection return the same enum, so
  * that it is passed on and never translated. Each function says what it means by DONE.
  */
 #ifndef STEP_H
