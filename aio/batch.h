@@ -11,7 +11,7 @@
 
 struct taio;
 
-/* All zero is an empty batch with no room. Only batch.c writes it. */
+/* All zero is an empty batch with no room. Written only by the functions below. */
 struct batch {
 	struct iocb **iocbs;
 	unsigned int len, cap;
