@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPU time by clock_getcpuclockid(3): the process's own clock counts in nanoseconds, where /proc/PID/stat
- * counts in ticks of 10 ms, and keeps the time of threads that have ended, which /proc/PID/task forgets.
+ * CPU time by clock_getcpuclockid(3): the process's own clock counts in nanoseconds, whereas
+ * /proc/PID/stat counts in ticks of 10 ms, and includes threads that have ended, which /proc/PID/task omits.
  */
 #include "cpu.h"
 
@@ -19,7 +19,7 @@ static int clock_of(const char *text, clockid_t *clock, char *why)
 	int err;
 
 	if (opt_parse_uint(text, &pid) < 0 || pid == 0 || pid > INT32_MAX) {
-		snprintf(why, CPU_WHY_LEN, "--server-pid: '%.40s' is no process id", text);
+		snprintf(why, CPU_WHY_LEN, "--server-pid: '%.40s' is not a process ID", text);
 		return -EINVAL;
 	}
 	err = clock_getcpuclockid((pid_t)pid, clock);

@@ -15,11 +15,12 @@ struct cpu {
 	size_t len;
 };
 
-/* Finds the clocks of @pids (texts). 0, or -errno with why: -EINVAL no number, -ESRCH no such process. */
+/* Finds the clocks of @pids. 0, or -errno with why[CPU_WHY_LEN]: -EINVAL not a number, -ESRCH no such
+ * process. */
 int cpu_open(struct cpu *cpu, const struct opt_list *pids, char *why);
 void cpu_close(struct cpu *cpu);
 
-/* Sum of all, or -errno: a process has ended. */
+/* The sum over all processes. 0, or -ESRCH: one of them has ended. */
 int cpu_read(const struct cpu *cpu, uint64_t *ns);
 
 /* Of this process. */

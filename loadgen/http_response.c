@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines and bodies of a response. A line that lies whole in the bytes at hand is read there; one that is
- * split is gathered in response->line, whose end is dropped if it is too long for any line that matters here.
+ * Lines and bodies of a response. A line that is complete in the bytes at hand is parsed in place; one that
+ * is split is collected in response->line, and cut off if it is longer than any line that matters here.
  */
 #include "http_response.h"
 
@@ -23,7 +23,7 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* "HTTP/1.1 200 OK": the reason may be missing, the blank before it too (nginx sends neither for some). */
+/* "HTTP/1.1 200 OK". The reason may be missing, as may the blank before it: nginx sends some that way. */
 static bool status_line(struct http_response *response, const char *line, size_t len)
 {
 	if (len < 12 || memcmp(line, "HTTP/1.", 7) || !is_digit(line[7]) || line[8] != ' ')
@@ -105,7 +105,7 @@ static const struct header headers[] = {
 };
 // clang-format on
 
-/* Body rules in the order of RFC 9112 section 6.3; an interim response makes room for the final one. */
+/* Body rules in the order of RFC 9112 section 6.3; an interim response is followed by the final one. */
 static bool headers_end(struct http_response *response)
 {
 	if (response->chunked && response->has_length)
@@ -198,7 +198,7 @@ static void take_line(struct http_response *response, const char *line, size_t l
 {
 	bool (*reader)(struct http_response *, const char *, size_t) = line_readers[response->state];
 
-	/* Of a line that was cut the CR is gone with its end. */
+	/* A line that was cut off has lost its CR. */
 	if (response->kept_all && (!len || line[--len] != '\r'))
 		response->state = HTTP_MALFORMED;
 	else if (memchr(line, '\r', len) || !reader(response, line, len))

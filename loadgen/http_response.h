@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where an HTTP/1.x response to a GET ends (RFC 9112 section 6), however its bytes are split into reads.
- * Strict: what is ambiguous is an error, so that a miscounted body can never pass as the next response. Knows
- * no connection.
+ * Finds the end of an HTTP/1.x response to a GET (RFC 9112 section 6), however its bytes are split into
+ * reads. Strict: anything ambiguous is an error, so that part of a body never passes as the next response.
+ * Knows nothing of connections.
  */
 #ifndef HTTP_RESPONSE_H
 #define HTTP_RESPONSE_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of a line that arrives in pieces this much is kept: more than any header that matters needs. */
+/* How much is kept of a line that arrives in pieces: more than any header that matters needs. */
 #define HTTP_LINE_KEPT 88
 
 enum http_state {
@@ -39,10 +39,11 @@ struct http_response {
 
 void http_response_init(struct http_response *response);
 
-/* Consumes up to @len bytes, stops after the response's last; returns how many. See state for the outcome. */
+/* Consumes up to @len bytes, but none after the end of the response; returns how many. The outcome is in
+ * state. */
 size_t http_response_input(struct http_response *response, const char *data, size_t len);
 
-/* The connection has ended: true if the response is complete by that. */
+/* The connection has ended: returns true if that completes the response. */
 bool http_response_eof(const struct http_response *response);
 
 #endif

@@ -26,8 +26,7 @@ static void on_signal(int number)
 	run_interrupt = 1;
 }
 
-/* A second ^C ends the program at once. A reset by the server is an error of one connection, not of the
- * program. */
+/* A second ^C ends the program at once. SIGPIPE: a reset by the server is an error of one connection. */
 static void set_signals(void)
 {
 	struct sigaction ends = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
@@ -81,19 +80,18 @@ no_run:
 /* "echo, http, idle or churn" */
 static const char *mode_names(char *text, size_t len)
 {
+	const char *separator = "";
 	size_t used = 0;
 
-	for (size_t i = 0; i < NMODES && used < len; i++)
-		used += (size_t)snprintf(text + used, len - used, "%s%s",
-					 !i		   ? ""
-					 : i + 1 == NMODES ? " or "
-							   : ", ",
-					 modes[i]->command.name);
+	for (size_t i = 0; i < NMODES && used < len; i++) {
+		used += (size_t)snprintf(text + used, len - used, "%s%s", separator, modes[i]->command.name);
+		separator = i + 2 == NMODES ? " or " : ", ";
+	}
 	return text;
 }
 
-/* The words of the command line that are no options: MODE TARGET. */
-static int run_words(const struct settings *set, int n, char **words)
+/* @words: the operands, MODE TARGET. */
+static int run_operands(const struct settings *set, int n, char **words)
 {
 	char why[WHY_LEN], names[200];
 	const struct mode *mode;
@@ -132,7 +130,7 @@ static int dispatch(struct settings *set, int argc, char **argv)
 		printf("taio-load %s\n", TAIO_VERSION);
 		return EXIT_OK;
 	}
-	return run_words(set, operands, argv + 1);
+	return run_operands(set, operands, argv + 1);
 }
 
 int main(int argc, char **argv)

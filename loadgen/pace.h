@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When things are planned: the k-th at start + k / rate, whatever became of those before it. Exact: no drift
- * from rounding, and being late changes nothing about the rest. Without a rate everything is due at once.
+ * When requests are planned: the k-th at start + k / rate, whatever happens to those before it. Exact:
+ * rounding does not add up, and being late does not shift the rest. Without a rate everything is due at once.
  */
 #ifndef PACE_H
 #define PACE_H
@@ -17,13 +17,13 @@ struct pace {
 
 void pace_start(struct pace *pace, unsigned int rate, uint64_t start_ns);
 
-/* The time of the next one; start_ns where there is no rate. */
+/* When the next one is planned; start_ns if there is no rate. */
 static inline uint64_t pace_next(const struct pace *pace)
 {
 	return pace->next_ns;
 }
 
-/* Takes the next one and returns the time at which it was planned. */
+/* Takes the next one and returns when it was planned. */
 uint64_t pace_take(struct pace *pace);
 
 #endif

@@ -31,13 +31,13 @@ enum error_kind {
 	ERROR_KINDS,
 };
 
-/* One row for each kind: its JSON key, its words in the report, what to do about it (or NULL). */
+/* One row per kind: its JSON key, its text in the report, and what to do about it (or NULL). */
 struct error_row {
 	const char *key, *text, *hint;
 };
 extern const struct error_row error_rows[ERROR_KINDS];
 
-/* The kind of a failed connect(2) and of a failed transfer; @err is a positive errno. */
+/* The kind of error of a failed connect(2), and of a failed transfer; @err is a positive errno. */
 enum error_kind error_of_connect(int err);
 enum error_kind error_of_transfer(int err);
 
@@ -62,7 +62,7 @@ struct stats {
 
 uint64_t stats_errors(const struct stats *stats);
 
-/* Counts @n errors; @detail is kept if it is the first. */
+/* Counts @n errors, which may be 0; keeps @detail if they are the first. */
 void stats_error(struct stats *stats, enum error_kind kind, uint64_t n, const char *detail);
 
 #endif

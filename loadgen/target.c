@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The target's text taken apart and resolved. Called once at start-up. */
+/* Parses and resolves the target. Called once, at start-up. */
 #include "target.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* Addresses of a name that are tried. */
+/* How many addresses of a name are tried. */
 #define ADDRS_MAX 8
 
 struct scheme {
@@ -38,7 +38,7 @@ static bool has_port(const char *authority)
 	return colon && !strchr(colon, ']') && (authority[0] == '[' || colon == strchr(authority, ':'));
 }
 
-/* A path that would break the request line or a header out of it must not get there. */
+/* A path must not be able to break the request line, or to add a header. */
 static bool is_clean(const char *text)
 {
 	for (; *text; text++) {
@@ -87,20 +87,20 @@ int target_parse(struct target *target, const char *text, char *why)
 		err = addr_split(target->hostport, target->host, sizeof(target->host), &port);
 	if (!err && port && target->host[0])
 		return 0;
-	snprintf(why, TARGET_WHY_LEN, "target '%.200s' is neither HOST:PORT nor http[s]://HOST[:PORT][/PATH]",
-		 text);
+	snprintf(why, TARGET_WHY_LEN,
+		 "invalid target '%.200s'; use HOST:PORT or http[s]://HOST[:PORT][/PATH]", text);
 	return -EINVAL;
 }
 
-static bool answers(const union addr *addr)
+static bool accepts(const union addr *addr)
 {
-	struct timeval patience = {.tv_sec = 1}; /* also of connect(2), see socket(7) */
+	struct timeval timeout = {.tv_sec = 1}; /* applies to connect(2) too, see socket(7) */
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool connected;
 
 	if (fd < 0)
 		return false;
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	connected = !connect(fd, &addr->sa, addr_len(addr));
 	close(fd);
 	return connected;
@@ -118,7 +118,7 @@ int target_resolve(struct target *target, char *why)
 	}
 	target->addr = addrs[0];
 	for (int i = 0; n > 1 && i < n; i++) {
-		if (!answers(&addrs[i]))
+		if (!accepts(&addrs[i]))
 			continue;
 		target->addr = addrs[i];
 		break;

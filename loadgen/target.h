@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whom to load: HOST:PORT or a URL. */
+/* The server to load: HOST:PORT or a URL. */
 #ifndef TARGET_H
 #define TARGET_H
 
@@ -17,12 +17,13 @@ struct target {
 	union addr addr;
 };
 
-/* Takes @text apart, which must stay. -EINVAL with why[TARGET_WHY_LEN]: malformed. */
+/* Parses @text, which must outlive @target. 0, or -EINVAL with why[TARGET_WHY_LEN]: malformed. */
 int target_parse(struct target *target, const char *text, char *why);
 
 /*
- * Fills addr. Of several addresses ("localhost" is often two) the first that accepts a connection is taken,
- * else the first. May block on DNS and, of several addresses, on connect(2). -errno with why.
+ * Fills addr. If the name has several addresses ("localhost" often has two), uses the first that accepts a
+ * connection, or else the first. May block on DNS and, with several addresses, on connect(2). 0, or -errno
+ * with why[TARGET_WHY_LEN].
  */
 int target_resolve(struct target *target, char *why);
 

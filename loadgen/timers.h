@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A deadline list: every member runs out the same time after it was armed, so the list is sorted by being
- * appended to, and arming and disarming are O(1).
+ * A list of deadlines, all the same time after they were armed: appending keeps it sorted, so arming and
+ * disarming are O(1).
  */
 #ifndef TIMERS_H
 #define TIMERS_H
@@ -50,7 +50,7 @@ static inline uint64_t timers_next(const struct timers *timers)
 	return first ? first->at_ns : NEVER_NS;
 }
 
-/* Takes out the first one that is due, or NULL. */
+/* Removes the first one that is due and returns it, or NULL. */
 static inline struct timer *timers_take(struct timers *timers, uint64_t now_ns)
 {
 	struct timer *first = TAILQ_FIRST(&timers->queue);
