@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a worker counts, one row each: the /metrics name, its type and its help come from here. Each close
- * reason (conn/reason.h) adds a row closed_NAME. A worker
+ * reason (reason.h) adds a row closed_NAME. A worker
  * writes its own, everybody may read: single-word relaxed stores.
  */
 #ifndef COUNTERS_H
 #define COUNTERS_H
 
 #include "outq.h"
-#include "server/conn/reason.h"
+#include "reason.h"
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
  * The services echo (sends back what it receives) and discard (counts it and sends nothing). Neither has
  * state: a session is empty and there is no site.
  */
-#include "service.h"
+#include "echo.h"
 
 static enum step echo_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
 {

@@ -3,6 +3,7 @@
 
 #include "base/opt.h"
 #include "log.h"
+#include "services.h"
 #include "settings.h"
 #include "tls/tls.h"
 
@@ -24,6 +25,14 @@
 static bool is_handed_over(const char *where)
 {
 	return !strncmp(where, FD_PREFIX, strlen(FD_PREFIX));
+}
+
+static const struct service *service_find(const char *name)
+{
+	for (const struct service *const *s = services; *s; s++)
+		if (strcmp((*s)->name, name) == 0)
+			return *s;
+	return NULL;
 }
 
 static int no_service(const char *name, char *why)
@@ -145,7 +154,7 @@ int listener_parse(struct listener *l, const char *text, char *why)
 	char *rest;
 	int ret;
 
-	*l = (struct listener){.service = &service_echo};
+	*l = (struct listener){.service = services[0]};
 	l->text = rest = strdup(text);
 	if (!l->text) {
 		snprintf(why, LISTENER_WHY_LEN, "no memory");

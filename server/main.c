@@ -5,12 +5,10 @@
  */
 #include "listener.h"
 #include "log.h"
+#include "options.h"
 #include "publish.h"
-#include "settings.h"
 #include "stats.h"
 #include "worker.h"
-
-#include "http/options.h"
 
 #include "tls/tls.h"
 
@@ -194,21 +192,26 @@ static void raise_nofile(void)
 	}
 }
 
-/* Every worker keeps a file cache for each listener; what is attached to its ring may take a second one. */
+/* Every worker has a site for each listener, which keeps files; what is attached to its ring may take two. */
 static void judge_nofile(const struct server *s, const struct settings *settings)
 {
-	const struct http_options *http = settings_of(settings, &service_http);
 	unsigned int each = 1 + taio_attach_fds(s->workers[0].shard.ring);
-	rlim_t want = (rlim_t)settings->max_connections * each + SPARE_FDS +
-		      (rlim_t)http->file_cache * settings->listen.len * s->nworkers * each;
+	rlim_t files = 0, want;
 	struct rlimit limit;
 
+	for (unsigned int i = 0; i < s->nlisteners; i++) {
+		const struct service *service = s->listeners[i].service;
+
+		if (service->max_files)
+			files += (rlim_t)service->max_files(settings_of(settings, service)) * s->nworkers;
+	}
+	want = (settings->max_connections + files) * each + SPARE_FDS;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < want)
-		log_warning(
-			"max-connections %u and file-cache %u want %llu file descriptors, the limit is %llu: "
-			"raise LimitNOFILE=",
-			settings->max_connections, http->file_cache, (unsigned long long)want,
-			(unsigned long long)limit.rlim_cur);
+		log_warning("%u connections and %llu open files need %llu file descriptors, the limit is "
+			    "%llu: raise "
+			    "LimitNOFILE=",
+			    settings->max_connections, (unsigned long long)files, (unsigned long long)want,
+			    (unsigned long long)limit.rlim_cur);
 }
 
 /* --- what others see --- */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The options of taiod: command line, configuration file, --help and taiod(8) are made from this table. */
+#include "options.h"
+
 #include "listener.h"
 #include "service.h"
-#include "settings.h"
+#include "services.h"
 
 #include <assert.h>
 #include <errno.h>

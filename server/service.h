@@ -50,6 +50,9 @@ struct service {
 	const struct opt *words;
 	size_t words_size;
 
+	/* Files that a site may keep open, each attached to the ring. NULL: none. */
+	unsigned int (*max_files)(const void *options);
+
 	/* Judges a listener's words beyond their syntax, without opening anything. -errno and why[256]. NULL:
 	 * fine. */
 	int (*verify)(const void *words, char *why);
@@ -100,13 +103,5 @@ struct service {
 
 /* Input stops above this many bytes of queued output and goes on when it is sent. */
 #define OUTQ_HIGH (64 * 1024)
-
-extern const struct service service_echo;
-extern const struct service service_discard;
-extern const struct service service_http;
-
-/* The services of this program, in the order in which help lists them; ends with NULL. */
-extern const struct service *const services[];
-const struct service *service_find(const char *name);
 
 #endif

@@ -4,7 +4,7 @@
 #define SETTINGS_H
 
 #include "base/opt.h"
-#include "server/conn/timeout.h"
+#include "timeout.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@ struct settings {
 	unsigned int helpers;
 	bool reap_syscall;
 
-	uint64_t timeout_us[DEADLINE_NCLASSES]; /* conn/timeout.h; 0: never */
+	uint64_t timeout_us[DEADLINE_NCLASSES]; /* timeout.h; 0: never */
 	uint64_t drain_us;
 
 	unsigned int max_connections;
@@ -39,17 +39,7 @@ struct settings {
 	char *stats_file;
 };
 
-struct service;
 struct tls_ctx;
-
-/* The program's rows and those of all services in one table; once, before anything else. */
-void options_init(void);
-
-/* All options, those of the services behind struct settings. NULL: no memory. Freed by free(). */
-struct settings *settings_create(void);
-
-/* The options of @service (service.h), NULL if it has none. */
-const void *settings_of(const struct settings *settings, const struct service *service);
 
 /*
  * One reading of the configuration, with the TLS contexts of its listeners (NULL: plain). Immutable once
@@ -61,7 +51,5 @@ struct generation {
 	unsigned int ntls;
 	struct generation *older;
 };
-
-extern struct opt_program taiod_program;
 
 #endif

@@ -8,10 +8,10 @@
 
 #include "base/clock.h"
 #include "log.h"
+#include "options.h"
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
 #include "server/conn/turn.h"
-#include "settings.h"
 #include "tls/tls.h"
 
 #include <errno.h>

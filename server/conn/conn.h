@@ -11,7 +11,7 @@
 
 #include "base/addr.h"
 #include "buf.h"
-#include "reason.h"
+#include "server/reason.h"
 #include "server/service.h"
 #include "shard.h"
 #include "tls.h"

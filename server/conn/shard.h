@@ -12,7 +12,7 @@
 #include "base/hist.h"
 #include "buf.h"
 #include "server/counters.h"
-#include "timeout.h"
+#include "server/timeout.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -89,6 +89,11 @@ static int http_site_open(void **opened, const void *options, const void *given,
 	return 0;
 }
 
+static unsigned int http_max_files(const void *options)
+{
+	return ((const struct http_options *)options)->file_cache;
+}
+
 static void http_site_close(void *closed)
 {
 	struct http_site *site = closed;
@@ -362,6 +367,7 @@ const struct service service_http = {
 	.options_size = sizeof(struct http_options),
 	.words = http_words,
 	.words_size = sizeof(struct http_words),
+	.max_files = http_max_files,
 	.verify = http_verify,
 	.site_open = http_site_open,
 	.site_close = http_site_close,

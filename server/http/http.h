@@ -139,6 +139,8 @@ struct http_session {
 	llhttp_t parser;   /* kept between calls in a chunked body only */
 };
 
+extern const struct service service_http;
+
 /* All functions that append to @out return 0 or -ENOMEM, after which the connection is aborted. */
 
 /* http_head.c */

@@ -8,6 +8,7 @@
 
 #include "server/counters.h"
 #include "server/http/file.h"
+#include "server/http/http.h"
 #include "server/http/options.h"
 #include "server/service.h"
 

@@ -5,8 +5,8 @@
  * and what starts the time anew: NOTHING, INPUT (new bytes for the service) or OUTPUT (bytes that the peer
  * took).
  */
-#ifndef CONN_TIMEOUT_H
-#define CONN_TIMEOUT_H
+#ifndef TIMEOUT_H
+#define TIMEOUT_H
 
 /* clang-format off */
 #define TIMEOUTS(X)                                                                                          \

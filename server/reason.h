@@ -4,8 +4,8 @@
  * whether the server ended it by io_cancel of a pending operation (logged at level info, with the time the
  * cancel took). The first reason that a connection gets is the one that counts.
  */
-#ifndef CONN_REASON_H
-#define CONN_REASON_H
+#ifndef REASON_H
+#define REASON_H
 
 #define CLOSE_REASONS(X)                                                                                     \
 	X(PEER, peer, "closed by the peer", false)                                                           \

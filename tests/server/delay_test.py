@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""A service that waits for something outside of its connection: resumed, half-closed, pushed back, drained, idle.
+
+The server is taiod-delay: taiod with the service delay, which sends a line back once a timer has run out."""
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import time
+import unittest
+
+import harness
+from harness import PATIENCE, SLACK, SLOW, Server, ServerCase, client_context, connect, read_exactly, read_to_end, reset
+
+harness.TAIOD = os.environ.get("TAIOD_DELAY", "build/release/bin/taiod-delay")
+
+DELAY, IDLE = 0.2 * SLOW, 1.0 * SLOW
+COPIES = 1 << 14
+
+
+def seconds(value):
+    return f"{value * 1000:.0f}ms"
+
+
+def half_close(port, data):
+    """A TLS client that sends close_notify right behind @data: what it still gets, up to the server's."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client_context().wrap_bio(incoming, outgoing)
+    got = b""
+    with connect(port) as sock:
+
+        def step(call, *args):
+            """Runs @call until it wants nothing more of the network."""
+            while True:
+                try:
+                    return call(*args)
+                except ssl.SSLWantReadError:
+                    if pending := outgoing.read():
+                        sock.sendall(pending)
+                    piece = sock.recv(1 << 16)
+                    incoming.write(piece) if piece else incoming.write_eof()
+
+        step(tls.do_handshake)
+        tls.write(data)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.unwrap()  # writes close_notify; the peer's is to come
+        with contextlib.suppress(ssl.SSLZeroReturnError):  # its close_notify; a bare end of stream is an error
+            while piece := step(tls.read, 1 << 16):
+                got += piece
+    return got
+
+
+class Delay(ServerCase):
+    listeners = ("service=delay", "service=delay,tls", f"service=delay,copies={COPIES}",
+                 f"service=delay,copies={COPIES},tls")
+    options = ("--delay", seconds(DELAY), "--idle-timeout", seconds(20 * SLOW), "--write-timeout", "60s")
+
+    def each(self, first=0):
+        for index, tls in ((first, False), (first + 1, True)):
+            with self.subTest(tls=tls):
+                yield self.connect(index, tls=tls)
+
+    def test_a_line_comes_back_after_the_timer_and_not_before(self):
+        for sock in self.each():
+            since = time.monotonic()
+            sock.sendall(b"hello\n")
+            self.assertEqual(read_exactly(sock, 6), b"hello\n")
+            self.assertGreaterEqual(time.monotonic() - since, DELAY)
+
+    def test_lines_sent_together_wait_one_after_the_other(self):
+        for sock in self.each():
+            since = time.monotonic()
+            sock.sendall(b"a\nbb\nccc\n")
+            self.assertEqual(read_exactly(sock, 9), b"a\nbb\nccc\n")
+            self.assertGreaterEqual(time.monotonic() - since, 3 * DELAY)
+
+    def test_a_line_in_pieces(self):
+        for sock in self.each():
+            for piece in (b"he", b"llo", b"\nwor", b"ld\n"):
+                sock.sendall(piece)
+                time.sleep(0.02)  # not for order: so that the pieces arrive as pieces
+            self.assertEqual(read_exactly(sock, 12), b"hello\nworld\n")
+
+    def test_a_peer_that_half_closes_gets_all_its_lines(self):
+        sock = self.connect(0)
+        sock.sendall(b"a\nb\nc\nand no line")
+        sock.shutdown(socket.SHUT_WR)
+        self.assertEqual(read_to_end(sock), (b"a\nb\nc\n", True))
+        self.assertEqual(half_close(self.ports[1], b"a\nb\nc\nand no line"), b"a\nb\nc\n")
+
+    def test_a_response_larger_than_the_mark_arrives_whole(self):
+        """A slow reader: the output is above its mark for long, then the next line has its turn."""
+        line = b"0123456789abcde\n"
+        for sock in self.each(2):
+            sock.sendall(line + b"end\n")
+            time.sleep(2 * DELAY)  # the peer reads nothing meanwhile
+            self.assertEqual(read_exactly(sock, len(line) * COPIES), line * COPIES)
+            self.assertEqual(read_exactly(sock, 4 * COPIES), b"end\n" * COPIES)
+
+    def test_memory_is_bounded_while_the_peer_sends_more(self):
+        """Nothing is read while the session waits: what a peer sends meanwhile stays in the kernel."""
+        sock = self.connect(0)
+        sock.sendall(b"first\n")
+        sock.setblocking(False)
+        sent = 0
+        until_full = time.monotonic() + DELAY / 2
+        try:
+            while time.monotonic() < until_full:
+                sent += sock.send(b"x" * 65536)
+        except BlockingIOError:
+            pass
+        self.assertLess(self.server.memory(), 256 << 20)
+        reset(sock)
+        self.server.until_idle()
+
+    def test_a_peer_that_goes_away_while_the_session_waits(self):
+        for sock in self.each():
+            sock.sendall(b"a\nb\n")
+            reset(sock)
+        self.server.until_idle()
+
+
+class Idle(ServerCase):
+    """The timer is longer than the idle timeout: the connection ends while its session waits."""
+    listeners = ("service=delay", "service=delay,tls")
+    options = ("--delay", "1h", "--idle-timeout", seconds(IDLE))
+
+    def test_an_idle_session_that_waits_is_closed_in_time(self):
+        for index, tls in ((0, False), (1, True)):
+            with self.subTest(tls=tls):
+                sock = self.connect(index, tls=tls)
+                since = time.monotonic()
+                sock.sendall(b"hello\n")
+                self.assertEqual(read_to_end(sock), (b"", True))
+                took = time.monotonic() - since
+                self.assertGreaterEqual(took, IDLE)
+                self.assertLess(took, IDLE + SLACK)
+        self.assertEqual(self.server.stats()["closed_idle"], 2)
+
+    def test_half_closed_it_is_closed_in_time_too(self):
+        sock = self.connect(0)
+        since = time.monotonic()
+        sock.sendall(b"hello\n")
+        sock.shutdown(1)
+        self.assertEqual(read_to_end(sock), (b"", True))
+        self.assertGreaterEqual(time.monotonic() - since, IDLE)
+
+
+class Drain(unittest.TestCase):
+    def drained(self, delay, *options):
+        """The lines that three connections get which wait when the server is asked to stop, and the log."""
+        with_server = Server("service=delay", "service=delay,tls", options=("--delay", delay, *options))
+        self.addCleanup(with_server.kill)
+        socks = [connect(with_server.ports[0]), connect(with_server.ports[1], tls=True), connect(with_server.ports[0])]
+        for sock in socks[:2]:
+            self.addCleanup(sock.close)
+            sock.sendall(b"one\ntwo\n")
+        self.addCleanup(socks[2].close)
+        with_server.until_counter("bytes_in", 16)
+        with_server.signal(signal.SIGTERM)
+        got = [read_to_end(sock)[0] for sock in socks]
+        self.assertEqual(with_server.wait(), 0)
+        with_server.check_end()
+        return got, with_server.last_stats()
+
+    def test_a_session_that_waits_finishes_its_line(self):
+        got, stats = self.drained(seconds(DELAY))
+        self.assertEqual(got, [b"one\n", b"one\n", b""])
+
+    def test_one_that_waits_too_long_is_ended_by_the_drain_timeout(self):
+        since = time.monotonic()
+        got, stats = self.drained("1h", "--drain-timeout", seconds(0.5 * SLOW))
+        self.assertEqual(got, [b"", b"", b""])
+        self.assertLess(time.monotonic() - since, PATIENCE)
+        self.assertEqual(stats["closed_drain"], 3)
+
+
+class Options(unittest.TestCase):
+    """A service's own rows are options like any other."""
+
+    def test_they_are_read_checked_and_shown(self):
+        self.assertRegex(harness.taiod("--help").stdout, r"(?m)^ +--delay=DURATION")
+        self.assertRegex(harness.taiod("--delay", "7s", "--dump-config").stdout, r"(?m)^delay = \"?7s\"?$")
+        for words, says in ((("--delay", "soon"), "soon"),
+                            (("--listen", "127.0.0.1:0,service=delay,copies=many"), "copies"),
+                            (("--listen", "127.0.0.1:0,service=echo,copies=2"), "'copies'")):
+            done = harness.taiod(*words)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(says, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
