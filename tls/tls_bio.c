@@ -5,10 +5,10 @@
  *
  * Invariant: a write is never refused. What does not fit in io->out is held in memory and goes out first in
  * the calls that follow. So OpenSSL never stops in the middle of a record, never asks for the same bytes once
- * more, and a record that was begun is always finished. The callers in tls.c keep the held part small: they
- * do not produce more while there is some.
+ * more, and a record that was begun is always finished. The callers in tls_session.c keep the held part
+ * small: they do not produce more while there is some.
  */
-#include "tls_int.h"
+#include "tls_bio.h"
 
 #include <stdint.h>
 #include <stdlib.h>

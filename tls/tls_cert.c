@@ -5,7 +5,8 @@
  * Invariant: a file that has its final name is complete, and no file that was there before is replaced. The
  * key comes first, so that where the certificate is, its key is too.
  */
-#include "tls_int.h"
+#include "tls.h"
+#include "tls_error.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>

@@ -6,6 +6,8 @@
  * Invariant: nothing in a context changes after it was handed out (a reload builds another one and puts the
  * old one, whose sessions keep it alive), but for OpenSSL's session cache, which has its own lock.
  */
+#include "tls_bio.h"
+#include "tls_error.h"
 #include "tls_int.h"
 
 #include <errno.h>
@@ -278,6 +280,16 @@ static int set_trust(struct tls_ctx *ctx, const struct tls_client_params *params
 	return 0;
 }
 
+/* Called by OpenSSL on clients; 1 keeps the reference. The BIO knows the session: no ex_data is needed. */
+static int on_new_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct tls *tls = BIO_get_data(SSL_get_rbio(ssl));
+
+	SSL_SESSION_free(tls->newest);
+	tls->newest = session;
+	return 1;
+}
+
 int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params, char *why)
 {
 	struct tls_ctx *made = ctx_create(TLS_client_method(), false);
@@ -287,7 +299,7 @@ int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params,
 		return tls_why(why, -ENOMEM, "out of memory");
 	tls_why(why, 0, "%s", "");
 	SSL_CTX_set_session_cache_mode(made->ssl_ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(made->ssl_ctx, tls_new_session);
+	SSL_CTX_sess_set_new_cb(made->ssl_ctx, on_new_session);
 	err = set_min_version(made, params->min_version, why);
 	if (!err)
 		err = set_alpn(made, params->alpn, why);

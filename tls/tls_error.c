@@ -5,11 +5,14 @@
  *
  * Invariant: the queue is empty when a function here has returned.
  */
-#include "tls_int.h"
+#include "tls_error.h"
+
+#include "tls.h"
 
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>

@@ -45,24 +45,10 @@ struct tls {
 	bool failed;
 };
 
-/* tls_bio.c */
-BIO_METHOD *tls_bio_method(void);
-void tls_bio_flush(struct tls *tls, struct tls_io *io);
+/* Bytes of ciphertext that wait for room in io->out. */
 static inline size_t tls_held(const struct tls *tls)
 {
 	return tls->held ? tls->held->end - tls->held->begin : 0;
 }
-
-/* tls_ctx.c */
-int tls_new_session(SSL *ssl, SSL_SESSION *session);
-
-/* tls_error.c: both empty the queue. */
-
-/* Writes the line to why[TLS_WHY_LEN], which may be NULL; returns @err. */
-int tls_why(char *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* "@file: what the queue says", -errno where a system call failed, else -EINVAL. */
-int tls_why_file(char *why, const char *file, const char *wanted);
-/* The line for a session on which a call has failed; to be freed; NULL: no memory. */
-char *tls_why_session(SSL *ssl);
 
 #endif

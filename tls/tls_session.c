@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions: OpenSSL's calls and error codes as the five results of tls.h. Called on the thread that owns the
+ * Sessions: OpenSSL's calls and error codes as the steps of tls.h. Called on the thread that owns the
  * session, by whoever moves its bytes.
  *
  * Invariants: held output goes out before anything new is produced; a session that has failed stays failed,
  * and its calls only flush the alert; OpenSSL's error queue is empty on return.
  */
+#include "tls_bio.h"
+#include "tls_error.h"
 #include "tls_int.h"
 
 #include <arpa/inet.h>
@@ -279,16 +281,6 @@ const char *tls_error(const struct tls *tls)
 	if (!tls->failed)
 		return "";
 	return tls->why ? tls->why : "out of memory";
-}
-
-/* Called by OpenSSL on clients; 1 keeps the reference. The BIO knows the session: no ex_data is needed. */
-int tls_new_session(SSL *ssl, SSL_SESSION *session)
-{
-	struct tls *tls = BIO_get_data(SSL_get_rbio(ssl));
-
-	SSL_SESSION_free(tls->newest);
-	tls->newest = session;
-	return 1;
 }
 
 /* A resumption of TLS 1.2 may bring no new ticket; the old one stays good. */
