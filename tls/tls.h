@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLS 1.2 and 1.3 as bytes in, bytes out: no file descriptor, no watcher, no operation is known here. The
- * caller reads ciphertext from the network, passes it in a struct tls_io, and sends what lands in io->out.
+ * TLS 1.2 and 1.3 as bytes in, bytes out: no file descriptors, watchers or operations here. The caller reads
+ * ciphertext from the network, passes it in a struct tls_io, and sends what it finds in io->out.
  * Only tls/ includes OpenSSL. A context may be shared by threads; a session belongs to one.
  */
 #ifndef TLS_H
@@ -35,8 +35,8 @@ struct tls_client_params {
 
 /*
  * On failure -errno (-EINVAL for bad material) and one line in why[TLS_WHY_LEN], which may be NULL: the file,
- * what is wrong with it (a key that does not match its certificate names both files), what to do. On success
- * why is empty, or a warning: a certificate that has expired is served all the same. Contexts are counted:
+ * what is wrong with it (a key that does not match its certificate: both files), what to do. On success
+ * why is empty, or a warning: an expired certificate is still served. Contexts are counted:
  * a session holds one reference. Cipher and group choices are the same for all: AEAD with forward secrecy.
  *
  * A client that offers ALPN protocols but none of the server's is refused with alert no_application_protocol
@@ -55,8 +55,8 @@ int tls_self_signed(const char *cert_file, const char *key_file, const char *hos
 		    char *why);
 
 /*
- * One direction's spans for one call. The session consumes from in/in_len and appends to out/out_len (at most
- * out_cap); the caller keeps what was not consumed and offers it again. Spans need not stay after the call.
+ * Input and output of one call. The session consumes from in/in_len and appends to out/out_len, up to
+ * out_cap; the caller keeps what was not consumed and offers it again. The spans need not outlive the call.
  */
 struct tls_io {
 	const unsigned char *in;
@@ -67,42 +67,42 @@ struct tls_io {
 };
 
 /*
- * Every call answers in the words of base/step.h:
- *	STEP_DONE	the call did what it was asked
+ * Every call returns an enum step (base/step.h):
+ *	STEP_DONE	the call did what it was asked to do
  *	STEP_MORE	it needs more input from the peer; all input was consumed
  *	STEP_BLOCKED	io->out is full: send it, then call again
  *	STEP_CLOSED	the peer's close_notify has arrived; tls_write() still works
- *	STEP_FAILED	fatal, and for good; an alert may be in io->out; tls_error() says why
+ *	STEP_FAILED	fatal and permanent; an alert may be in io->out; tls_error() says why
  *
- * Whatever a call returns, io->out_len is to be sent: an alert, a key update, and what an earlier call held
- * back may be there. An end of input without close_notify is
- * for the caller to notice and to judge (a truncation, RFC 8446, 6.1); the session never sees it.
+ * Whatever a call returns, send io->out_len bytes: an alert, a key update, or output that an earlier call
+ * held back. The caller has to detect the end of input without close_notify and decide what it means (a
+ * truncation, RFC 8446, 6.1); the session never sees it.
  */
 
 /* Server session. NULL: no memory. */
 struct tls *tls_accept(struct tls_ctx *ctx);
 /*
- * Client session; @host is what the certificate must be for, a name or an IP address without brackets. A name
- * goes into SNI. NULL: no memory, or @host is empty or longer than a name can be.
+ * Client session; the certificate must be valid for @host, a name or an IP address without brackets. A name
+ * is sent as SNI. NULL: no memory, or @host is empty or longer than a name can be.
  */
 struct tls *tls_connect(struct tls_ctx *ctx, const char *host);
 void tls_free(struct tls *tls);
 
-/* STEP_DONE: reading and writing may begin. Input behind the handshake is left in io->in for tls_read(). */
+/* STEP_DONE: reading and writing may begin. Input after the handshake stays in io->in for tls_read(). */
 enum step tls_handshake(struct tls *tls, struct tls_io *io);
 
 /*
- * STEP_DONE with 1..cap bytes in *n, from one record. Never STEP_DONE with none. *n is 0 with every other
- * result. io->out may have no room (a write is in flight): reading goes on, and answers to key updates are
- * held. STEP_BLOCKED instead of STEP_MORE says that something is held and has to be sent; with too much of it
- * (4 KiB: the peer does not read) nothing more is read.
+ * STEP_DONE with 1..cap bytes in *n, from one record, never with none; *n is 0 with every other result.
+ * io->out may have no room (a write is in flight): reading continues, and responses to key updates are held.
+ * STEP_BLOCKED instead of STEP_MORE means that something is held and has to be sent; once too much is held
+ * (4 KiB: the peer does not read), nothing more is read.
  */
 enum step tls_read(struct tls *tls, struct tls_io *io, void *plain, size_t cap, size_t *n);
 
 /*
  * STEP_DONE: *n bytes (1..len) were encrypted into io->out or into what the next call puts there first. They
- * are taken: never offer them again. One record a call, of at most 16 KiB and as large as io->out has room
- * for; an io->out of at least 1 KiB is best. STEP_BLOCKED: nothing was taken, and any other bytes may come
+ * are taken: never offer them again. Each call writes one record, up to 16 KiB and as large as io->out has
+ * room for; io->out should hold at least 1 KiB. STEP_BLOCKED: nothing was taken, and any other bytes may come
  * next.
  * @len is not 0. STEP_MORE and STEP_CLOSED do not happen.
  */
@@ -112,12 +112,12 @@ enum step tls_write(struct tls *tls, struct tls_io *io, const void *plain, size_
 enum step tls_shutdown(struct tls *tls, struct tls_io *io);
 
 /*
- * Ciphertext that is held because io->out was full; flushed by the next call with room, also after STEP_DONE,
- * STEP_CLOSED and STEP_FAILED. At most a record of 1 KiB, or one flight of a handshake.
+ * Ciphertext is held because io->out was full; the next call with room flushes it, also after STEP_DONE,
+ * STEP_CLOSED and STEP_FAILED. It is no more than a record of 1 KiB, or one flight of a handshake.
  */
 bool tls_has_output(const struct tls *tls);
 
-/* Decrypted bytes that wait inside for tls_read(); reading need not wait for the network. */
+/* Decrypted bytes are waiting for tls_read(); it need not wait for the network. */
 bool tls_has_input(const struct tls *tls);
 
 /* After the handshake: "TLSv1.3", the cipher, the negotiated ALPN protocol or "", whether it was resumed. */
@@ -133,11 +133,11 @@ void tls_info(const struct tls *tls, struct tls_info *info);
 const char *tls_error(const struct tls *tls);
 
 /*
- * Client side resumption: the newest session ticket got on @tls (NULL if none), to be given to
- * tls_resume() before the handshake of another; the caller frees it. TLS 1.3 servers send it after the
- * handshake: it has arrived once tls_read() has consumed what came with the first answer. A ticket may be
- * used more than once, for the same host and the same context: a resumption verifies nothing again. -EINVAL
- * from tls_resume(): it is another context's.
+ * Resumption on the client: the newest session ticket received on @tls (NULL if none), to be passed to
+ * tls_resume() before the handshake of another session; the caller frees it. TLS 1.3 servers send it after
+ * the handshake: it has arrived once tls_read() has consumed what came with the first response. A ticket may
+ * be used more than once, for the same host and the same context: a resumption does not verify anything
+ * again. tls_resume() returns -EINVAL for a ticket of another context.
  */
 struct tls_ticket;
 struct tls_ticket *tls_ticket_get(struct tls *tls);

@@ -4,9 +4,9 @@
  * Called by OpenSSL inside a call on a session, on the session's thread.
  *
  * Invariant: a write is never refused. What does not fit in io->out is held in memory and goes out first in
- * the calls that follow. So OpenSSL never stops in the middle of a record, never asks for the same bytes once
- * more, and a record that was begun is always finished. The callers in tls_session.c keep the held part
- * small: they do not produce more while there is some.
+ * the calls that follow. So OpenSSL never stops in the middle of a record and never asks for the same bytes
+ * again, and every record that is begun is finished. The callers in tls_session.c keep the held part small:
+ * they do not produce more while there is some.
  */
 #include "tls_bio.h"
 
@@ -70,7 +70,7 @@ static int held_append(struct tls *tls, const void *data, size_t len)
 static int bio_write(BIO *bio, const char *data, size_t len, size_t *nwritten)
 {
 	struct tls *tls = BIO_get_data(bio);
-	/* Stays in order: while something is held there is no room, for tls_bio_flush() has used it. */
+	/* Stays in order: while something is held there is no room, because tls_bio_flush() has used it. */
 	size_t n = out_append(tls->io, data, len);
 
 	BIO_clear_retry_flags(bio);
@@ -91,7 +91,7 @@ static int bio_create(BIO *bio)
 	return 1;
 }
 
-/* One method a context: there is no cheaper owner, and BIO_get_new_index() would run out after 127. */
+/* One method per context: there is no cheaper owner, and BIO_get_new_index() would run out after 127. */
 BIO_METHOD *tls_bio_method(void)
 {
 	BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "tls_io");

@@ -2,8 +2,8 @@
 /*
  * Self-signed key material for a first run. Called before a context is built, on any thread.
  *
- * Invariant: a file that has its final name is complete, and no file that was there before is replaced. The
- * key comes first, so that where the certificate is, its key is too.
+ * Invariant: a file under its final name is complete, and no existing file is replaced. The key comes first,
+ * so that wherever the certificate exists, its key does too.
  */
 #include "tls.h"
 #include "tls_error.h"
@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Clocks differ; a certificate of this second would not be valid yet elsewhere. */
+/* Clocks differ: a certificate valid from this second would not yet be valid elsewhere. */
 #define BACKDATE_S 3600
 
 #define DAYS_MAX 36500
@@ -63,7 +63,7 @@ static int names_add(GENERAL_NAMES *names, const char *text)
 	GENERAL_NAME_set0_value(name, len ? GEN_IPADD : GEN_DNS, value);
 	if (sk_GENERAL_NAME_push(names, name))
 		return 0;
-	value = NULL; /* is the name's */
+	value = NULL; /* the name owns it now */
 free_both:
 	ASN1_STRING_free(value);
 	GENERAL_NAME_free(name);
@@ -108,7 +108,7 @@ static int add_extension(X509 *cert, int nid, const char *value)
 	return ok ? 0 : -ENOMEM;
 }
 
-/* RFC 5280, 4.1.2.2: positive, at most 20 octets, and nobody else's. */
+/* RFC 5280, 4.1.2.2: positive, no more than 20 octets, and unique. */
 static int set_serial(X509 *cert)
 {
 	BIGNUM *number = BN_new();
@@ -144,7 +144,7 @@ static int fill_cert(X509 *cert, EVP_PKEY *key, const char *host, unsigned int d
 	return X509_sign(cert, key, EVP_sha256()) ? 0 : -ENOMEM;
 }
 
-/* A file that has no name yet that anybody looks for. */
+/* A file under a temporary name. */
 struct draft {
 	const char *file;
 	char *tmp;
@@ -174,7 +174,7 @@ static int draft_open(struct draft *draft, const char *file, mode_t mode)
 	return err;
 }
 
-/* link(2) and not rename(2): it does not replace what somebody else put there meanwhile. */
+/* link(2), not rename(2): it does not replace a file that somebody else has put there meanwhile. */
 static int draft_publish(struct draft *draft)
 {
 	if (fflush(draft->stream) || fsync(fileno(draft->stream)))
@@ -191,7 +191,7 @@ static void draft_close(struct draft *draft)
 	free(draft->tmp);
 }
 
-/* On failure *why_file is the file that it was about. */
+/* On failure *why_file is the file concerned. */
 static int write_files(const char *cert_file, X509 *cert, const char *key_file, EVP_PKEY *key,
 		       const char **why_file)
 {

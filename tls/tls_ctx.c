@@ -3,8 +3,8 @@
  * Contexts: versions, ciphers, key material, trust, ALPN, key log; what all sessions of a listener share.
  * Built and dropped on any thread; used by all of them.
  *
- * Invariant: nothing in a context changes after it was handed out (a reload builds another one and puts the
- * old one, whose sessions keep it alive), but for OpenSSL's session cache, which has its own lock.
+ * Invariant: nothing in a context changes once it is handed out (a reload builds another one and puts the old
+ * one, which its sessions keep alive), except OpenSSL's session cache, which has its own lock.
  */
 #include "tls_bio.h"
 #include "tls_error.h"
@@ -21,14 +21,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* AES-128 first: with hardware AES it is the fastest, and its key schedule hashes by SHA-256. AEAD only. */
+/* AES-128 first: with hardware AES it is the fastest, and its key schedule uses SHA-256. AEAD only. */
 #define SUITES_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define SUITES_12                                                                                            \
 	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"           \
 	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define GROUPS "X25519:P-256:P-384"
 
-/* Only TLS 1.2 clients without tickets take a place in the cache, about 1 KiB each. */
+/* Only TLS 1.2 clients without tickets take an entry in the cache, about 1 KiB each. */
 #define CACHE_SESSIONS 4096
 
 static void keylog_line(const SSL *ssl, const char *line)
@@ -39,7 +39,7 @@ static void keylog_line(const SSL *ssl, const char *line)
 		{.iov_base = "\n", .iov_len = 1},
 	};
 
-	/* One call under O_APPEND, so that workers do not mix lines. A full disk loses a debugging aid. */
+	/* One call with O_APPEND, so that workers do not mix lines. A full disk costs a debugging aid. */
 	if (writev(ctx->keylog_fd, iov, 2) < 0)
 		return;
 }
@@ -62,7 +62,7 @@ static int set_min_version(struct tls_ctx *ctx, const char *version, char *why)
 	if (version && !strcmp(version, "1.3"))
 		number = TLS1_3_VERSION;
 	else if (version && strcmp(version, "1.2"))
-		return tls_why(why, -EINVAL, "TLS version %s: only 1.2 and 1.3 are known", version);
+		return tls_why(why, -EINVAL, "TLS version %s: only 1.2 and 1.3 are supported", version);
 	SSL_CTX_set_min_proto_version(ctx->ssl_ctx, number);
 	return 0;
 }
@@ -178,7 +178,7 @@ static int load_key(struct tls_ctx *ctx, const char *cert_file, const char *key_
 	return err;
 }
 
-/* An expired certificate serves those who accept it; refusing it would take the others' service away too. */
+/* Some clients accept an expired certificate; refusing it would only end the service for them, too. */
 static void warn_dates(struct tls_ctx *ctx, const char *file, char *why)
 {
 	X509 *cert = SSL_CTX_get0_certificate(ctx->ssl_ctx);
@@ -213,8 +213,9 @@ static int load_server(struct tls_ctx *ctx, const struct tls_server_params *para
 }
 
 /*
- * One ticket a handshake and not OpenSSL's two: each costs an encryption, 250 bytes of wire and a copy of the
- * session while it is made, and a client may use one ticket for several connections. Tickets are stateless.
+ * One ticket per handshake, not OpenSSL's two: each costs an encryption, 250 bytes on the wire and a copy of
+ * the session while it is made, and a client may use one ticket for several connections. Tickets are
+ * stateless.
  */
 static void set_resumption(struct tls_ctx *ctx)
 {
@@ -226,7 +227,7 @@ static void set_resumption(struct tls_ctx *ctx)
 	SSL_CTX_sess_set_cache_size(ctx->ssl_ctx, CACHE_SESSIONS);
 }
 
-/* The end of making one: it goes to the caller, or where there was an error it goes. Returns @err. */
+/* Hands a new context to the caller, or drops it after an error. Returns @err. */
 static int ctx_finish(struct tls_ctx **ctx, struct tls_ctx *made, int err)
 {
 	if (err) {
@@ -244,7 +245,7 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 	int err;
 
 	if (!params->cert_file)
-		return tls_why(why, -EINVAL, "no certificate file is given");
+		return tls_why(why, -EINVAL, "no certificate file given");
 	made = ctx_create(TLS_server_method(), true);
 	if (!made)
 		return tls_why(why, -ENOMEM, "out of memory");
@@ -316,7 +317,7 @@ struct tls_ctx *tls_ctx_get(struct tls_ctx *ctx)
 	return ctx;
 }
 
-/* The acquire half lets the last one see what the others did before they let go. */
+/* The acquire half: the last one sees what the others did before they dropped their references. */
 void tls_ctx_put(struct tls_ctx *ctx)
 {
 	if (!ctx || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)

@@ -20,19 +20,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where OpenSSL's own words would send the reader the wrong way. All of ERR_LIB_SSL. */
+/* Where OpenSSL's own words would mislead the reader. All of ERR_LIB_SSL. */
 static const struct {
 	int reason;
 	const char *text;
 } plain_words[] = {
 	{SSL_R_HTTP_REQUEST, "plain HTTP on a TLS port"},
 	{SSL_R_HTTPS_PROXY_REQUEST, "plain HTTP CONNECT on a TLS port"},
-	{SSL_R_WRONG_VERSION_NUMBER,
-	 "the peer does not speak TLS, or no version of it that is accepted here"},
+	{SSL_R_WRONG_VERSION_NUMBER, "the peer does not speak TLS, or no version that is accepted here"},
 	{SSL_R_UNSUPPORTED_PROTOCOL, "the peer offers no protocol version that is accepted here"},
 	{SSL_R_VERSION_TOO_LOW, "the peer offers no protocol version that is accepted here"},
 	{SSL_R_NO_SHARED_CIPHER, "the peer offers no cipher that is accepted here"},
-	{SSL_R_NO_APPLICATION_PROTOCOL, "the peer offers no application protocol (ALPN) that is spoken here"},
+	{SSL_R_NO_APPLICATION_PROTOCOL,
+	 "the peer offers no application protocol (ALPN) that is supported here"},
 	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "a record was forged or damaged"},
 	{SSL_R_PACKET_LENGTH_TOO_LONG, "the peer does not speak TLS: a record is too long"},
 	{SSL_R_RECORD_LENGTH_MISMATCH, "the peer does not speak TLS: a record is too long"},
@@ -53,7 +53,7 @@ int tls_why(char *why, int err, const char *fmt, ...)
 	return err;
 }
 
-/* What PEM readers say of a file with other things in it; decoders of keys call all they do not know so. */
+/* What PEM readers report for a file with other contents; key decoders report it for any unknown format. */
 static bool is_other_format(unsigned long err)
 {
 	if (ERR_GET_LIB(err) == ERR_LIB_OSSL_DECODER)
@@ -138,7 +138,7 @@ static char *cause_text(SSL *ssl, unsigned long err)
 	return asprintf(&line, "%s", text ? text : "unknown error") < 0 ? NULL : line;
 }
 
-/* An empty queue means that bio_write() had no memory: nothing else fails without an entry. */
+/* An empty queue means that bio_write() was out of memory: nothing else fails without an entry. */
 char *tls_why_session(SSL *ssl)
 {
 	char *line = cause_text(ssl, ssl_cause());

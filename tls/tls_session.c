@@ -3,8 +3,8 @@
  * Sessions: OpenSSL's calls and error codes as the steps of tls.h. Called on the thread that owns the
  * session, by whoever moves its bytes.
  *
- * Invariants: held output goes out before anything new is produced; a session that has failed stays failed,
- * and its calls only flush the alert; OpenSSL's error queue is empty on return.
+ * Invariants: held output goes out before anything new is produced; a failed session stays failed, and its
+ * calls only flush the alert; OpenSSL's error queue is empty on return.
  */
 #include "tls_bio.h"
 #include "tls_error.h"
@@ -17,14 +17,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* With more held than this, nothing is read: the peer does not read our answers. Above what tls_write()
+/* With more held than this, nothing is read: the peer does not read what we send. More than tls_write() ever
  * holds. */
 #define HELD_MAX 4096
 
 /* A record adds at most this to its plain text: header, explicit nonce, content type, tag. */
 #define RECORD_EXTRA (5 + 8 + 1 + 16)
 
-/* The end of a full io->out is not worth a record with less than this. */
+/* The room at the end of io->out is not worth a record with less than this. */
 #define RECORD_WORTH 1024
 
 struct tls_ticket {
@@ -113,7 +113,7 @@ struct tls *tls_connect(struct tls_ctx *ctx, const char *host)
 
 /*
  * A session that ends without close_notify may still be resumed (RFC 5246, 7.2.1), so OpenSSL is told that
- * all was said; it would take the session out of the cache otherwise. A failed one must go.
+ * both sides have closed; otherwise it would remove the session from the cache. A failed one must be removed.
  */
 void tls_free(struct tls *tls)
 {
@@ -130,7 +130,7 @@ void tls_free(struct tls *tls)
 	ERR_clear_error();
 }
 
-/* True: the call goes on into OpenSSL. An error that another user of this thread left there is not ours. */
+/* True: the call may go on into OpenSSL. An error that other code on this thread left there is not ours. */
 static bool session_enter(struct tls *tls, struct tls_io *io)
 {
 	tls_bio_flush(tls, io);
@@ -202,8 +202,8 @@ enum step tls_read(struct tls *tls, struct tls_io *io, void *plain, size_t cap, 
 }
 
 /*
- * How much to encrypt now: what fits in io->out as one record, or 0 to have it sent first. A buffer that
- * is empty and yet too small gets what little there is; the rest of the record is held.
+ * How much to encrypt now: what fits in io->out as one record, or 0 to send that first. A buffer that is
+ * empty and still too small gets a small record, the rest of which is held.
  */
 static size_t record_len(const struct tls_io *io, size_t len)
 {
@@ -233,7 +233,7 @@ enum step tls_write(struct tls *tls, struct tls_io *io, const void *plain, size_
 	return session_result(tls, 0);
 }
 
-/* Before the handshake is done there is nothing to close; OpenSSL would call it an error. */
+/* Before the handshake is done there is nothing to close; OpenSSL would return an error. */
 enum step tls_shutdown(struct tls *tls, struct tls_io *io)
 {
 	int ret = 0;
@@ -283,7 +283,7 @@ const char *tls_error(const struct tls *tls)
 	return tls->why ? tls->why : "out of memory";
 }
 
-/* A resumption of TLS 1.2 may bring no new ticket; the old one stays good. */
+/* A resumption of TLS 1.2 may bring no new ticket; the old one stays valid. */
 static SSL_SESSION *newest_session(struct tls *tls)
 {
 	SSL_SESSION *session = tls->newest;
@@ -309,7 +309,7 @@ struct tls_ticket *tls_ticket_get(struct tls *tls)
 	return ticket;
 }
 
-/* A resumption verifies nothing again, so a ticket must not cross to a context that trusts others. */
+/* A resumption does not verify anything again: a ticket must not reach a context that trusts other peers. */
 int tls_resume(struct tls *tls, struct tls_ticket *ticket)
 {
 	if (ticket->ctx != tls->ctx)
