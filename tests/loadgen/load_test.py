@@ -111,7 +111,7 @@ class Case(unittest.TestCase):
 
 
 class Counts(Case):
-    def test_echo_counts_every_connection_and_answer(self):
+    def test_echo_counts_every_connection_and_response(self):
         with Peer("echo") as peer:
             result = self.load("echo", peer, "-c", 5, "-d", "1s", "--size", 100)
         self.assert_success(result)
@@ -189,7 +189,7 @@ class Http(Case):
         self.assert_success(result)
         self.assertEqual(result.json["connections"], {"asked": 4, "established": 4, "completed": 4, "reopened": 0})
 
-    def test_chunked_answer_in_single_bytes(self):
+    def test_chunked_response_in_single_bytes(self):
         with Peer("http-chunked") as peer:
             result = self.load("http", peer, "-c", 2, "-d", "500ms")
         self.assert_success(result)
@@ -248,7 +248,7 @@ class Errors(Case):
         self.assert_errors(result, "timeout", 2)
         self.assertEqual(result.json["connections"]["established"], 0)
 
-    def test_a_server_that_answers_too_slowly_leaves_planned_requests_unsent(self):
+    def test_a_server_that_responds_too_slowly_leaves_planned_requests_unsent(self):
         with Peer("mute") as peer:
             result = self.load("echo", peer, "-c", 1, "-d", "1s", "--rate", 50, "--timeout", "600ms")
         self.assertEqual(result.code, 1)

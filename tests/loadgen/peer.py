@@ -19,9 +19,9 @@ Writes its port as one line to standard output, serves 127.0.0.1 until standard 
   http                 200 with a Content-Length body
   http-chunked         200 with a chunked body, cut into single bytes
   http-eof             200 with a body that ends with the connection
-  http-500 N           every Nth answer is a 500
-  http-close N         announces to close with the Nth answer of a connection
-  http-garbage         an answer whose length is given twice, differently
+  http-500 N           every Nth response is a 500
+  http-close N         announces to close with the Nth response of a connection
+  http-garbage         a response whose length is given twice, differently
 """
 import argparse
 import asyncio
@@ -64,10 +64,10 @@ class Server:
                 return
             if not data and self.behaviour == "stuck":
                 await asyncio.sleep(3600)
-            if not data or not await self.answer(data, writer):
+            if not data or not await self.respond(data, writer):
                 return
 
-    async def answer(self, data, writer):
+    async def respond(self, data, writer):
         kind = self.behaviour
         if kind == "mute":
             return True
@@ -100,10 +100,10 @@ class Server:
             await reader.readuntil(b"\r\n\r\n")
             count += 1
             self.messages += 1
-            if not await self.http_answer(writer, count):
+            if not await self.http_response(writer, count):
                 return
 
-    async def http_answer(self, writer, count):
+    async def http_response(self, writer, count):
         kind, nth = self.behaviour, int(self.argument or 0)
         if kind == "http-chunked":
             text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;x=y\r\n!\r\n0\r\nT: t\r\n\r\n"
