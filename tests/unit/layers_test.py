@@ -4,6 +4,7 @@
 import importlib.machinery
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -116,12 +117,12 @@ class LayersTest(unittest.TestCase):
 
     def test_file_without_place(self):
         self.expect({"low/new.h": "\n", "left/sub/new.h": "\n"},
-                    "left/sub/ has no place: give it a floor of 'left' in tests/layers",
-                    "left/sub/new has no place: give it a floor of 'left/sub' in tests/layers",
-                    "low/new has no place: give it a floor of 'low' in tests/layers")
+                    'left/sub/ has no place: put it on a floor of "left" in tests/layers',
+                    'left/sub/new has no place: put it on a floor of "left/sub" in tests/layers',
+                    'low/new has no place: put it on a floor of "low" in tests/layers')
 
     def test_place_without_file(self):
-        self.expect({}, "low/old has a place in tests/layers and does not exist",
+        self.expect({}, "low/old does not exist: remove it from FLOORS in tests/layers",
                     tables=TABLES._replace(floors={**FLOORS, "low": "a\nb old"}))
 
     def test_own_header(self):
@@ -129,11 +130,12 @@ class LayersTest(unittest.TestCase):
                     "low/a.c does not include a header of its own: low/a.h")
 
     def test_header_in_place_of_its_own(self):
-        row = {"left/main": ("low/a.h", "through inner/c.h"), "right/main": ("low/a.h", "not at all"), "low/b": ("", "")}
+        rows = {"left/main": ("low/a.h", "through inner/c.h"), "right/main": ("low/a.h", "not at all"),
+                "low/b": ("low/b.h", "in vain")}
         self.expect({"left/inner/c.h": '#include "low/b.h"\nint c_run(void);\n'},
                     "right/main.c does not include low/a.h, which declares what it defines",
-                    "HEADERS in tests/layers excuses low/b, which needs no excuse",
-                    tables=TABLES._replace(headers=row))
+                    "HEADERS in tests/layers lists low/b, which needs no exception: remove the line",
+                    tables=TABLES._replace(headers=rows))
 
     def test_hidden_header(self):
         self.expect({"left/main.c": '#include "low/a.h"\nint main(void) { return 0; }\n'},
@@ -147,7 +149,28 @@ class LayersTest(unittest.TestCase):
         tables = TABLES._replace(known={"low/a": "until mended"})
         self.expect({"low/a.h": '#include "low/b.h"\n'}, tables=tables)
         self.expect({"low/a.h": TREE["low/a.h"]},
-                    "KNOWN in tests/layers excuses low/a, which breaks no rule any more: remove the line", tables=tables)
+                    "KNOWN in tests/layers excuses low/a, which breaks no rule: remove the line", tables=tables)
+
+    def test_module(self):
+        files = {"kmod/a.h": "\n", "kmod/a.c": '#include "a.h"\nvoid b_run(void);\nvoid a_run(void) { b_run(); }\n',
+                 "kmod/b.h": "\n", "kmod/b.c": '#include "b.h"\nvoid b_run(void) { }\n'}
+        tables = TABLES._replace(floors={**FLOORS, "": "low/\nleft/ right/ kmod/", "kmod": "a\nb"},
+                                 programs=("left", "right", "kmod"))
+        self.plant({**TREE, **files})
+        copy = os.path.join(self.build, "kmod", "6.12")
+        shutil.copytree(os.path.join(self.root, "kmod"), copy)
+        for name in ("a", "b"):
+            shutil.move(os.path.join(self.build, "kmod", "CMakeFiles", "kmod.dir", name + ".c.o"),
+                        os.path.join(copy, name + ".o"))
+        self.assertIn(layers.NO_MODULE, layers.check(self.root, self.build, tables)[1])
+        with open(os.path.join(copy, "taio.ko"), "wb"):
+            pass
+        self.assertEqual(layers.check(self.root, self.build, tables)[0],
+                         ["kmod/b is above kmod/a:\n\tkmod/a.c: refers to b_run of kmod/b.c"])
+        self.plant({"kmod/b.h": "int x;\n"})
+        complaints, said = layers.check(self.root, self.build, tables)
+        self.assertEqual(complaints, [])
+        self.assertIn(layers.NO_MODULE, said)
 
     def test_nothing_built(self):
         self.plant(TREE, compiled=False)
@@ -159,7 +182,7 @@ class LayersTest(unittest.TestCase):
         later = os.path.getmtime(os.path.join(self.root, "low/a.c")) + 10
         os.utime(os.path.join(self.root, "low/a.c"), (later, later))
         self.assertEqual(layers.check(self.root, self.build, TABLES)[0],
-                         [f"low/a.c has no object in {self.build} that is as new: build it, or remove the file"])
+                         [f"low/a.c has no current object in {self.build}: build it first, or remove the file"])
 
 
 if __name__ == "__main__":
