@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Request bodies: Content-Length is counted, chunked goes line by line through a strict check and then
- * through llhttp; the bytes are dropped or echoed. Called by http.c on the worker's thread.
+ * through llhttp; the bytes are dropped or echoed.
  *
- * An echoed chunked body keeps the peer's own chunks, so that what is answered does not depend on how
+ * An echoed chunked body keeps the peer's own chunks, so that the response does not depend on how
  * the bytes were split. The head of that response waits for the first size line, which may still be refused.
  *
  * Invariant: a step consumes whole lines or body bytes, and no more body bytes than fit below OUTQ_HIGH.
  */
-#include "http.h"
+#include "body.h"
+
+#include "chars.h"
+#include "response.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +20,6 @@
 /* A size line with its extensions, CRLF included. */
 #define CHUNK_LINE_MAX 256
 
-static const struct http_refusal too_large = {413, REFUSE_PLAIN, "request body too large"};
 static const struct http_refusal size_form = {400, REFUSE_SMUGGLING, "malformed chunk size"};
 static const struct http_refusal size_long = {400, REFUSE_BAD, "chunk size line too long"};
 static const struct http_refusal end_form = {400, REFUSE_SMUGGLING, "chunk data not ended by CRLF"};
@@ -65,14 +67,14 @@ static llhttp_errno_t feed(struct body *body, const char *data, size_t len)
 	return body->is_complete && err == HPE_PAUSED ? HPE_OK : err;
 }
 
-/* After the final response's head has gone out there is nothing to answer with: the connection ends. */
+/* After the final response's head has gone out there is no other to send: the connection ends. */
 static ssize_t refuse(struct http_session *s, size_t len, struct outq *out, const struct http_refusal *why)
 {
 	int err = 0;
 
 	s->state = STATE_DEAD;
-	s->closing = true;
-	if (!s->replied) {
+	http_session_end(s);
+	if (s->progress != RESPONSE_SENT) {
 		err = http_refuse(s, out, why);
 	} else if (why->kind == REFUSE_SMUGGLING) {
 		count(s->site->counters, bad_requests);
@@ -96,7 +98,7 @@ void http_body_begin(struct http_session *s, const struct http_request *req)
 	llhttp_resume(&s->parser);
 }
 
-static int reply_echo(struct http_session *s, const struct http_request *req, struct outq *out)
+static int respond_echo(struct http_session *s, const struct http_request *req, struct outq *out)
 {
 	char lines[128];
 	int n;
@@ -108,7 +110,7 @@ static int reply_echo(struct http_session *s, const struct http_request *req, st
 	else
 		n = snprintf(lines, sizeof(lines),
 			     "Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n");
-	return http_reply_head(s, out, 200, lines, (size_t)n, req ? req->length : 0);
+	return http_response_head(s, out, 200, lines, (size_t)n, req ? req->length : 0);
 }
 
 int http_echo(struct http_session *s, const struct http_request *req, struct outq *out)
@@ -116,10 +118,10 @@ int http_echo(struct http_session *s, const struct http_request *req, struct out
 	int err = 0;
 
 	s->sink = SINK_ECHO;
-	if (s->awaits_continue)
-		err = http_reply_continue(s, out);
+	if (s->progress == RESPONSE_CONTINUE_DUE)
+		err = http_response_continue(s, out);
 	if (!err && !req->chunked)
-		err = reply_echo(s, req, out);
+		err = respond_echo(s, req, out);
 	return err;
 }
 
@@ -149,10 +151,10 @@ ssize_t http_body_length(struct http_session *s, const char *data, size_t len, s
  */
 static ssize_t line_length(const char *data, size_t len)
 {
-	size_t at = http_find_control(data, 0, len);
+	size_t at = find_control(data, 0, len);
 
 	while (at < len && data[at] == '\t')
-		at = http_find_control(data, at + 1, len);
+		at = find_control(data, at + 1, len);
 	if (at == len)
 		return 0;
 	if (data[at] != '\r')
@@ -169,21 +171,16 @@ static bool parse_size(const char *line, size_t len, uint64_t *size)
 
 	*size = 0;
 	for (i = 0; i < len && line[i] != ';' && line[i] != '\r'; i++) {
-		char c = line[i] | 0x20;
+		int digit = hex_value(line[i]);
 
-		if (i == 15)
+		if (i == 15 || digit < 0)
 			return false;
-		if (line[i] >= '0' && line[i] <= '9')
-			*size = *size << 4 | (uint64_t)(line[i] - '0');
-		else if (c >= 'a' && c <= 'f')
-			*size = *size << 4 | (uint64_t)(c - 'a' + 10);
-		else
-			return false;
+		*size = *size << 4 | (uint64_t)digit;
 	}
 	return i > 0;
 }
 
-/* The chunk of @size bytes begins: answers what was held back, and repeats its size line. */
+/* The chunk of @size bytes begins: sends the head that was held back, and repeats its size line. */
 static int begin_chunk(struct http_session *s, uint64_t size, struct outq *out)
 {
 	int err = 0;
@@ -193,8 +190,8 @@ static int begin_chunk(struct http_session *s, uint64_t size, struct outq *out)
 	s->state = size ? STATE_CHUNK_DATA : STATE_TRAILER;
 	if (s->sink == SINK_DROP)
 		return 0;
-	if (!s->replied)
-		err = reply_echo(s, NULL, out);
+	if (s->progress != RESPONSE_SENT)
+		err = respond_echo(s, NULL, out);
 	if (!err && size)
 		err = outq_printf(out, "%llx\r\n", (unsigned long long)size);
 	return err;
@@ -211,7 +208,7 @@ ssize_t http_body_chunk_size(struct http_session *s, const char *data, size_t le
 	if (n < 0 || !parse_size(data, (size_t)n, &size))
 		return refuse(s, len, out, &size_form);
 	if (size > s->site->options->body_max - s->body_len)
-		return refuse(s, len, out, &too_large);
+		return refuse(s, len, out, &http_body_too_large);
 	if (feed(&body, data, (size_t)n) || s->parser.content_length != size)
 		return refuse(s, len, out, &size_form);
 	return begin_chunk(s, size, out) ? -ENOMEM : n;

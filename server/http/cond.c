@@ -2,12 +2,12 @@
 /*
  * Conditions and ranges (RFC 9110, sections 13 and 14). Pure functions, any thread.
  *
- * A condition or range that is malformed or repeated is answered as if it were not there, as the RFC
+ * A condition or range that is malformed or repeated is treated as if it were not there, as the RFC
  * wants for most of them: the client then gets the whole file.
  */
-#include "http.h"
+#include "cond.h"
 
-#include "file.h"
+#include "date.h"
 
 #include <string.h>
 #include <strings.h>

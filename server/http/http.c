@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The http service: sites, sessions and the flow of requests. Called by conn.c on the worker's thread.
+ * The http service: sites, sessions and the flow of requests.
  *
  * A session is a state and a table of steps; a step takes a whole header block, a line of a chunked body or
  * some body bytes, and input() runs steps until it lacks bytes or the queue is full. Responses go out in the
- * order of their requests because no request is looked at before the one before it is answered.
+ * order of their requests because no request is looked at before the one has its response.
  *
  * Invariant: what is appended depends on the bytes received, not on how they were split.
  */
 #include "http.h"
 
+#include "body.h"
 #include "file.h"
+#include "response.h"
+#include "session.h"
+#include "static.h"
+#include "target.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -21,9 +26,8 @@
 
 #define WHY_LEN 256
 
-_Static_assert(sizeof(struct http_session) <= 256, "conn.c keeps at most 256 bytes for a session");
+_Static_assert(sizeof(struct http_session) <= 256, "a connection keeps at most 256 bytes for a session");
 
-static const struct http_refusal too_large = {413, REFUSE_PLAIN, "request body too large"};
 static const struct http_refusal head_cut = {400, REFUSE_BAD, "the header block ends early"};
 static const struct http_refusal body_cut = {400, REFUSE_BAD, "the body ends early"};
 
@@ -111,19 +115,12 @@ static void http_open(void *session, void *site, struct peer *peer)
 	s->minor = 1;
 }
 
-void http_request_done(struct http_session *s)
-{
-	s->state = s->closing ? STATE_DEAD : STATE_HEAD;
-	s->scan = (struct http_scan){0};
-	s->has_crlf = false;
-}
-
 /* A resource that is no file. */
 struct route {
 	struct span path;
 	unsigned int methods; /* bits of enum http_method */
 	const char *allow;
-	int (*answer)(struct http_session *s, const struct http_request *req, struct outq *out);
+	int (*respond)(struct http_session *s, const struct http_request *req, struct outq *out);
 };
 
 #define BIT(method) (1U << (method))
@@ -132,12 +129,12 @@ struct route {
 #define ALLOW_ANY   "Allow: GET, HEAD, POST, OPTIONS\r\n"
 #define MAY_GET	    (BIT(METHOD_GET) | BIT(METHOD_HEAD))
 
-static int answer_healthz(struct http_session *s, const struct http_request *req, struct outq *out)
+static int respond_healthz(struct http_session *s, const struct http_request *req, struct outq *out)
 {
-	return http_reply_text(s, out, 200, "Cache-Control: no-store\r\n", "ok\n");
+	return http_response_text(s, out, 200, "Cache-Control: no-store\r\n", "ok\n");
 }
 
-static int answer_metrics(struct http_session *s, const struct http_request *req, struct outq *out)
+static int respond_metrics(struct http_session *s, const struct http_request *req, struct outq *out)
 {
 	const struct service_env *env = s->site->env;
 	struct outq text;
@@ -145,7 +142,7 @@ static int answer_metrics(struct http_session *s, const struct http_request *req
 	int n, err;
 
 	if (!s->site->options->metrics)
-		return http_reply_status(s, out, 404, "");
+		return http_response_status(s, out, 404, "");
 	outq_init(&text);
 	err = env->metrics(env->metrics_arg, &text);
 	if (!err) {
@@ -153,7 +150,7 @@ static int answer_metrics(struct http_session *s, const struct http_request *req
 			lines, sizeof(lines),
 			"Content-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %llu\r\n",
 			(unsigned long long)text.nbytes);
-		err = http_reply_head(s, out, 200, lines, (size_t)n, 0);
+		err = http_response_head(s, out, 200, lines, (size_t)n, 0);
 	}
 	if (err || s->is_head)
 		outq_clear(&text);
@@ -163,8 +160,8 @@ static int answer_metrics(struct http_session *s, const struct http_request *req
 }
 
 static const struct route routes[] = {
-	{{"healthz", 7}, MAY_GET, ALLOW_GET, answer_healthz},
-	{{"metrics", 7}, MAY_GET, ALLOW_GET, answer_metrics},
+	{{"healthz", 7}, MAY_GET, ALLOW_GET, respond_healthz},
+	{{"metrics", 7}, MAY_GET, ALLOW_GET, respond_metrics},
 	{{"echo", 4}, BIT(METHOD_POST), ALLOW_POST, http_echo},
 };
 
@@ -178,63 +175,48 @@ static const struct route *route_find(const struct http_path *path)
 	return NULL;
 }
 
-static int answer_options(struct http_session *s, struct outq *out, const char *allow)
+static int respond_options(struct http_session *s, struct outq *out, const char *allow)
 {
-	return http_reply_head(s, out, 204, allow, strlen(allow), 0);
+	return http_response_head(s, out, 204, allow, strlen(allow), 0);
 }
 
-static int answer_path(struct http_session *s, const struct http_request *req, struct http_path *path,
-		       struct outq *out)
+static int respond_path(struct http_session *s, const struct http_request *req, struct http_path *path,
+			struct outq *out)
 {
 	const struct route *route = route_find(path);
 	unsigned int methods = route ? route->methods : MAY_GET;
 	const char *allow = route ? route->allow : ALLOW_GET;
 
 	if (req->method == METHOD_OPTIONS)
-		return answer_options(s, out, allow);
+		return respond_options(s, out, allow);
 	if (!(methods & BIT(req->method)))
-		return http_reply_status(s, out, 405, allow);
-	return route ? route->answer(s, req, out) : http_static(s, req, path, out);
+		return http_response_status(s, out, 405, allow);
+	return route ? route->respond(s, req, out) : http_static(s, req, path, out);
 }
 
-/* Answers @req: wholly, or as far as it can be without its body. */
-static int answer(struct http_session *s, const struct http_request *req, struct outq *out)
+/* Responds to @req: wholly, or as far as it can be without its body. */
+static int respond(struct http_session *s, const struct http_request *req, struct outq *out)
 {
 	const struct http_refusal *refusal;
 	struct http_path path;
 
 	if (req->length > s->site->options->body_max)
-		return http_refuse(s, out, &too_large);
+		return http_refuse(s, out, &http_body_too_large);
 	if (req->target.len == 1 && *req->target.at == '*' && req->method == METHOD_OPTIONS)
-		return answer_options(s, out, ALLOW_ANY);
+		return respond_options(s, out, ALLOW_ANY);
 	if (req->method == METHOD_REFUSED && req->target.at[0] != '/')
-		return http_reply_status(s, out, 405, ALLOW_ANY); /* CONNECT host:port */
+		return http_response_status(s, out, 405, ALLOW_ANY); /* CONNECT host:port */
 	refusal = http_target_path(req->target, &path);
 	if (refusal)
 		return http_refuse(s, out, refusal);
-	return answer_path(s, req, &path, out);
-}
-
-static void request_begin(struct http_session *s, const struct http_request *req)
-{
-	unsigned int most = s->site->options->keepalive_max;
-
-	s->nrequests++;
-	s->started = false;
-	s->replied = false;
-	s->sink = SINK_DROP;
-	s->minor = (uint8_t)req->minor;
-	s->is_head = req->method == METHOD_HEAD;
-	s->closing = !req->keep_alive || s->draining || (most && s->nrequests >= most);
-	s->awaits_continue = req->expects_continue && (req->chunked || req->length);
-	count(s->site->counters, requests);
+	return respond_path(s, req, &path, out);
 }
 
 static void request_end(struct http_session *s, const struct http_request *req)
 {
 	bool has_body = req->chunked || req->length;
 
-	if (!has_body || (s->sink == SINK_DROP && s->closing))
+	if (!has_body || (s->sink == SINK_DROP && s->life != LIFE_KEEP))
 		http_request_done(s);
 	else
 		http_body_begin(s, req);
@@ -245,7 +227,7 @@ static int refuse_head(struct http_session *s, struct outq *out, const struct ht
 	s->state = STATE_DEAD;
 	s->is_head = false;
 	s->minor = 1;
-	s->closing = true;
+	http_session_end(s);
 	return http_refuse(s, out, refusal);
 }
 
@@ -257,10 +239,10 @@ static ssize_t step_head(struct http_session *s, const char *data, size_t len, s
 	int err;
 
 	/* One empty line before a request line is skipped (RFC 9112, section 2.2). */
-	if (data[0] == '\r' && !s->has_crlf) {
+	if (data[0] == '\r' && !s->scan.has_crlf) {
 		if (len == 1)
 			return 0;
-		s->has_crlf = true;
+		s->scan.has_crlf = true;
 		if (data[1] == '\n')
 			return 2;
 	}
@@ -272,8 +254,8 @@ static ssize_t step_head(struct http_session *s, const char *data, size_t len, s
 		refusal = http_head_parse(&s->scan, data, head_len, &s->parser, &req);
 	if (refusal)
 		return refuse_head(s, out, refusal) ? -ENOMEM : (ssize_t)len;
-	request_begin(s, &req);
-	err = answer(s, &req, out);
+	http_request_begin(s, &req);
+	err = respond(s, &req, out);
 	if (err)
 		return err;
 	request_end(s, &req);
@@ -297,11 +279,12 @@ static enum step http_input(void *session, const char *data, size_t len, size_t 
 	size_t at = 0;
 	ssize_t n;
 
-	s->stalled = false;
+	s->pause = PAUSE_BETWEEN;
 	while (at < len && s->state != STATE_DEAD) {
-		s->stalled = out->nbytes >= OUTQ_HIGH;
-		if (s->stalled)
+		if (out->nbytes >= OUTQ_HIGH) {
+			s->pause = PAUSE_OUTPUT;
 			break;
+		}
 		n = steps[s->state](s, data + at, len - at, out);
 		if (n < 0) {
 			s->state = STATE_DEAD;
@@ -312,7 +295,8 @@ static enum step http_input(void *session, const char *data, size_t len, size_t 
 			break;
 		at += (size_t)n;
 	}
-	s->started = s->state == STATE_HEAD && at < len && !s->stalled;
+	if (s->state == STATE_HEAD && at < len && s->pause != PAUSE_OUTPUT)
+		s->pause = PAUSE_INSIDE;
 	*used = s->state == STATE_DEAD ? len : at;
 	return s->state == STATE_DEAD ? STEP_DONE : STEP_MORE;
 }
@@ -324,7 +308,7 @@ static enum step http_eof(void *session, size_t left, struct outq *out)
 
 	if (s->state == STATE_HEAD && left)
 		err = refuse_head(s, out, &head_cut);
-	else if (s->state != STATE_HEAD && s->state != STATE_DEAD && !s->replied)
+	else if (s->state != STATE_HEAD && s->state != STATE_DEAD && s->progress != RESPONSE_SENT)
 		err = refuse_head(s, out, &body_cut);
 	s->state = STATE_DEAD;
 	return err ? STEP_FAILED : STEP_DONE;
@@ -334,8 +318,8 @@ static enum phase http_phase(const void *session)
 {
 	const struct http_session *s = session;
 
-	if (s->state == STATE_HEAD && !s->stalled)
-		return s->started ? PHASE_HEAD : PHASE_IDLE;
+	if (s->state == STATE_HEAD && s->pause != PAUSE_OUTPUT)
+		return s->pause == PAUSE_INSIDE ? PHASE_HEAD : PHASE_IDLE;
 	return s->state == STATE_DEAD ? PHASE_IDLE : PHASE_BODY;
 }
 
@@ -343,9 +327,8 @@ static enum step http_drain(void *session)
 {
 	struct http_session *s = session;
 
-	s->draining = true;
-	s->closing = true;
-	if (s->state == STATE_HEAD && !s->started && !s->stalled)
+	s->life = LIFE_DRAIN;
+	if (s->state == STATE_HEAD && s->pause == PAUSE_BETWEEN)
 		s->state = STATE_DEAD;
 	return s->state == STATE_DEAD ? STEP_DONE : STEP_MORE;
 }
@@ -354,7 +337,7 @@ static void http_timeout(void *session, struct outq *out)
 {
 	static const struct http_refusal timeout = {408, REFUSE_PLAIN, "the header block took too long"};
 
-	/* Without memory the connection ends without an answer, as it does anyway. */
+	/* Without memory the connection ends without a response, as it does anyway. */
 	(void)refuse_head(session, out, &timeout);
 }
 

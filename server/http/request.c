@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The header block of a request: the strict check, then llhttp, then what RFC 9112 wants of the fields that
- * frame the message. Called by http.c on the worker's thread.
+ * frame the message.
  *
  * llhttp 8.1.0 takes a lone CR for a line end (CVE-2023-30589), swallows folded lines and accepts HTTP/0.9
  * with a body; each lets a proxy in front see other requests than we do. So nothing reaches llhttp before the
@@ -10,11 +10,12 @@
  *
  * Invariant: what is refused, and for which reason, does not depend on how the bytes were split.
  */
-#include "http.h"
+#include "request.h"
 
-#include <endian.h>
 #include <string.h>
 #include <strings.h>
+
+const struct http_refusal http_body_too_large = {413, REFUSE_PLAIN, "request body too large"};
 
 static const struct http_refusal lone_cr = {400, REFUSE_SMUGGLING, "CR without LF"};
 static const struct http_refusal lone_lf = {400, REFUSE_SMUGGLING, "LF without CR"};
@@ -40,56 +41,6 @@ static const struct http_refusal coding_form = {400, REFUSE_SMUGGLING, "malforme
 static const struct http_refusal coding = {501, REFUSE_SMUGGLING,
 					   "only the transfer coding chunked is understood"};
 static const struct http_refusal expectation = {417, REFUSE_BAD, "only 100-continue can be expected"};
-
-#define ONES (~0ull / 255)
-
-/*
- * Bit 7 of the first byte (the lowest) below 0x20 or DEL among eight; bits above it may be set by borrows.
- * 0 if there is none.
- */
-static uint64_t word_controls(uint64_t word)
-{
-	uint64_t low = (word - ONES * 0x20) & ~word;
-	uint64_t del = word ^ ONES * 0x7f;
-
-	return (low | ((del - ONES) & ~del)) & ONES * 0x80;
-}
-
-static bool is_control(char c)
-{
-	return (unsigned char)c < 0x20 || c == 0x7f;
-}
-
-size_t http_find_control(const char *data, size_t at, size_t len)
-{
-	uint64_t word, found;
-
-	for (; at + sizeof(word) <= len; at += sizeof(word)) {
-		memcpy(&word, data + at, sizeof(word));
-		found = word_controls(le64toh(word));
-		if (found)
-			return at + (size_t)__builtin_ctzll(found) / 8;
-	}
-	while (at < len && !is_control(data[at]))
-		at++;
-	return at;
-}
-
-static bool is_alnum(unsigned char u)
-{
-	return (unsigned char)((u | 0x20) - 'a') < 26 || (unsigned char)(u - '0') < 10;
-}
-
-static bool is_token(char c)
-{
-	static const char marks[128] = {
-		['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
-		['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1,
-	};
-	unsigned char u = (unsigned char)c;
-
-	return is_alnum(u) || (u < 128 && marks[u]);
-}
 
 static enum http_method method_of(const char *text, size_t len)
 {
@@ -197,7 +148,7 @@ const struct http_refusal *http_head_scan(struct http_scan *scan, const char *da
 		refusal = at && at < limit && at == scan->line ? scan_line_start(data[at]) : NULL;
 		if (refusal)
 			return refusal;
-		at = http_find_control(data, at, limit);
+		at = find_control(data, at, limit);
 		if (at == limit)
 			break;
 		refusal = scan_control(scan, data, at, limit, &line_end);
@@ -240,17 +191,6 @@ static const struct span names[FIELD_COUNT] = {
 /* A bit for each length above: most fields are passed over by it alone. */
 #define NAME_LENGTHS (1U << 4 | 1U << 5 | 1U << 6 | 1U << 8 | 1U << 13 | 1U << 14 | 1U << 17 | 1U << 19)
 
-static struct span trim(const char *at, size_t len)
-{
-	while (len && (*at == ' ' || *at == '\t')) {
-		at++;
-		len--;
-	}
-	while (len && (at[len - 1] == ' ' || at[len - 1] == '\t'))
-		len--;
-	return (struct span){at, len};
-}
-
 static int on_header_field(llhttp_t *parser, const char *at, size_t len)
 {
 	struct http_request *req = parser->data;
@@ -272,7 +212,7 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t len)
 			continue;
 		req->repeated |= req->present & 1U << i;
 		req->present |= 1U << i;
-		req->fields[i] = trim(at, len);
+		req->fields[i] = span_trim(at, len);
 		break;
 	}
 	return 0;
@@ -302,19 +242,6 @@ static const struct http_refusal *refusal_of(llhttp_errno_t err, const struct ht
 	default:
 		return &header_form;
 	}
-}
-
-/* A registered name, an address, brackets and a port: the characters of RFC 3986, section 3.2.2. */
-static bool is_host(char c)
-{
-	static const char marks[128] = {
-		['!'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['('] = 1,
-		[')'] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,	[':'] = 1,
-		[';'] = 1, ['='] = 1, ['['] = 1, [']'] = 1, ['_'] = 1,	['~'] = 1,
-	};
-	unsigned char u = (unsigned char)c;
-
-	return is_alnum(u) || (u < 128 && marks[u]);
 }
 
 /* RFC 9110, section 7.2, and a character set without delimiters that a proxy might read otherwise. */
@@ -371,7 +298,7 @@ static const struct http_refusal *check_coding(struct http_request *req)
 		return NULL;
 	for (;;) {
 		comma = memchr(list.at, ',', list.len);
-		name = trim(list.at, comma ? (size_t)(comma - list.at) : list.len);
+		name = span_trim(list.at, comma ? (size_t)(comma - list.at) : list.len);
 		for (n = 0; n < name.len && is_token(name.at[n]); n++)
 			;
 		if (n == 0 || n < name.len || (comma && is_chunked(name)))

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Response heads and short text responses. Called by the other http files on the worker's thread.
+ * Response heads and short text responses.
  *
  * A head is put together from pieces that exist already: the status line, the site's Server and Date, the
  * file's own lines, one of three endings. Nothing is formatted for a response with a body from a file.
  */
-#include "http.h"
+#include "response.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Header lines of a text response: a Location is the longest. */
+#define LINES_MAX (16 * 1024)
 
 #define STATUSES(X)                                                                                          \
 	X(200, "OK")                                                                                         \
@@ -79,22 +82,23 @@ static struct span ending_of(const struct http_session *s)
 	static const char close_it[] = "Connection: close\r\n\r\n";
 	static const char keep_it[] = "Connection: keep-alive\r\n\r\n";
 
-	if (s->closing)
+	if (s->life != LIFE_KEEP)
 		return (struct span){close_it, sizeof(close_it) - 1};
 	if (s->minor == 0)
 		return (struct span){keep_it, sizeof(keep_it) - 1};
 	return (struct span){close_it + sizeof(close_it) - 3, 2};
 }
 
-int http_reply_head(struct http_session *s, struct outq *out, unsigned int status, const char *lines,
-		    size_t len, uint64_t room)
+int http_response_head(struct http_session *s, struct outq *out, unsigned int status, const char *lines,
+		       size_t len, uint64_t room)
 {
 	const struct status *row = status_find(status);
 	struct span ending;
 	size_t total;
 	char *to;
 
-	s->closing |= s->awaits_continue;
+	if (s->progress == RESPONSE_CONTINUE_DUE)
+		http_session_end(s);
 	ending = ending_of(s);
 	total = row->len + HTTP_COMMON_LEN + len + ending.len;
 	to = outq_reserve(out, total, room);
@@ -106,31 +110,31 @@ int http_reply_head(struct http_session *s, struct outq *out, unsigned int statu
 	memcpy(to, ending.at, ending.len);
 	outq_commit(out, total);
 	count_response(s->site->counters, status);
-	s->replied = true;
+	s->progress = RESPONSE_SENT;
 	return 0;
 }
 
-int http_reply_text(struct http_session *s, struct outq *out, unsigned int status, const char *lines,
-		    const char *text)
+int http_response_text(struct http_session *s, struct outq *out, unsigned int status, const char *lines,
+		       const char *text)
 {
 	size_t len = strlen(text);
-	char all[HTTP_PATH_MAX * 4];
+	char all[LINES_MAX];
 	int n, err;
 
 	n = snprintf(all, sizeof(all), "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n%s",
 		     len, lines);
-	err = http_reply_head(s, out, status, all, (size_t)n, len);
+	err = http_response_head(s, out, status, all, (size_t)n, len);
 	return err || s->is_head ? err : outq_append(out, text, len);
 }
 
-int http_reply_status(struct http_session *s, struct outq *out, unsigned int status, const char *lines)
+int http_response_status(struct http_session *s, struct outq *out, unsigned int status, const char *lines)
 {
 	const struct status *row = status_find(status);
 	char text[64];
 
 	/* From behind "HTTP/1.1 " to before CRLF. */
 	snprintf(text, sizeof(text), "%.*s\n", (int)row->len - 11, row->line + 9);
-	return http_reply_text(s, out, status, lines, text);
+	return http_response_text(s, out, status, lines, text);
 }
 
 static void count_refusal(struct counters *counters, enum http_refusal_kind kind)
@@ -161,15 +165,15 @@ int http_refuse(struct http_session *s, struct outq *out, const struct http_refu
 
 	count_refusal(s->site->counters, why->kind);
 	if (why->status != 404 && why->status != 403)
-		s->closing = true;
+		http_session_end(s);
 	snprintf(text, sizeof(text), "%.*s: %s\n", (int)row->len - 11, row->line + 9, why->text);
-	return http_reply_text(s, out, why->status, "", text);
+	return http_response_text(s, out, why->status, "", text);
 }
 
-int http_reply_continue(struct http_session *s, struct outq *out)
+int http_response_continue(struct http_session *s, struct outq *out)
 {
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-	s->awaits_continue = false;
+	s->progress = RESPONSE_NONE;
 	return outq_append(out, text, sizeof(text) - 1);
 }

@@ -1,47 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GET and HEAD of files. Called by http.c on the worker's thread; the bytes of a file are never read here,
- * its range goes into the queue for out.c.
+ * GET and HEAD of files. The bytes of a file are never read here: its range goes into the output queue.
  */
-#include "http.h"
+#include "static.h"
 
+#include "cond.h"
 #include "file.h"
+#include "response.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 /* What opening a file failed with. */
-static int reply_errno(struct http_session *s, struct outq *out, int err)
+static int respond_errno(struct http_session *s, struct outq *out, int err)
 {
 	switch (-err) {
 	case ENOENT:
 	case ENOTDIR:
 	case ENAMETOOLONG:
-		return http_reply_status(s, out, 404, "");
+		return http_response_status(s, out, 404, "");
 	case EXDEV:
 	case ELOOP:
 		count(s->site->counters, path_escapes);
-		return http_reply_status(s, out, 403, "");
+		return http_response_status(s, out, 403, "");
 	case EACCES:
 	case EPERM:
-		return http_reply_status(s, out, 403, "");
+		return http_response_status(s, out, 403, "");
 	case EMFILE:
 	case ENFILE:
 	case ENOMEM:
 	case EAGAIN:
-		return http_reply_status(s, out, 503, "Retry-After: 1\r\n");
+		return http_response_status(s, out, 503, "Retry-After: 1\r\n");
 	default:
-		return http_reply_status(s, out, 500, "");
+		return http_response_status(s, out, 500, "");
 	}
 }
 
 /* The reference on @file is taken over. */
-static int reply_file(struct http_session *s, struct outq *out, struct file *file, unsigned int status,
-		      struct span lines, uint64_t first, uint64_t len)
+static int respond_file(struct http_session *s, struct outq *out, struct file *file, unsigned int status,
+			struct span lines, uint64_t first, uint64_t len)
 {
 	bool has_body = len && !s->is_head;
-	int err = http_reply_head(s, out, status, lines.at, lines.len, has_body ? len : 0);
+	int err = http_response_head(s, out, status, lines.at, lines.len, has_body ? len : 0);
 
 	if (err || !has_body) {
 		file_put(file);
@@ -50,8 +51,8 @@ static int reply_file(struct http_session *s, struct outq *out, struct file *fil
 	return outq_append_file(out, &file->out, first, len);
 }
 
-static int reply_part(struct http_session *s, struct outq *out, struct file *file, uint64_t first,
-		      uint64_t len)
+static int respond_part(struct http_session *s, struct outq *out, struct file *file, uint64_t first,
+			uint64_t len)
 {
 	char lines[sizeof(file->lines) + 128];
 	int n = snprintf(
@@ -61,20 +62,20 @@ static int reply_part(struct http_session *s, struct outq *out, struct file *fil
 		(unsigned long long)(first + len - 1), (unsigned long long)file->size,
 		file->lines_len - file->validators, file->lines + file->validators);
 
-	return reply_file(s, out, file, 206, (struct span){lines, (size_t)n}, first, len);
+	return respond_file(s, out, file, 206, (struct span){lines, (size_t)n}, first, len);
 }
 
-static int reply_unsatisfiable(struct http_session *s, struct outq *out, struct file *file)
+static int respond_unsatisfiable(struct http_session *s, struct outq *out, struct file *file)
 {
 	char lines[64];
 
 	snprintf(lines, sizeof(lines), "Content-Range: bytes */%llu\r\n", (unsigned long long)file->size);
 	file_put(file);
-	return http_reply_status(s, out, 416, lines);
+	return http_response_status(s, out, 416, lines);
 }
 
-static int reply_conditional(struct http_session *s, const struct http_request *req, struct outq *out,
-			     struct file *file)
+static int respond_conditional(struct http_session *s, const struct http_request *req, struct outq *out,
+			       struct file *file)
 {
 	struct span whole = {file->lines, file->lines_len};
 	struct span validators = {file->lines + file->validators, file->lines_len - file->validators};
@@ -84,42 +85,35 @@ static int reply_conditional(struct http_session *s, const struct http_request *
 	case COND_SERVE:
 		break;
 	case COND_NOT_MODIFIED:
-		return reply_file(s, out, file, 304, validators, 0, 0);
+		return respond_file(s, out, file, 304, validators, 0, 0);
 	case COND_FAILED:
 		file_put(file);
-		return http_reply_status(s, out, 412, "");
+		return http_response_status(s, out, 412, "");
 	}
 	switch (http_range(req, file, s->site->now, &first, &len)) {
 	case RANGE_WHOLE:
 		break;
 	case RANGE_PART:
-		return reply_part(s, out, file, first, len);
+		return respond_part(s, out, file, first, len);
 	case RANGE_UNSATISFIABLE:
-		return reply_unsatisfiable(s, out, file);
+		return respond_unsatisfiable(s, out, file);
 	}
-	return reply_file(s, out, file, 200, whole, 0, (uint64_t)file->size);
-}
-
-static bool is_alnum(unsigned char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+	return respond_file(s, out, file, 200, whole, 0, (uint64_t)file->size);
 }
 
 /* Appends @path percent-encoded; never more than three bytes for one. */
 static char *put_encoded(char *to, struct span path)
 {
-	static const char digits[] = "0123456789ABCDEF";
-
 	for (size_t i = 0; i < path.len; i++) {
 		unsigned char c = (unsigned char)path.at[i];
 
-		if (is_alnum(c) || strchr("/-._~!$&'()*+,;=:@", c)) {
+		if (is_path((char)c)) {
 			*to++ = (char)c;
 			continue;
 		}
 		*to++ = '%';
-		*to++ = digits[c >> 4];
-		*to++ = digits[c & 15];
+		*to++ = hex_digit(c >> 4);
+		*to++ = hex_digit(c & 15);
 	}
 	return to;
 }
@@ -128,20 +122,20 @@ static char *put_encoded(char *to, struct span path)
  * To the same path with a slash. Built from the normalised path, so that no target can make it name another
  * host ("//host/").
  */
-static int reply_redirect(struct http_session *s, struct outq *out, const struct http_path *path)
+static int respond_redirect(struct http_session *s, struct outq *out, const struct http_path *path)
 {
 	char lines[HTTP_PATH_MAX * 4 - 256], *to = lines;
 	struct span query = path->query;
 
 	if (path->path.len * 3 + query.len + 64 > sizeof(lines))
-		return http_reply_status(s, out, 414, "");
+		return http_response_status(s, out, 414, "");
 	to = stpcpy(to, "Location: /");
 	to = put_encoded(to, path->path);
 	*to++ = '/';
 	if (query.len)
 		to = mempcpy(to, query.at, query.len);
 	strcpy(to, "\r\n");
-	return http_reply_status(s, out, 301, lines);
+	return http_response_status(s, out, 301, lines);
 }
 
 static int open_path(struct http_session *s, struct span path, struct file **file)
@@ -150,16 +144,16 @@ static int open_path(struct http_session *s, struct span path, struct file **fil
 }
 
 /* The directory @path has no index: is it one at all? Listings are not made. */
-static int reply_no_index(struct http_session *s, struct outq *out, struct span path)
+static int respond_no_index(struct http_session *s, struct outq *out, struct span path)
 {
 	struct file *file;
 	int err = open_path(s, path, &file);
 
 	if (err)
-		return reply_errno(s, out, err);
+		return respond_errno(s, out, err);
 	err = file->is_dir ? -EACCES : -ENOENT;
 	file_put(file);
-	return reply_errno(s, out, err);
+	return respond_errno(s, out, err);
 }
 
 static int get_index(struct http_session *s, const struct http_request *req, const struct http_path *path,
@@ -177,14 +171,14 @@ static int get_index(struct http_session *s, const struct http_request *req, con
 	to = stpcpy(to, index);
 	err = open_path(s, (struct span){name, (size_t)(to - name)}, &file);
 	if (err == -ENOENT || err == -ENOTDIR)
-		return reply_no_index(s, out, path->path);
+		return respond_no_index(s, out, path->path);
 	if (err)
-		return reply_errno(s, out, err);
+		return respond_errno(s, out, err);
 	if (file->is_dir) {
 		file_put(file);
-		return reply_errno(s, out, -EACCES);
+		return respond_errno(s, out, -EACCES);
 	}
-	return reply_conditional(s, req, out, file);
+	return respond_conditional(s, req, out, file);
 }
 
 int http_static(struct http_session *s, const struct http_request *req, struct http_path *path,
@@ -194,15 +188,15 @@ int http_static(struct http_session *s, const struct http_request *req, struct h
 	int err;
 
 	if (!s->site->files || path->path.len >= HTTP_PATH_MAX)
-		return http_reply_status(s, out, 404, "");
+		return http_response_status(s, out, 404, "");
 	if (path->is_dir)
 		return get_index(s, req, path, out);
 	err = open_path(s, path->path, &file);
 	if (err)
-		return reply_errno(s, out, err);
+		return respond_errno(s, out, err);
 	if (file->is_dir) {
 		file_put(file);
-		return reply_redirect(s, out, path);
+		return respond_redirect(s, out, path);
 	}
-	return reply_conditional(s, req, out, file);
+	return respond_conditional(s, req, out, file);
 }

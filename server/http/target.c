@@ -8,7 +8,7 @@
  *
  * Invariant: the path has no NUL, no empty, "." or ".." segment and no slash at its ends.
  */
-#include "http.h"
+#include "target.h"
 
 #include <string.h>
 #include <strings.h>
@@ -52,14 +52,6 @@ static bool is_normal(struct span path)
 	return true;
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The character at @in, decoded; how many bytes it took, 0 for a bad escape. */
 static size_t decode(struct span in, size_t at, char *c)
 {
@@ -70,8 +62,8 @@ static size_t decode(struct span in, size_t at, char *c)
 		return 1;
 	if (in.len - at < 3)
 		return 0;
-	high = hex(in.at[at + 1]);
-	low = hex(in.at[at + 2]);
+	high = hex_value(in.at[at + 1]);
+	low = hex_value(in.at[at + 2]);
 	if (high < 0 || low < 0)
 		return 0;
 	*c = (char)(high << 4 | low);

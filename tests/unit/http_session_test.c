@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Sessions of the http service over time: phases, timeout, drain, back-pressure, ends; sites and dates. */
 #include "http_run.h"
+#include "server/http/date.h"
 #include "server/http/http.h"
+#include "server/http/session.h"
 
 #include <errno.h>
 #include <setjmp.h>

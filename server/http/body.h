@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Request bodies. Steps return the bytes consumed, 0 for "more is needed", or -ENOMEM. */
+#ifndef HTTP_BODY_H
+#define HTTP_BODY_H
+
+#include "session.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Responds to POST /echo as far as it can be done before the body, which its steps then echo. 0 or -ENOMEM.
+ */
+int http_echo(struct http_session *s, const struct http_request *req, struct outq *out);
+/* Sets up the steps that read the body of @req into the session's sink. */
+void http_body_begin(struct http_session *s, const struct http_request *req);
+ssize_t http_body_length(struct http_session *s, const char *data, size_t len, struct outq *out);
+ssize_t http_body_chunk_size(struct http_session *s, const char *data, size_t len, struct outq *out);
+ssize_t http_body_chunk_data(struct http_session *s, const char *data, size_t len, struct outq *out);
+ssize_t http_body_chunk_end(struct http_session *s, const char *data, size_t len, struct outq *out);
+ssize_t http_body_trailer(struct http_session *s, const char *data, size_t len, struct outq *out);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "chars.h"
+
+#include <endian.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { TOKEN = 1, HOST = 2, PATH = 4 };
+
+/* Marks; letters and digits are in every class. */
+static const unsigned char marks[128] = {
+	['!'] = TOKEN | HOST | PATH,
+	['#'] = TOKEN,
+	['$'] = TOKEN | HOST | PATH,
+	['%'] = TOKEN | HOST,
+	['&'] = TOKEN | HOST | PATH,
+	['\''] = TOKEN | HOST | PATH,
+	['('] = HOST | PATH,
+	[')'] = HOST | PATH,
+	['*'] = TOKEN | HOST | PATH,
+	['+'] = TOKEN | HOST | PATH,
+	[','] = PATH,
+	['-'] = TOKEN | HOST | PATH,
+	['.'] = TOKEN | HOST | PATH,
+	['/'] = PATH,
+	[':'] = HOST | PATH,
+	[';'] = HOST | PATH,
+	['='] = HOST | PATH,
+	['@'] = PATH,
+	['['] = HOST,
+	[']'] = HOST,
+	['^'] = TOKEN,
+	['_'] = TOKEN | HOST | PATH,
+	['`'] = TOKEN,
+	['|'] = TOKEN,
+	['~'] = TOKEN | HOST | PATH,
+};
+
+bool is_alnum(char c)
+{
+	unsigned char u = (unsigned char)c;
+
+	return (unsigned char)((u | 0x20) - 'a') < 26 || (unsigned char)(u - '0') < 10;
+}
+
+static bool is_in(char c, unsigned int class)
+{
+	unsigned char u = (unsigned char)c;
+
+	return is_alnum(c) || (u < 128 && marks[u] & class);
+}
+
+bool is_token(char c)
+{
+	return is_in(c, TOKEN);
+}
+
+bool is_host(char c)
+{
+	return is_in(c, HOST);
+}
+
+bool is_path(char c)
+{
+	return is_in(c, PATH);
+}
+
+int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+char hex_digit(unsigned int value)
+{
+	return "0123456789ABCDEF"[value & 15];
+}
+
+struct span span_trim(const char *at, size_t len)
+{
+	while (len && (*at == ' ' || *at == '\t')) {
+		at++;
+		len--;
+	}
+	while (len && (at[len - 1] == ' ' || at[len - 1] == '\t'))
+		len--;
+	return (struct span){at, len};
+}
+
+#define ONES (~0ull / 255)
+
+/*
+ * Bit 7 of the first byte (the lowest) below 0x20 or DEL among eight; bits above it may be set by borrows.
+ * 0 if there is none.
+ */
+static uint64_t word_controls(uint64_t word)
+{
+	uint64_t low = (word - ONES * 0x20) & ~word;
+	uint64_t del = word ^ ONES * 0x7f;
+
+	return (low | ((del - ONES) & ~del)) & ONES * 0x80;
+}
+
+static bool is_control(char c)
+{
+	return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
+size_t find_control(const char *data, size_t at, size_t len)
+{
+	uint64_t word, found;
+
+	for (; at + sizeof(word) <= len; at += sizeof(word)) {
+		memcpy(&word, data + at, sizeof(word));
+		found = word_controls(le64toh(word));
+		if (found)
+			return at + (size_t)__builtin_ctzll(found) / 8;
+	}
+	while (at < len && !is_control(data[at]))
+		at++;
+	return at;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes of HTTP messages: classes, hex digits, and spans of them. Pure functions, any thread. */
+#ifndef HTTP_CHARS_H
+#define HTTP_CHARS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct span {
+	const char *at;
+	size_t len;
+};
+
+bool is_alnum(char c); /* ASCII, whatever the locale */
+bool is_token(char c); /* RFC 9110, section 5.6.2 */
+bool is_host(char c);  /* of a registered name, an address, brackets and a port (RFC 3986, section 3.2.2) */
+bool is_path(char c);  /* may stand in a path as it is (RFC 3986, section 3.3); a slash too */
+
+/* 0 to 15, or -1. */
+int hex_value(char c);
+char hex_digit(unsigned int value); /* upper case */
+
+/* Without blanks (SP and HTAB) around. */
+struct span span_trim(const char *at, size_t len);
+
+/* The first control byte (below 0x20, or DEL) of data[at..len), or @len. */
+size_t find_control(const char *data, size_t at, size_t len);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Why a request is refused: one static object for each reason, with the counter that it moves. */
+#ifndef HTTP_REFUSAL_H
+#define HTTP_REFUSAL_H
+
+enum http_refusal_kind {
+	REFUSE_PLAIN,	  /* none */
+	REFUSE_BAD,	  /* bad_requests */
+	REFUSE_SMUGGLING, /* bad_requests and smuggling */
+	REFUSE_TOO_BIG,	  /* header_too_big */
+	REFUSE_ESCAPE,	  /* path_escapes */
+};
+
+struct http_refusal {
+	unsigned int status;
+	enum http_refusal_kind kind;
+	const char *text;
+};
+
+/* A body larger than body-max, whether its length was told before or grew. */
+extern const struct http_refusal http_body_too_large; /* request.c */
+
+#endif

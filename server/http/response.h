@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Response heads and short text responses. All functions return 0 or -ENOMEM, after which the connection is
+ * aborted.
+ */
+#ifndef HTTP_RESPONSE_H
+#define HTTP_RESPONSE_H
+
+#include "refusal.h"
+#include "session.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The head of a final response: status line, Server, Date, @lines (each ended by CRLF), Connection where it
+ * is needed, empty line. Keeps room for @room bytes of body behind it.
+ */
+int http_response_head(struct http_session *s, struct outq *out, unsigned int status, const char *lines,
+		       size_t len, uint64_t room);
+/* A whole response with a text body, which HEAD does not get; @lines are further header lines. */
+int http_response_text(struct http_session *s, struct outq *out, unsigned int status, const char *lines,
+		       const char *text);
+/* An error response whose text is its status line. */
+int http_response_status(struct http_session *s, struct outq *out, unsigned int status, const char *lines);
+/* Responds to a refusal and counts it. The connection ends, but for 403 and 404. */
+int http_refuse(struct http_session *s, struct outq *out, const struct http_refusal *why);
+/* 100 (Continue). */
+int http_response_continue(struct http_session *s, struct outq *out);
+
+#endif

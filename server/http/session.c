@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+
+void http_session_end(struct http_session *s)
+{
+	if (s->life == LIFE_KEEP)
+		s->life = LIFE_LAST;
+}
+
+void http_request_begin(struct http_session *s, const struct http_request *req)
+{
+	unsigned int most = s->site->options->keepalive_max;
+	bool holds_back = req->expects_continue && (req->chunked || req->length);
+
+	s->nrequests++;
+	s->pause = PAUSE_BETWEEN;
+	s->progress = holds_back ? RESPONSE_CONTINUE_DUE : RESPONSE_NONE;
+	s->sink = SINK_DROP;
+	s->minor = (uint8_t)req->minor;
+	s->is_head = req->method == METHOD_HEAD;
+	if (s->life != LIFE_DRAIN)
+		s->life = LIFE_KEEP;
+	if (!req->keep_alive || (most && s->nrequests >= most))
+		http_session_end(s);
+	count(s->site->counters, requests);
+}
+
+void http_request_done(struct http_session *s)
+{
+	s->state = s->life == LIFE_KEEP ? STATE_HEAD : STATE_DEAD;
+	s->scan = (struct http_scan){0};
+}

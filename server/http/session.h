@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The site (one for each worker and listener) and the session (one for each connection) of the http service,
+ * and what moves a session from one request to the next. Worker's thread only.
+ */
+#ifndef HTTP_SESSION_H
+#define HTTP_SESSION_H
+
+#include "date.h"
+#include "options.h"
+#include "request.h"
+#include "server/counters.h"
+#include "server/service.h"
+
+#include <llhttp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+struct file_cache;
+
+#define HTTP_SERVER_LINE "Server: taiod\r\nDate: "
+#define HTTP_COMMON_LEN	 (sizeof(HTTP_SERVER_LINE) - 1 + HTTP_DATE_LEN + 2)
+
+struct http_site {
+	const struct http_options *options;
+	const struct service_env *env;
+	struct counters *counters;
+	struct file_cache *files;     /* NULL without a root */
+	uint64_t now_ms;	      /* CLOCK_MONOTONIC, read once for each request */
+	time_t now;		      /* that @common shows */
+	char common[HTTP_COMMON_LEN]; /* the lines Server and Date */
+};
+
+enum http_state {
+	STATE_HEAD,	  /* header block */
+	STATE_LENGTH,	  /* body with Content-Length */
+	STATE_CHUNK_SIZE, /* chunked body: size line, data, the line end after it, trailer section */
+	STATE_CHUNK_DATA,
+	STATE_CHUNK_END,
+	STATE_TRAILER,
+	STATE_DEAD, /* the last response is in the queue; nothing more is read */
+	STATE_COUNT
+};
+
+/* Where the bytes of a request body go. */
+enum http_sink { SINK_DROP, SINK_ECHO };
+
+/* The response to the request at hand. */
+enum http_progress {
+	RESPONSE_NONE,	       /* nothing was sent */
+	RESPONSE_CONTINUE_DUE, /* the peer may hold its body back, or not: only 100 keeps the connection */
+	RESPONSE_SENT,	       /* the head of the final response is in the queue */
+};
+
+/* How the connection goes on. */
+enum http_life {
+	LIFE_KEEP,  /* another request may follow */
+	LIFE_LAST,  /* the response at hand is the last */
+	LIFE_DRAIN, /* likewise, and so is every other one: the server stops */
+};
+
+/* Why input() has returned. */
+enum http_pause {
+	PAUSE_BETWEEN, /* all was consumed */
+	PAUSE_INSIDE,  /* the beginning of a header block is left */
+	PAUSE_OUTPUT,  /* the queue is full */
+};
+
+struct http_session {
+	struct http_site *site;
+	uint8_t state;	  /* enum http_state */
+	uint8_t sink;	  /* enum http_sink */
+	uint8_t progress; /* enum http_progress */
+	uint8_t life;	  /* enum http_life */
+	uint8_t pause;	  /* enum http_pause */
+	uint8_t minor;	  /* HTTP/1.minor of the request at hand */
+	bool is_head;	  /* its response has no body */
+	uint32_t nrequests;
+	uint32_t trailer_len;
+	struct http_scan scan;
+	uint64_t left;	   /* bytes of the body, or of the chunk, to come */
+	uint64_t body_len; /* bytes of a chunked body so far */
+	llhttp_t parser;   /* kept between calls in a chunked body only */
+};
+
+/* The request @req has arrived; nothing was sent yet. */
+void http_request_begin(struct http_session *s, const struct http_request *req);
+
+/* The request at hand is read and responded to. */
+void http_request_done(struct http_session *s);
+
+/* The response at hand is the last. */
+void http_session_end(struct http_session *s);
+
+#endif

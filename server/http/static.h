@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* GET and HEAD of files under the root. */
+#ifndef HTTP_STATIC_H
+#define HTTP_STATIC_H
+
+#include "session.h"
+#include "target.h"
+
+/* Responds to @req, whose target is @path. 0 or -ENOMEM. */
+int http_static(struct http_session *s, const struct http_request *req, struct http_path *path,
+		struct outq *out);
+
+#endif
