@@ -18,6 +18,7 @@
 
 #include "engine_poll.h"
 #include "engine_poll_files.h"
+#include "fd_table.h"
 
 #include "kmod/uapi/taio.h"
 
@@ -59,19 +60,11 @@ static struct kmod_ring *to_kmod(struct taio *ring)
 
 static int files_reserve(struct kmod_ring *k, int fd)
 {
-	unsigned int want = k->nfiles ? k->nfiles : 64;
-	struct file *files;
+	struct file *files = fd_table_grow(k->files, &k->nfiles, sizeof(*files), fd);
 
-	if ((unsigned int)fd < k->nfiles)
-		return 0;
-	while (want <= (unsigned int)fd)
-		want *= 2;
-	files = realloc(k->files, want * sizeof(*files));
 	if (!files)
 		return -ENOMEM;
-	memset(files + k->nfiles, 0, (want - k->nfiles) * sizeof(*files));
 	k->files = files;
-	k->nfiles = want;
 	return 0;
 }
 

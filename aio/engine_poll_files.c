@@ -6,28 +6,19 @@
  */
 #include "engine_poll_files.h"
 
+#include "fd_table.h"
 #include "transfer.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 
 static int flags_reserve(struct poll_ring *r, int fd)
 {
-	unsigned int want = r->nfile_flags ? r->nfile_flags : 64;
-	uint8_t *bigger;
+	uint8_t *flags = fd_table_grow(r->file_flags, &r->nfile_flags, sizeof(*flags), fd);
 
-	if ((unsigned int)fd < r->nfile_flags)
-		return 0;
-	while (want <= (unsigned int)fd)
-		want *= 2;
-	bigger = realloc(r->file_flags, want);
-	if (!bigger)
+	if (!flags)
 		return -ENOMEM;
-	memset(bigger + r->nfile_flags, 0, want - r->nfile_flags);
-	r->file_flags = bigger;
-	r->nfile_flags = want;
+	r->file_flags = flags;
 	return 0;
 }
 

@@ -7,11 +7,11 @@
 #include "taio.h"
 
 #include "engine.h"
+#include "fd_table.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -42,21 +42,13 @@ unsigned int taio_inflight(const struct taio *ring)
 	return ring->inflight;
 }
 
-static int files_reserve(struct taio *ring, int fd)
+static int classes_reserve(struct taio *ring, int fd)
 {
-	unsigned int want = ring->nfiles ? ring->nfiles : 64;
-	uint8_t *classes;
+	uint8_t *classes = fd_table_grow(ring->classes, &ring->nfiles, sizeof(*classes), fd);
 
-	if ((unsigned int)fd < ring->nfiles)
-		return 0;
-	while (want <= (unsigned int)fd)
-		want *= 2;
-	classes = realloc(ring->classes, want);
 	if (!classes)
 		return -ENOMEM;
-	memset(classes + ring->nfiles, 0, want - ring->nfiles);
 	ring->classes = classes;
-	ring->nfiles = want;
 	return 0;
 }
 
@@ -83,7 +75,7 @@ int taio_attach(struct taio *ring, int fd, enum taio_class class)
 			return ret;
 		class = (enum taio_class)ret;
 	}
-	ret = files_reserve(ring, fd);
+	ret = classes_reserve(ring, fd);
 	if (ret)
 		return ret;
 	if (ring->classes[fd])
@@ -91,7 +83,7 @@ int taio_attach(struct taio *ring, int fd, enum taio_class class)
 	afd = ring->engine->attach ? ring->engine->attach(ring, fd, class) : fd;
 	if (afd < 0)
 		return afd;
-	ret = files_reserve(ring, afd);
+	ret = classes_reserve(ring, afd);
 	if (ret) {
 		if (ring->engine->detach)
 			ring->engine->detach(ring, afd);

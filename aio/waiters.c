@@ -8,11 +8,11 @@
  */
 #include "waiters.h"
 
+#include "fd_table.h"
 #include "transfer.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 
 void queue_add_first(struct waiter_queue *queue, struct waiter *waiter)
@@ -52,21 +52,11 @@ struct waiter *queue_take(struct waiter_queue *queue)
 
 int waiters_attach(struct waiters *waiters, int fd)
 {
-	unsigned int nr = fd + 1;
-	struct waiting *grown;
+	struct waiting *by_fd = fd_table_grow(waiters->by_fd, &waiters->nr, sizeof(*by_fd), fd);
 
-	if (nr <= waiters->nr)
-		return 0;
-	/* By a quarter only: an idle connection shall not pay for many that are not there. */
-	if (nr < waiters->nr + waiters->nr / 4)
-		nr = waiters->nr + waiters->nr / 4;
-	nr = (nr + 63) & ~63u;
-	grown = reallocarray(waiters->by_fd, nr, sizeof(*grown));
-	if (grown == NULL)
+	if (!by_fd)
 		return -ENOMEM;
-	memset(grown + waiters->nr, 0, (nr - waiters->nr) * sizeof(*grown));
-	waiters->by_fd = grown;
-	waiters->nr = nr;
+	waiters->by_fd = by_fd;
 	return 0;
 }
 
