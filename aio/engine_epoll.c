@@ -54,11 +54,12 @@ enum op_state {
 	OP_DONE,    /* in the queue of completed ones */
 };
 
-/* 32 bytes: with its descriptor's entry and its slot about 56 for one that waits. */
+/* 32 bytes: with its descriptor's entry about 48 for one that waits. */
 struct op {
 	struct waiter waiter;
 	long res;
 	enum op_state state;
+	uint32_t link; /* the slots' */
 };
 
 struct file_job {
@@ -422,12 +423,10 @@ static int epoll_open(struct taio **ring, const struct taio_params *params, char
 	r->files = calloc(params->entries, sizeof(*r->files));
 	if (r->files == NULL)
 		goto free_ops;
-	err = slots_init(&r->slots, params->entries);
-	if (err < 0)
-		goto free_files;
+	slots_init(&r->slots, params->entries, &r->ops[0].link, sizeof(r->ops[0]));
 	err = pool_create(&r->pool, params->helpers_max ? params->helpers_max : FILE_HELPERS);
 	if (err < 0)
-		goto fini_slots;
+		goto free_files;
 	err = open_fds(r);
 	if (err < 0)
 		goto destroy_pool;
@@ -439,8 +438,6 @@ static int epoll_open(struct taio **ring, const struct taio_params *params, char
 
 destroy_pool:
 	pool_destroy(r->pool);
-fini_slots:
-	slots_fini(&r->slots);
 free_files:
 	free(r->files);
 free_ops:
@@ -466,7 +463,6 @@ static void epoll_close(struct taio *ring)
 	close(r->eventfd);
 	close(r->ring.fd);
 	waiters_fini(&r->waiters);
-	slots_fini(&r->slots);
 	free(r->files);
 	free(r->ops);
 	free(r);

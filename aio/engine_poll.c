@@ -51,21 +51,20 @@ static void wake_by_eventfd(struct poll_ring *r, struct iocb *iocb)
 	iocb->u.c.resfd = (unsigned int)r->taio.fd;
 }
 
-static void queue_try(struct poll_ring *r, struct slot *slot)
+static void queue_try(struct poll_ring *r, struct poll_op *op)
 {
-	int fd = slot->user->aio_fildes;
+	int fd = op->user->aio_fildes;
 
-	slot->k = *slot->user;
-	if (has_proxy(r, slot->user))
-		slot->k.aio_rw_flags |= RWF_NOWAIT;
+	op->k = *op->user;
+	if (has_proxy(r, op->user))
+		op->k.aio_rw_flags |= RWF_NOWAIT;
 	else if (file_class(&r->taio, fd) == TAIO_CLASS_STREAM)
-		slot->k.aio_rw_flags =
-			0; /* O_NONBLOCK serves, and needs no RWF_NOWAIT in the file's driver */
+		op->k.aio_rw_flags = 0; /* O_NONBLOCK serves, and needs no RWF_NOWAIT in the file's driver */
 	else if (r->file_flags[fd] & FILE_DIRECT)
-		wake_by_eventfd(r, &slot->k);
+		wake_by_eventfd(r, &op->k);
 	else
-		slot->k.aio_rw_flags |= RWF_NOWAIT;
-	sq_put(r, slot, SLOT_TRY);
+		op->k.aio_rw_flags |= RWF_NOWAIT;
+	sq_put(r, op, KERNEL_TRY);
 }
 
 static int events_of(const struct iocb *iocb)
@@ -75,42 +74,42 @@ static int events_of(const struct iocb *iocb)
 	return iocb_is_read(iocb) ? POLLIN : POLLOUT;
 }
 
-static void prepare_poll(struct poll_ring *r, struct slot *slot)
+static void prepare_poll(struct poll_ring *r, struct poll_op *op)
 {
-	if (slot->epfd >= 0)
-		io_prep_poll(&slot->k, slot->epfd, POLLIN);
+	if (op->epfd >= 0)
+		io_prep_poll(&op->k, op->epfd, POLLIN);
 	else
-		io_prep_poll(&slot->k, slot->user->aio_fildes, events_of(slot->user));
-	wake_by_eventfd(r, &slot->k);
-	slot->sleeps = r->sleeps;
+		io_prep_poll(&op->k, op->user->aio_fildes, events_of(op->user));
+	wake_by_eventfd(r, &op->k);
+	op->sleeps = r->sleeps;
 }
 
-static void queue_poll(struct poll_ring *r, struct slot *slot)
+static void queue_poll(struct poll_ring *r, struct poll_op *op)
 {
-	prepare_poll(r, slot);
-	sq_put(r, slot, SLOT_POLL);
+	prepare_poll(r, op);
+	sq_put(r, op, KERNEL_POLL);
 }
 
-static void prepare_wait(struct poll_ring *r, struct slot *slot)
+static void prepare_wait(struct poll_ring *r, struct poll_op *op)
 {
-	slot->k = *slot->user;
-	wake_by_eventfd(r, &slot->k);
-	slot->sleeps = r->sleeps;
+	op->k = *op->user;
+	wake_by_eventfd(r, &op->k);
+	op->sleeps = r->sleeps;
 }
 
-static void queue_wait(struct poll_ring *r, struct slot *slot)
+static void queue_wait(struct poll_ring *r, struct poll_op *op)
 {
-	prepare_wait(r, slot);
-	sq_put(r, slot, SLOT_WAIT);
+	prepare_wait(r, op);
+	sq_put(r, op, KERNEL_WAIT);
 }
 
 /* A stream has nothing now, or is not expected to. */
-static void queue_until_ready(struct poll_ring *r, struct slot *slot)
+static void queue_until_ready(struct poll_ring *r, struct poll_op *op)
 {
-	if (has_proxy(r, slot->user))
-		queue_wait(r, slot);
+	if (has_proxy(r, op->user))
+		queue_wait(r, op);
 	else
-		queue_poll(r, slot);
+		queue_poll(r, op);
 }
 
 /* --- reads: now, later or when polled --- */
@@ -119,11 +118,11 @@ static void queue_until_ready(struct poll_ring *r, struct slot *slot)
  * @hit: the data was there by the time the ring ran dry, so that trying later found it or would have. Up
  * to half the range a POLL goes out at once, above it reads are tried later.
  */
-static void guess_learn(struct poll_ring *r, struct slot *slot, bool hit)
+static void guess_learn(struct poll_ring *r, struct poll_op *op, bool hit)
 {
-	if (!slot->guessed)
+	if (!op->guessed)
 		return;
-	slot->guessed = false;
+	op->guessed = false;
 	if (hit && r->guess < GUESS_MAX)
 		r->guess++;
 	else if (!hit && r->guess)
@@ -131,25 +130,25 @@ static void guess_learn(struct poll_ring *r, struct slot *slot, bool hit)
 }
 
 /* A read of a group was tried: @hit as above. */
-static void try_learn(struct poll_ring *r, struct slot *slot, bool hit)
+static void try_learn(struct poll_ring *r, struct poll_op *op, bool hit)
 {
-	r->group_missed |= slot->guessed && !hit;
-	guess_learn(r, slot, hit);
+	r->group_missed |= op->guessed && !hit;
+	guess_learn(r, op, hit);
 }
 
-static void read_start(struct poll_ring *r, struct slot *slot)
+static void read_start(struct poll_ring *r, struct poll_op *op)
 {
-	if (!transfer_may_wait(slot->user)) {
-		queue_try(r, slot);
+	if (!transfer_may_wait(op->user)) {
+		queue_try(r, op);
 		return;
 	}
-	slot->guessed = true;
+	op->guessed = true;
 	if (r->guess <= GUESS_MAX / 2) {
-		queue_until_ready(r, slot);
+		queue_until_ready(r, op);
 		return;
 	}
-	slot->state = SLOT_LATER;
-	fifo_put(r, &r->later, slot);
+	op->state = OP_LATER;
+	fifo_put(r, &r->later, op);
 }
 
 /*
@@ -159,48 +158,48 @@ static void read_start(struct poll_ring *r, struct slot *slot)
  */
 static void try_some_later(struct poll_ring *r)
 {
-	struct slot *slot;
+	struct poll_op *op;
 
 	if (r->group_missed)
 		r->group = r->group / 2 > GROUP_MIN ? r->group / 2 : GROUP_MIN;
 	else if (r->group < DRAIN_BATCH)
 		r->group++;
 	r->group_missed = false;
-	for (unsigned int i = 0; i < r->group && (slot = fifo_take(r, &r->later)); i++)
-		queue_try(r, slot);
+	for (unsigned int i = 0; i < r->group && (op = fifo_take(r, &r->later)); i++)
+		queue_try(r, op);
 }
 
 /* --- class FILE: what would block goes to a helper --- */
 
 static void help_run(struct job *job)
 {
-	struct slot *slot = (struct slot *)job;
-	struct poll_ring *r = slot->h.ring;
+	struct poll_op *op = (struct poll_op *)job;
+	struct poll_ring *r = op->h.ring;
 
-	slot->h.res = transfer_now(slot->user, TAIO_CLASS_FILE);
+	op->h.res = transfer_now(op->user, TAIO_CLASS_FILE);
 	done_push(&r->done, job);
 }
 
-static void queue_helper(struct poll_ring *r, struct slot *slot)
+static void queue_helper(struct poll_ring *r, struct poll_op *op)
 {
 	int ret = r->pool ? 0 : pool_create(&r->pool, r->helpers_max);
 
 	if (!ret) {
-		slot->h.job = (struct job){.run = help_run};
-		slot->h.ring = r;
-		slot->state = SLOT_HELPER;
-		ret = pool_submit(r->pool, &slot->h.job, true);
+		op->h.job = (struct job){.run = help_run};
+		op->h.ring = r;
+		op->state = OP_HELPER;
+		ret = pool_submit(r->pool, &op->h.job, true);
 	}
 	if (ret)
-		ready_put(r, slot, ret);
+		ready_put(r, op, ret);
 }
 
-static void queue_blocking(struct poll_ring *r, struct slot *slot)
+static void queue_blocking(struct poll_ring *r, struct poll_op *op)
 {
-	if (has_proxy(r, slot->user))
-		queue_wait(r, slot);
+	if (has_proxy(r, op->user))
+		queue_wait(r, op);
 	else
-		queue_helper(r, slot);
+		queue_helper(r, op);
 }
 
 /* --- what the kernel refuses --- */
@@ -209,16 +208,16 @@ static void queue_blocking(struct poll_ring *r, struct slot *slot)
  * The kernel's aio can poll a file that has one wait queue, and refuses with -EINVAL what has two, as
  * terminals have. An epoll set has one: it is polled in the terminal's place. True: try again.
  */
-static bool poll_by_set(struct poll_ring *r, struct slot *slot)
+static bool poll_by_set(struct poll_ring *r, struct poll_op *op)
 {
-	struct epoll_event event = {.events = (uint32_t)events_of(slot->user)};
+	struct epoll_event event = {.events = (uint32_t)events_of(op->user)};
 
-	if (slot->epfd >= 0)
+	if (op->epfd >= 0)
 		return false;
-	slot->epfd = epoll_create1(EPOLL_CLOEXEC);
-	if (slot->epfd < 0 || epoll_ctl(slot->epfd, EPOLL_CTL_ADD, slot->user->aio_fildes, &event) < 0)
+	op->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (op->epfd < 0 || epoll_ctl(op->epfd, EPOLL_CTL_ADD, op->user->aio_fildes, &event) < 0)
 		return false;
-	prepare_poll(r, slot);
+	prepare_poll(r, op);
 	return true;
 }
 
@@ -226,18 +225,17 @@ static bool poll_by_set(struct poll_ring *r, struct slot *slot)
  * The kernel's aio refuses with -EINVAL a file that has no read_iter or write_iter, as an eventfd has none to
  * write. A plain call does, as the stream does not block. As refuse().
  */
-static bool try_by_call(struct poll_ring *r, struct slot *slot)
+static bool try_by_call(struct poll_ring *r, struct poll_op *op)
 {
-	long res = transfer_now(slot->user, TAIO_CLASS_STREAM);
+	long res = transfer_now(op->user, TAIO_CLASS_STREAM);
 
-	try_learn(r, slot, res != -EAGAIN);
-	if (res == -EAGAIN && transfer_may_wait(slot->user)) {
-		prepare_poll(r, slot);
-		slot->state = SLOT_POLL;
+	try_learn(r, op, res != -EAGAIN);
+	if (res == -EAGAIN && transfer_may_wait(op->user)) {
+		prepare_poll(r, op);
+		op->kind = KERNEL_POLL;
 		return false;
 	}
-	slot->queued = false;
-	ready_put(r, slot, res);
+	ready_put(r, op, res);
 	return true;
 }
 
@@ -251,39 +249,37 @@ static bool is_for_helper(struct poll_ring *r, const struct iocb *iocb, int res)
 }
 
 /* A proxy of a file that knows no RWF_NOWAIT lets the operation wait at once. As refuse(). */
-static bool wait_by_proxy(struct poll_ring *r, struct slot *slot)
+static bool wait_by_proxy(struct poll_ring *r, struct poll_op *op)
 {
-	r->file_flags[slot->user->aio_fildes] |= FILE_NO_NOWAIT;
-	prepare_wait(r, slot);
-	slot->state = SLOT_WAIT;
+	r->file_flags[op->user->aio_fildes] |= FILE_NO_NOWAIT;
+	prepare_wait(r, op);
+	op->kind = KERNEL_WAIT;
 	return false;
 }
 
-static bool refuse_proxy(struct poll_ring *r, struct slot *slot, int res)
+static bool refuse_proxy(struct poll_ring *r, struct poll_op *op, int res)
 {
-	if (slot->state == SLOT_TRY && res == -EOPNOTSUPP && !iocb_is_nowait(slot->user))
-		return wait_by_proxy(r, slot);
-	slot->queued = false;
-	ready_put(r, slot, res);
+	if (op->kind == KERNEL_TRY && res == -EOPNOTSUPP && !iocb_is_nowait(op->user))
+		return wait_by_proxy(r, op);
+	ready_put(r, op, res);
 	return true;
 }
 
 /* A refuse_fn. */
-static bool refuse(struct poll_ring *r, struct slot *slot, int res)
+static bool refuse(struct poll_ring *r, struct poll_op *op, int res)
 {
-	bool is_file = file_class(&r->taio, slot->user->aio_fildes) == TAIO_CLASS_FILE;
+	bool is_file = file_class(&r->taio, op->user->aio_fildes) == TAIO_CLASS_FILE;
 
-	if (has_proxy(r, slot->user))
-		return refuse_proxy(r, slot, res);
-	if (slot->state == SLOT_POLL && res == -EINVAL && poll_by_set(r, slot))
+	if (has_proxy(r, op->user))
+		return refuse_proxy(r, op, res);
+	if (op->kind == KERNEL_POLL && res == -EINVAL && poll_by_set(r, op))
 		return false;
-	if (slot->state == SLOT_TRY && res == -EINVAL && !is_file)
-		return try_by_call(r, slot);
-	slot->queued = false;
-	if (is_file && is_for_helper(r, slot->user, res))
-		queue_helper(r, slot);
+	if (op->kind == KERNEL_TRY && res == -EINVAL && !is_file)
+		return try_by_call(r, op);
+	if (is_file && is_for_helper(r, op->user, res))
+		queue_helper(r, op);
 	else
-		ready_put(r, slot, res);
+		ready_put(r, op, res);
 	return true;
 }
 
@@ -291,47 +287,47 @@ static bool refuse(struct poll_ring *r, struct slot *slot, int res)
 
 /* Each on_ function returns true when *res is the operation's result, false when another step was queued. */
 
-static bool on_try_stream(struct poll_ring *r, struct slot *slot, long *res)
+static bool on_try_stream(struct poll_ring *r, struct poll_op *op, long *res)
 {
-	try_learn(r, slot, *res != -EAGAIN);
+	try_learn(r, op, *res != -EAGAIN);
 	if (*res != -EAGAIN)
 		return true;
-	if (slot->cancelled) {
+	if (op->cancelled) {
 		*res = -ECANCELED;
 		return true;
 	}
-	if (slot->user->aio_rw_flags & RWF_NOWAIT)
+	if (op->user->aio_rw_flags & RWF_NOWAIT)
 		return true;
-	queue_until_ready(r, slot);
+	queue_until_ready(r, op);
 	return false;
 }
 
-static bool on_try_file(struct poll_ring *r, struct slot *slot, long *res)
+static bool on_try_file(struct poll_ring *r, struct poll_op *op, long *res)
 {
-	int fd = slot->user->aio_fildes;
+	int fd = op->user->aio_fildes;
 
 	if (*res == -EOPNOTSUPP)
 		r->file_flags[fd] |= FILE_NO_NOWAIT;
-	if ((*res != -EAGAIN && *res != -EOPNOTSUPP) || slot->user->aio_rw_flags & RWF_NOWAIT ||
+	if ((*res != -EAGAIN && *res != -EOPNOTSUPP) || op->user->aio_rw_flags & RWF_NOWAIT ||
 	    r->file_flags[fd] & FILE_DIRECT)
 		return true;
-	if (slot->cancelled) {
+	if (op->cancelled) {
 		*res = -ECANCELED;
 		return true;
 	}
-	queue_blocking(r, slot);
+	queue_blocking(r, op);
 	return false;
 }
 
-static bool on_try(struct poll_ring *r, struct slot *slot, long *res)
+static bool on_try(struct poll_ring *r, struct poll_op *op, long *res)
 {
-	int fd = slot->user->aio_fildes;
+	int fd = op->user->aio_fildes;
 
 	if (file_class(&r->taio, fd) == TAIO_CLASS_STREAM)
-		return on_try_stream(r, slot, res);
+		return on_try_stream(r, op, res);
 	if (r->file_flags[fd] & FILE_DIRECT)
 		signal_owed(r);
-	return on_try_file(r, slot, res);
+	return on_try_file(r, op, res);
 }
 
 /* What is ready, where a set was polled in the file's place. */
@@ -342,51 +338,51 @@ static long poll_now(const struct iocb *iocb)
 	return poll(&pfd, 1, 0) < 0 ? -errno : pfd.revents;
 }
 
-static bool on_poll(struct poll_ring *r, struct slot *slot, long *res)
+static bool on_poll(struct poll_ring *r, struct poll_op *op, long *res)
 {
 	signal_owed(r);
-	guess_learn(r, slot, slot->sleeps == r->sleeps);
-	if (slot->user->aio_lio_opcode == IO_CMD_POLL) {
-		if (*res > 0 && slot->epfd >= 0)
-			*res = poll_now(slot->user);
+	guess_learn(r, op, op->sleeps == r->sleeps);
+	if (op->user->aio_lio_opcode == IO_CMD_POLL) {
+		if (*res > 0 && op->epfd >= 0)
+			*res = poll_now(op->user);
 		else if (*res > 0) /* who wakes tells all that may be ready, not what was asked for */
-			*res &= events_of(slot->user) | POLLERR | POLLHUP;
-		if (*res == 0 && slot->cancelled)
+			*res &= events_of(op->user) | POLLERR | POLLHUP;
+		if (*res == 0 && op->cancelled)
 			*res = -ECANCELED;
 		return true;
 	}
 	/* What the peer sent stays in the file for another operation: nothing was taken yet. */
-	if (slot->cancelled) {
+	if (op->cancelled) {
 		*res = -ECANCELED;
 		return true;
 	}
 	if (*res < 0)
 		return true;
-	queue_try(r, slot);
+	queue_try(r, op);
 	return false;
 }
 
-static bool on_wait(struct poll_ring *r, struct slot *slot, long *res)
+static bool on_wait(struct poll_ring *r, struct poll_op *op, long *res)
 {
 	signal_owed(r);
-	guess_learn(r, slot, slot->sleeps == r->sleeps);
+	guess_learn(r, op, op->sleeps == r->sleeps);
 	return true;
 }
 
-typedef bool on_state_fn(struct poll_ring *r, struct slot *slot, long *res);
+typedef bool on_kind_fn(struct poll_ring *r, struct poll_op *op, long *res);
 
 /* True: *event is the caller's now. */
 static bool on_event(struct poll_ring *r, struct io_event *event)
 {
-	static on_state_fn *const on_state[] = {
-		[SLOT_TRY] = on_try, [SLOT_POLL] = on_poll, [SLOT_WAIT] = on_wait};
-	struct slot *slot = (struct slot *)event->obj;
+	static on_kind_fn *const on_kind[] = {
+		[KERNEL_TRY] = on_try, [KERNEL_POLL] = on_poll, [KERNEL_WAIT] = on_wait};
+	struct poll_op *op = (struct poll_op *)event->obj;
 	long res = (long)event->res;
 
-	if (!on_state[slot->state](r, slot, &res))
+	if (!on_kind[op->kind](r, op, &res))
 		return false;
-	event_fill(event, slot->user, res);
-	slot_free(r, slot);
+	event_fill(event, op->user, res);
+	poll_op_free(r, op);
 	return true;
 }
 
@@ -415,10 +411,10 @@ static void take_helped(struct poll_ring *r)
 		return;
 	signal_owed(r); /* done_push() signals once for each list that it begins */
 	while ((job = STAILQ_FIRST(&jobs))) {
-		struct slot *slot = (struct slot *)job;
+		struct poll_op *op = (struct poll_op *)job;
 
 		STAILQ_REMOVE_HEAD(&jobs, link);
-		ready_put(r, slot, slot->h.res);
+		ready_put(r, op, op->h.res);
 	}
 }
 
@@ -454,22 +450,22 @@ int poll_reap(struct taio *ring, long nr, struct io_event *events)
 
 static void start(struct poll_ring *r, struct iocb *iocb)
 {
-	struct slot *slot = slot_alloc(r);
+	struct poll_op *op = poll_op_alloc(r);
 	int fd = iocb->aio_fildes;
 
-	slot->user = iocb;
-	iocb->key = slot_index(r, slot);
+	op->user = iocb;
+	iocb->key = poll_op_slot(r, op);
 	if (iocb->aio_lio_opcode == IO_CMD_POLL)
-		queue_poll(r, slot);
+		queue_poll(r, op);
 	else if (r->waits_only && has_proxy(r, iocb))
-		queue_wait(r, slot);
+		queue_wait(r, op);
 	else if (file_class(&r->taio, fd) == TAIO_CLASS_STREAM && iocb_is_read(iocb))
-		read_start(r, slot);
+		read_start(r, op);
 	else if (file_class(&r->taio, fd) == TAIO_CLASS_FILE && r->file_flags[fd] & FILE_NO_NOWAIT &&
 		 !(iocb->aio_rw_flags & RWF_NOWAIT))
-		queue_blocking(r, slot);
+		queue_blocking(r, op);
 	else
-		queue_try(r, slot);
+		queue_try(r, op);
 }
 
 int poll_submit(struct taio *ring, long nr, struct iocb **iocbs)
@@ -482,27 +478,40 @@ int poll_submit(struct taio *ring, long nr, struct iocb **iocbs)
 	return (int)nr;
 }
 
+/* Takes back an operation that neither the kernel nor a helper has begun. */
+static bool withdraw(struct poll_ring *r, struct poll_op *op)
+{
+	switch ((enum op_state)op->state) {
+	case OP_LATER:
+		fifo_remove(r, &r->later, op);
+		return true;
+	case OP_QUEUED:
+		sq_remove(r, op);
+		return true;
+	case OP_HELPER:
+		return pool_withdraw(r->pool, &op->h.job);
+	case OP_FREE:
+	case OP_IN_KERNEL:
+	case OP_READY:
+		break;
+	}
+	return false;
+}
+
 int poll_cancel(struct taio *ring, struct iocb *iocb)
 {
 	struct poll_ring *r = to_ring(ring);
-	struct slot *slot = slot_of(r, iocb);
+	struct poll_op *op = poll_op_of(r, iocb);
 	struct io_event unused;
 
-	if (!slot || slot->state == SLOT_READY)
+	if (!op || op->state == OP_READY)
 		return -ENOENT;
-	slot->cancelled = true;
-	if (slot->queued) {
-		sq_remove(r, slot);
-		ready_put(r, slot, -ECANCELED);
-	} else if (slot->state == SLOT_LATER) {
-		fifo_remove(r, &r->later, slot);
-		ready_put(r, slot, -ECANCELED);
-	} else if (slot->state == SLOT_HELPER && pool_withdraw(r->pool, &slot->h.job)) {
-		ready_put(r, slot, -ECANCELED);
-	} else if (slot->state == SLOT_POLL || slot->state == SLOT_WAIT) {
+	op->cancelled = true;
+	if (withdraw(r, op))
+		ready_put(r, op, -ECANCELED);
+	else if (op->state == OP_IN_KERNEL && op->kind != KERNEL_TRY)
 		/* -EINPROGRESS: its event comes; -EINVAL: it has fired, and its event comes as well. */
-		io_cancel(r->ctx, &slot->k, &unused);
-	}
+		io_cancel(r->ctx, &op->k, &unused);
 	return 0;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the slots of engine poll's ring, its kernel context and its eventfd. Called by engine_poll.c on the
- * ring's thread. Invariants: a slot is in at most one of the free list, a fifo, the submission queue; an
- * eventfd write that belongs to no event seen is never read back, so that the fd stays readable for it.
+ * Owns the operations of engine poll's ring, its kernel context and its eventfd. Called by engine_poll.c on
+ * the ring's thread. Invariants: an operation is in at most one of the free list, a fifo, the submission
+ * queue; an eventfd write that belongs to no event seen is never read back, so that the fd stays readable for
+ * it.
  */
 #include "engine_poll_ring.h"
 
@@ -15,118 +16,110 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* --- slots and lists --- */
+/* --- operations and lists --- */
 
-struct slot *slot_alloc(struct poll_ring *r)
+struct poll_op *poll_op_alloc(struct poll_ring *r)
 {
-	struct slot *slot;
+	struct poll_op *op = &r->ops[slot_get(&r->slots)];
 
-	if (r->free) {
-		slot = &r->slots[r->free - 1];
-		r->free = slot->next;
-	} else {
-		slot = &r->slots[r->fresh++];
-	}
-	slot->cancelled = false;
-	slot->guessed = false;
-	slot->epfd = -1;
-	return slot;
+	op->cancelled = false;
+	op->guessed = false;
+	op->epfd = -1;
+	return op;
 }
 
-void slot_free(struct poll_ring *r, struct slot *slot)
+void poll_op_free(struct poll_ring *r, struct poll_op *op)
 {
-	if (slot->epfd >= 0)
-		close(slot->epfd);
-	slot->state = SLOT_FREE;
-	slot->user = NULL;
-	slot->next = r->free;
-	r->free = slot_index(r, slot) + 1;
+	if (op->epfd >= 0)
+		close(op->epfd);
+	op->state = OP_FREE;
+	op->user = NULL;
+	slot_put(&r->slots, poll_op_slot(r, op));
 }
 
-struct slot *slot_of(const struct poll_ring *r, const struct iocb *iocb)
+struct poll_op *poll_op_of(const struct poll_ring *r, const struct iocb *iocb)
 {
-	struct slot *slot;
+	struct poll_op *op;
 
-	if (iocb->key >= r->fresh)
+	if (iocb->key >= r->slots.used)
 		return NULL;
-	slot = &r->slots[iocb->key];
-	return slot->user == iocb ? slot : NULL;
+	op = &r->ops[iocb->key];
+	return op->user == iocb ? op : NULL;
 }
 
-void fifo_put(struct poll_ring *r, struct fifo *fifo, struct slot *slot)
+void fifo_put(struct poll_ring *r, struct fifo *fifo, struct poll_op *op)
 {
-	uint32_t link = slot_index(r, slot) + 1;
+	uint32_t link = poll_op_slot(r, op) + 1;
 
-	slot->next = 0;
+	op->next = 0;
 	if (fifo->head)
-		r->slots[fifo->tail - 1].next = link;
+		r->ops[fifo->tail - 1].next = link;
 	else
 		fifo->head = link;
 	fifo->tail = link;
 }
 
-struct slot *fifo_take(struct poll_ring *r, struct fifo *fifo)
+struct poll_op *fifo_take(struct poll_ring *r, struct fifo *fifo)
 {
-	struct slot *slot;
+	struct poll_op *op;
 
 	if (!fifo->head)
 		return NULL;
-	slot = &r->slots[fifo->head - 1];
-	fifo->head = slot->next;
-	return slot;
+	op = &r->ops[fifo->head - 1];
+	fifo->head = op->next;
+	return op;
 }
 
-void fifo_remove(struct poll_ring *r, struct fifo *fifo, const struct slot *slot)
+void fifo_remove(struct poll_ring *r, struct fifo *fifo, const struct poll_op *op)
 {
-	uint32_t link = slot_index(r, slot) + 1, *at = &fifo->head, before = 0;
+	uint32_t link = poll_op_slot(r, op) + 1, *at = &fifo->head, before = 0;
 
 	while (*at != link) {
 		before = *at;
-		at = &r->slots[before - 1].next;
+		at = &r->ops[before - 1].next;
 	}
-	*at = slot->next;
+	*at = op->next;
 	if (fifo->tail == link)
 		fifo->tail = before;
 }
 
-void ready_put(struct poll_ring *r, struct slot *slot, long res)
+void ready_put(struct poll_ring *r, struct poll_op *op, long res)
 {
-	slot->state = SLOT_READY;
-	slot->r.res = res;
-	fifo_put(r, &r->ready, slot);
+	op->state = OP_READY;
+	op->r.res = res;
+	fifo_put(r, &r->ready, op);
 }
 
 int ready_take(struct poll_ring *r, int nr, struct io_event *events)
 {
-	struct slot *slot;
+	struct poll_op *op;
 	int n = 0;
 
-	while (n < nr && (slot = fifo_take(r, &r->ready))) {
-		event_fill(&events[n++], slot->user, slot->r.res);
-		slot_free(r, slot);
+	while (n < nr && (op = fifo_take(r, &r->ready))) {
+		event_fill(&events[n++], op->user, op->r.res);
+		poll_op_free(r, op);
 	}
 	return n;
 }
 
 /* --- the submission queue --- */
 
-void sq_put(struct poll_ring *r, struct slot *slot, enum slot_state state)
+void sq_put(struct poll_ring *r, struct poll_op *op, enum kernel_op kind)
 {
-	slot->state = state;
-	slot->queued = true;
-	r->sq[r->sq_len++] = &slot->k;
+	op->kind = kind;
+	op->state = OP_QUEUED;
+	r->sq[r->sq_len++] = &op->k;
 }
 
-void sq_remove(struct poll_ring *r, struct slot *slot)
+void sq_remove(struct poll_ring *r, struct poll_op *op)
 {
 	for (unsigned int i = 0; i < r->sq_len; i++) {
-		if (r->sq[i] != &slot->k)
+		if (r->sq[i] != &op->k)
 			continue;
 		r->sq_len--;
 		memmove(&r->sq[i], &r->sq[i + 1], (r->sq_len - i) * sizeof(r->sq[0]));
 		break;
 	}
-	slot->queued = false;
 }
 
 void sq_flush(struct poll_ring *r, refuse_fn *refuse)
@@ -134,15 +127,15 @@ void sq_flush(struct poll_ring *r, refuse_fn *refuse)
 	unsigned int head = 0;
 
 	while (head < r->sq_len) {
-		struct slot *slot = (struct slot *)r->sq[head];
+		struct poll_op *op = (struct poll_op *)r->sq[head];
 		int n = io_submit(r->ctx, (long)(r->sq_len - head), &r->sq[head]);
 
 		if (n == -EAGAIN)
 			break;
 		for (int i = 0; i < n; i++)
-			((struct slot *)r->sq[head + (unsigned int)i])->queued = false;
+			((struct poll_op *)r->sq[head + (unsigned int)i])->state = OP_IN_KERNEL;
 		if (n <= 0)
-			n = refuse(r, slot, n ? n : -EIO);
+			n = refuse(r, op, n ? n : -EIO);
 		head += (unsigned int)n;
 	}
 	r->sq_len -= head;
@@ -207,9 +200,9 @@ static void explain_setup(int err, unsigned int entries, char *why)
 		snprintf(why, TAIO_WHY_LEN, "io_setup for %u operations: %s", entries, strerror(-err));
 }
 
-static void slots_unreserve(struct poll_ring *r)
+static void ops_unreserve(struct poll_ring *r)
 {
-	unreserve(r->slots, r->taio.entries, sizeof(r->slots[0]));
+	unreserve(r->ops, r->taio.entries, sizeof(r->ops[0]));
 	unreserve(r->sq, r->taio.entries, sizeof(r->sq[0]));
 }
 
@@ -218,10 +211,11 @@ int poll_ring_init(struct poll_ring *r, const struct taio_params *params, char *
 	int ret = -ENOMEM;
 
 	r->taio.entries = params->entries;
-	r->slots = reserve(params->entries, sizeof(r->slots[0]));
+	r->ops = reserve(params->entries, sizeof(r->ops[0]));
 	r->sq = reserve(params->entries, sizeof(r->sq[0]));
-	if (!r->slots || !r->sq)
+	if (!r->ops || !r->sq)
 		goto say;
+	slots_init(&r->slots, params->entries, &r->ops[0].next, sizeof(r->ops[0]));
 	r->taio.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (r->taio.fd < 0) {
 		ret = -errno;
@@ -240,18 +234,18 @@ say:
 	snprintf(why, TAIO_WHY_LEN, "cannot open a ring of %u operations: %s", params->entries,
 		 strerror(-ret));
 unreserve:
-	slots_unreserve(r);
+	ops_unreserve(r);
 	return ret;
 }
 
 void poll_ring_fini(struct poll_ring *r)
 {
 	io_destroy(r->ctx); /* cancels the POLLs, and waits for the rest */
-	for (uint32_t i = 0; i < r->fresh; i++) {
-		if (r->slots[i].state != SLOT_FREE && r->slots[i].epfd >= 0)
-			close(r->slots[i].epfd);
+	for (uint32_t i = 0; i < r->slots.used; i++) {
+		if (r->ops[i].state != OP_FREE && r->ops[i].epfd >= 0)
+			close(r->ops[i].epfd);
 	}
 	done_fini(&r->done);
 	close(r->taio.fd);
-	slots_unreserve(r);
+	ops_unreserve(r);
 }

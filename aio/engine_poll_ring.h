@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine poll's ring: the kernel context, the slots, the lists that they wait in, the submission queue and
- * the account of the eventfd. engine_poll.c decides what an operation does next, this keeps it
- * meanwhile. Engine kmod's ring has it inside. Ring's thread only.
+ * Engine poll's ring: the kernel context, the operations, the lists that they wait in, the submission queue
+ * and the account of the eventfd. engine_poll.c decides what an operation does next, this keeps it meanwhile.
+ * Engine kmod's ring has it inside. Ring's thread only.
  */
 #ifndef TAIO_ENGINE_POLL_RING_H
 #define TAIO_ENGINE_POLL_RING_H
@@ -10,21 +10,29 @@
 #include "done.h"
 #include "engine.h"
 #include "pool.h"
+#include "slots.h"
 
-enum slot_state {
-	SLOT_FREE,
-	SLOT_LATER,  /* read that waits for the ring to run dry */
-	SLOT_TRY,    /* transfer: in the submission queue, or in the kernel */
-	SLOT_POLL,   /* POLL: in the submission queue, or in the kernel */
-	SLOT_WAIT,   /* on a proxy: likewise; its event is the operation's */
-	SLOT_HELPER, /* class FILE: queued to a helper, run by it, or in the done list */
-	SLOT_READY,  /* its event waits for reap */
+/* Where an operation is. Written by the function that moves it there. */
+enum op_state {
+	OP_FREE,
+	OP_LATER,     /* read that waits for the ring to run dry */
+	OP_QUEUED,    /* in the submission queue */
+	OP_IN_KERNEL, /* from io_submit(2) to its event */
+	OP_HELPER,    /* class FILE: queued to a helper, run by it, or in the done list */
+	OP_READY,     /* its event waits for reap */
 };
 
-/* One operation. The kernel and the helpers touch a slot only while its state says so. */
-struct slot {
+/* What is asked of the kernel: what an operation's iocb is while it is QUEUED or IN_KERNEL. */
+enum kernel_op {
+	KERNEL_TRY,  /* the transfer, which does not wait */
+	KERNEL_POLL, /* IOCB_CMD_POLL; a try follows */
+	KERNEL_WAIT, /* the transfer on a proxy, which waits; its event is the operation's */
+};
+
+/* One operation. The kernel and the helpers touch it only while its state says so. */
+struct poll_op {
 	union {
-		struct iocb k; /* TRY, POLL, WAIT: the kernel reads it at submit and names it in the event */
+		struct iocb k; /* QUEUED, IN_KERNEL: the kernel names it in the event */
 		struct {       /* HELPER */
 			struct job job;
 			struct poll_ring *ring;
@@ -35,16 +43,16 @@ struct slot {
 		} r;
 	};
 	struct iocb *user;
-	uint32_t next;	/* in a fifo or the free list: index + 1 */
-	uint8_t state;	/* enum slot_state */
-	bool queued;	/* TRY, POLL, WAIT: in sq, not in the kernel yet */
+	uint32_t next;	/* in a fifo: slot + 1; FREE: the slots' */
+	uint8_t state;	/* enum op_state */
+	uint8_t kind;	/* enum kernel_op */
 	bool cancelled; /* the caller wants its event sooner */
 	bool guessed;	/* read whose first step tells whether the guess was right */
-	uint8_t sleeps; /* POLL, WAIT: ring->sleeps when it was queued */
-	int epfd;	/* set that POLL waits on in place of a terminal, or -1 */
+	uint8_t sleeps; /* KERNEL_POLL, _WAIT: ring->sleeps when it was queued */
+	int epfd;	/* set that is polled in place of a terminal, or -1 */
 };
 
-/* Slots linked by next: index + 1, 0 is none. */
+/* Operations linked by next: slot + 1, 0 is none. */
 struct fifo {
 	uint32_t head, tail;
 };
@@ -62,8 +70,8 @@ struct poll_ring {
 	io_context_t ctx;
 	bool mapped;	      /* ctx can be reaped without a system call */
 	int64_t signals_owed; /* eventfd writes that belong to events seen, less those read back */
-	struct slot *slots;
-	uint32_t fresh, free; /* slots never used start at fresh; free list */
+	struct slots slots;
+	struct poll_op *ops; /* by slot */
 	struct fifo ready;
 	struct iocb **sq; /* for the next io_submit */
 	unsigned int sq_len;
@@ -97,36 +105,36 @@ static inline bool has_proxy(const struct poll_ring *r, const struct iocb *iocb)
 }
 
 /* There is one: ring.c never has more in flight than entries. */
-struct slot *slot_alloc(struct poll_ring *r);
-void slot_free(struct poll_ring *r, struct slot *slot);
+struct poll_op *poll_op_alloc(struct poll_ring *r);
+void poll_op_free(struct poll_ring *r, struct poll_op *op);
 
-/* The slot of an operation in flight, or NULL. */
-struct slot *slot_of(const struct poll_ring *r, const struct iocb *iocb);
+/* The operation in flight that @iocb stands for, or NULL. */
+struct poll_op *poll_op_of(const struct poll_ring *r, const struct iocb *iocb);
 
-static inline uint32_t slot_index(const struct poll_ring *r, const struct slot *slot)
+static inline uint32_t poll_op_slot(const struct poll_ring *r, const struct poll_op *op)
 {
-	return (uint32_t)(slot - r->slots);
+	return (uint32_t)(op - r->ops);
 }
 
-void fifo_put(struct poll_ring *r, struct fifo *fifo, struct slot *slot);
-struct slot *fifo_take(struct poll_ring *r, struct fifo *fifo);
+void fifo_put(struct poll_ring *r, struct fifo *fifo, struct poll_op *op);
+struct poll_op *fifo_take(struct poll_ring *r, struct fifo *fifo);
 
-/* @slot is in it. Linear: for a cancel that comes before the operation has begun. */
-void fifo_remove(struct poll_ring *r, struct fifo *fifo, const struct slot *slot);
+/* @op is in it. Linear: for a cancel that comes before the operation has begun. */
+void fifo_remove(struct poll_ring *r, struct fifo *fifo, const struct poll_op *op);
 
 /* The event is known outside of the kernel's ring: it waits for ready_take(). */
-void ready_put(struct poll_ring *r, struct slot *slot, long res);
+void ready_put(struct poll_ring *r, struct poll_op *op, long res);
 int ready_take(struct poll_ring *r, int nr, struct io_event *events);
 
-/* slot->k is for the next sq_flush(); state is TRY, POLL or WAIT. */
-void sq_put(struct poll_ring *r, struct slot *slot, enum slot_state state);
-void sq_remove(struct poll_ring *r, struct slot *slot);
+/* op->k, which is a @kind, is for the next sq_flush(). */
+void sq_put(struct poll_ring *r, struct poll_op *op, enum kernel_op kind);
+void sq_remove(struct poll_ring *r, struct poll_op *op);
 
 /*
  * io_submit(2) says no to the first in the queue, and no event will come. True: it is dealt with otherwise
- * and leaves the queue; false: slot->k is another one now, to be submitted again. May not touch the queue.
+ * and leaves the queue; false: op->k is another one now, to be submitted again. May not touch the queue.
  */
-typedef bool refuse_fn(struct poll_ring *r, struct slot *slot, int res);
+typedef bool refuse_fn(struct poll_ring *r, struct poll_op *op, int res);
 
 /* Gives the queue to the kernel, as far as that has room. */
 void sq_flush(struct poll_ring *r, refuse_fn *refuse);

@@ -231,13 +231,10 @@ static int open_ring(struct threads_ring *r, const struct taio_params *params, c
 		cap = r->blocks ? HELPERS_BLOCK : HELPERS_PARK;
 	r->ring.entries = params->entries;
 	STAILQ_INIT(&r->taken);
-	err = slots_init(&r->slots, r->ring.entries);
-	if (err < 0)
-		return err;
-	err = -ENOMEM;
 	r->ops = calloc(r->ring.entries, sizeof(*r->ops));
 	if (r->ops == NULL)
-		goto fini_slots;
+		return -ENOMEM;
+	slots_init(&r->slots, r->ring.entries, &r->ops[0].link, sizeof(r->ops[0]));
 	r->ring.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->ring.fd < 0) {
 		err = -errno;
@@ -251,8 +248,6 @@ static int open_ring(struct threads_ring *r, const struct taio_params *params, c
 	close(r->ring.fd);
 free_ops:
 	free(r->ops);
-fini_slots:
-	slots_fini(&r->slots);
 	return err;
 }
 
@@ -307,7 +302,6 @@ static void threads_close(struct taio *ring)
 	done_fini(&r->done);
 	close(r->ring.fd);
 	free(r->ops);
-	slots_fini(&r->slots);
 	free(r);
 }
 
