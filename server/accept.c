@@ -155,7 +155,7 @@ void acceptor_stop(struct acceptor *a)
 
 void acceptor_resume(struct acceptor *a)
 {
-	if (!a->full || is_full(a))
+	if (!a->full || (is_full(a) && a->shard->settings->when_full == FULL_WAIT))
 		return;
 	a->full = false;
 	ev_io_start(a->loop, &a->io);

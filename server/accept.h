@@ -22,7 +22,7 @@ struct acceptor {
 void acceptor_start(struct acceptor *a, struct ev_loop *loop);
 void acceptor_stop(struct acceptor *a);
 
-/* There is a free place again. */
+/* There may be a free place again, or none is waited for any more. */
 void acceptor_resume(struct acceptor *a);
 
 #endif

@@ -2,10 +2,7 @@
 #include "listener.h"
 
 #include "base/opt.h"
-#include "log.h"
 #include "services.h"
-#include "settings.h"
-#include "tls/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,13 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#define FD_PREFIX	 "fd:"
-#define SELF_SIGNED_DAYS 825
-#define WORDS_MAX	 32
+#define FD_PREFIX "fd:"
+#define WORDS_MAX 32
 
 static bool is_handed_over(const char *where)
 {
@@ -309,106 +304,12 @@ void listener_close(struct listener *l)
 	*l = (struct listener){0};
 }
 
-/* --- certificates --- */
-
-/* $STATE_DIRECTORY is what systemd's StateDirectory= sets; it may list several. */
-static int state_path(const struct settings *settings, const char *name, char *path, size_t size)
-{
-	const char *dir = settings->state_dir, *env = getenv("STATE_DIRECTORY"), *home = getenv("HOME");
-	int n;
-
-	if (dir)
-		n = snprintf(path, size, "%s/%s", dir, name);
-	else if (env)
-		n = snprintf(path, size, "%.*s/%s", (int)strcspn(env, ":"), env, name);
-	else if (geteuid() == 0)
-		n = snprintf(path, size, "/var/lib/taiod/%s", name);
-	else
-		n = snprintf(path, size, "%s/.local/state/taiod/%s", home ? home : "/", name);
-	return n < (int)size ? 0 : -ENAMETOOLONG;
-}
-
-/* Every directory above the last slash of @path. */
-static int make_parents(char *path)
-{
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		int ret;
-
-		*slash = '\0';
-		ret = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
-		*slash = '/';
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-static int self_signed(const struct settings *settings, char *cert, char *key, size_t size, char *why)
-{
-	char host[256] = "localhost";
-	int ret = state_path(settings, "self-signed.crt", cert, size);
-
-	if (!ret)
-		ret = state_path(settings, "self-signed.key", key, size);
-	if (!ret && access(cert, F_OK) == 0 && access(key, F_OK) == 0)
-		return 0;
-	if (!ret)
-		ret = make_parents(cert);
-	if (ret) {
-		snprintf(why, LISTENER_WHY_LEN,
-			 "cannot keep a certificate at %.200s: %s; set --state-dir, or --cert and --key",
-			 cert, strerror(-ret));
-		return ret;
-	}
-	gethostname(host, sizeof(host) - 1);
-	ret = tls_self_signed(cert, key, host, SELF_SIGNED_DAYS, why);
-	if (!ret)
-		log_notice("made a self-signed certificate for %s: %s", host, cert);
-	return ret;
-}
-
-int listener_load_tls(const struct listener *l, const struct settings *settings, struct tls_ctx **ctx,
-		      char *why)
-{
-	char cert[4096], key[4096];
-	struct tls_server_params params = {
-		.cert_file = l->cert ? l->cert : settings->cert,
-		.key_file = l->cert ? l->key : settings->key,
-		.min_version = settings->tls_min,
-		.alpn = l->service->alpn,
-		.keylog_file = settings->tls_keylog,
-	};
-	int ret;
-
-	if (!params.cert_file) {
-		ret = self_signed(settings, cert, key, sizeof(cert), why);
-		if (ret)
-			return ret;
-		params.cert_file = cert;
-		params.key_file = key;
-	}
-	ret = tls_ctx_server(ctx, &params, why);
-	if (!ret && why[0])
-		log_warning("%s: %s", l->where, why);
-	return ret;
-}
-
-int listener_verify(const struct listener *l, const struct settings *settings, char *why)
+int listener_verify(const struct listener *l, char *why)
 {
 	char reason[256];
-	struct tls_ctx *ctx;
-	int ret = 0;
+	int ret = l->service->verify && l->words ? l->service->verify(l->words, reason) : 0;
 
-	if (l->service->verify && l->words)
-		ret = l->service->verify(l->words, reason);
-	if (ret) {
+	if (ret)
 		snprintf(why, LISTENER_WHY_LEN, "%s: %s", l->where, reason);
-		return ret;
-	}
-	if (!l->tls || !(l->cert || settings->cert))
-		return 0;
-	ret = listener_load_tls(l, settings, &ctx, why);
-	if (!ret)
-		tls_ctx_put(ctx);
 	return ret;
 }

@@ -16,9 +16,6 @@
 
 #include <stdbool.h>
 
-struct settings;
-struct tls_ctx;
-
 struct listener {
 	char *text;	   /* owned copy of the specification, cut into the parts below */
 	const char *where; /* "127.0.0.1:8080", or "fd:NAME" */
@@ -42,12 +39,8 @@ int listener_parse(struct listener *l, const char *text, char *why);
 /* Binds @nworkers sockets to one address (SO_REUSEPORT), or takes the one that was handed over. */
 int listener_open(struct listener *l, unsigned int nworkers, unsigned int backlog, char *why);
 
-/* Loads the certificate: the listener's, the general one, or the self-signed one in the state directory. */
-int listener_load_tls(const struct listener *l, const struct settings *settings, struct tls_ctx **ctx,
-		      char *why);
-
-/* Checks what can be checked without binding: the service takes its words, the certificate loads. */
-int listener_verify(const struct listener *l, const struct settings *settings, char *why);
+/* Checks what can be checked without binding: the service takes its words. */
+int listener_verify(const struct listener *l, char *why);
 
 /* Worker @i accepts no more on it: the kernel refuses what comes. That worker's thread. */
 void listener_close_fd(struct listener *l, unsigned int i);

@@ -39,17 +39,4 @@ struct settings {
 	char *stats_file;
 };
 
-struct tls_ctx;
-
-/*
- * One reading of the configuration, with the TLS contexts of its listeners (NULL: plain). Immutable once
- * workers know it, and kept until the end: a worker may still look at an older one.
- */
-struct generation {
-	struct settings *settings;
-	struct tls_ctx **tls;
-	unsigned int ntls;
-	struct generation *older;
-};
-
 #endif

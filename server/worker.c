@@ -7,6 +7,7 @@
 #include "worker.h"
 
 #include "base/clock.h"
+#include "config.h"
 #include "log.h"
 #include "options.h"
 #include "server/conn/deadline.h"
@@ -162,15 +163,17 @@ static void endpoint_take_tls(struct endpoint *endpoint, struct tls_ctx *ctx)
 
 static void reload(struct worker *w)
 {
-	const struct generation *config = atomic_load(&w->next);
+	const struct config *config = atomic_load(&w->next);
 
 	w->shard.settings = config->settings;
 	deadline_rearm(&w->shard);
 	for (int class = 0; class < DEADLINE_NCLASSES; class ++)
 		ev_timer_stop(w->loop, &w->deadlines[class]);
-	for (unsigned int i = 0; i < w->nacceptors; i++)
+	for (unsigned int i = 0; i < w->nacceptors; i++) {
 		if (config->tls[i])
 			endpoint_take_tls(&w->acceptors[i].endpoint, config->tls[i]);
+		acceptor_resume(&w->acceptors[i]); /* when-full may be another */
+	}
 }
 
 static void on_wake(struct ev_loop *loop, ev_async *async, int revents)
@@ -263,7 +266,7 @@ static void acceptors_close(struct worker *w)
 	free(w->acceptors);
 }
 
-static int acceptors_open(struct worker *w, const struct generation *config, unsigned int n, char *why)
+static int acceptors_open(struct worker *w, const struct config *config, unsigned int n, char *why)
 {
 	int ret = -ENOMEM;
 
@@ -283,9 +286,8 @@ static int acceptors_open(struct worker *w, const struct generation *config, uns
 	return 0;
 }
 
-int worker_open(struct worker *w, unsigned int index, const struct generation *config,
-		struct listener *listeners, unsigned int nlisteners, unsigned int nworkers,
-		const struct service_env *env, char *why)
+int worker_open(struct worker *w, unsigned int index, const struct config *config, struct listener *listeners,
+		unsigned int nlisteners, unsigned int nworkers, const struct service_env *env, char *why)
 {
 	const struct settings *settings = config->settings;
 	int ret = -ENOMEM;

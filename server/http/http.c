@@ -343,7 +343,7 @@ static void http_timeout(void *session, struct outq *out)
 
 const struct service service_http = {
 	.name = "http",
-	.summary = "HTTP/1.1: files under a root, /echo, /healthz, /metrics",
+	.summary = "HTTP/1.1: files, /echo, /healthz, /metrics",
 	.alpn = "http/1.1",
 	.session_size = sizeof(struct http_session),
 	.options = http_options,

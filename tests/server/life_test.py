@@ -175,7 +175,7 @@ class Reload(WithRoot):
         self.assertEqual(self.common_name(server.port), "name-first")
         self.install("second")
         for _ in range(5):
-            self.hup(server, "are read again")
+            self.hup(server, "certificates reloaded")
         until(lambda: self.common_name(server.port) == "name-second", "the new certificate")
         self.assertEqual(exchange(old, b"after"), b"after")
         old.close()
@@ -191,7 +191,7 @@ class Reload(WithRoot):
         until(lambda: server.stats()["active"] == 1, "it is accepted")
         self.write("taiod.conf", "idle-timeout = 300ms\n")
         since = time.monotonic()
-        self.hup(server, "are read again")
+        self.hup(server, "certificates reloaded")
         new = connect(server.ports[1])
         for sock in (old, new):
             self.assertEqual(read_to_end(sock), (b"", True))
@@ -209,14 +209,14 @@ class Reload(WithRoot):
         for text, complaint in (("no-such-key = 1\n", "taiod.conf:1"), ("idle-timeout = soon\n", "taiod.conf:1"),
                                 ("idle-timeout = 300ms\nlog-level = loud\n", "taiod.conf:2")):
             self.write("taiod.conf", text)
-            self.hup(server, "reload failed: all stays as it was")
+            self.hup(server, "reload failed: the previous configuration stays in effect")
             self.assertIn(complaint, server.log())
         self.write("taiod.conf", "idle-timeout = 300ms\n")
         os.rename(self.path("second.key"), self.path("live.key"))
-        self.hup(server, "reload failed: all stays as it was")
+        self.hup(server, "reload failed: the previous configuration stays in effect")
         self.assertEqual(self.common_name(server.port), "name-first")
         os.unlink(self.path("live.crt"))
-        self.hup(server, "reload failed: all stays as it was")
+        self.hup(server, "reload failed: the previous configuration stays in effect")
         time.sleep(0.6)  # twice the idle timeout that must not hold
         self.assertEqual(exchange(old, b"hello"), b"hello")
         self.assertEqual(self.common_name(server.port), "name-first")
@@ -228,7 +228,7 @@ class Reload(WithRoot):
         self.install("first")
         server = self.server("ring-entries = 1024\n")
         self.write("taiod.conf", "ring-entries = 2048\n")
-        self.hup(server, "that needs a restart")
+        self.hup(server, "this needs a restart")
         server.stop()
 
 

@@ -2,7 +2,6 @@
 /* What --listen takes, as a table of {in, want}, and that sockets come from it. */
 #include "server/http/options.h"
 #include "server/listener.h"
-#include "server/settings.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -149,14 +148,13 @@ static void a_root_must_be_a_directory(void **state)
 		{"127.0.0.1:0,service=http,root=/does/not/exist", -ENOENT},
 		{"127.0.0.1:0,service=http,root=/etc/passwd", -ENOTDIR},
 	};
-	struct settings settings = {0};
 
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
 		char why[LISTENER_WHY_LEN];
 		struct listener l;
 
 		assert_int_equal(listener_parse(&l, roots[i].in, why), 0);
-		assert_int_equal(listener_verify(&l, &settings, why), roots[i].want);
+		assert_int_equal(listener_verify(&l, why), roots[i].want);
 		listener_close(&l);
 	}
 }

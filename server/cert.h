@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* The certificate that a listener serves, as a TLS context. Main thread. */
+#ifndef CERT_H
+#define CERT_H
+
+struct listener;
+struct settings;
+struct tls_ctx;
+
+#define CERT_WHY_LEN 512
+
+/*
+ * Loads the listener's own certificate, else the general one, else the self-signed one in the state
+ * directory, which is made on the first run. -errno and a line in why[CERT_WHY_LEN]; the reference is the
+ * caller's.
+ */
+int cert_load(const struct listener *l, const struct settings *settings, struct tls_ctx **ctx, char *why);
+
+#endif

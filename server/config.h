@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One reading of the configuration: the command line, the file that it names, and the certificates of the
+ * listeners. Read, verified and compared on the main thread; immutable once workers know it.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "settings.h"
+
+struct listener;
+struct opt;
+struct tls_ctx;
+
+struct config {
+	struct settings *settings;
+	struct tls_ctx **tls; /* one for each listener, NULL where it is plain */
+	unsigned int ntls;
+	struct config *older; /* kept until the end: a worker may still look at it */
+};
+
+/* All functions return 0 or -errno with a line in why[CONFIG_WHY_LEN]. */
+#define CONFIG_WHY_LEN 512
+
+/* Reads the file first, then the command line over it. On success @config is the caller's. */
+int config_read(struct config **config, int argc, char **argv, char *why);
+
+/* The listeners that @config asks for, parsed; an array of *n that the caller frees by
+ * config_listeners_free(). */
+int config_listeners(const struct config *config, struct listener **listeners, unsigned int *n, char *why);
+void config_listeners_free(struct listener *listeners, unsigned int n);
+
+/* What can be checked without binding or starting anything: the engine, the services' words, the
+ * certificates. */
+int config_verify(const struct config *config, const struct listener *listeners, unsigned int n, char *why);
+
+/* Loads the certificates of all listeners, or none: a half-loaded set must not be served. */
+int config_load_tls(struct config *config, const struct listener *listeners, unsigned int n, char *why);
+
+/* Calls @fn with each option that differs between the two and does not change without a restart. */
+void config_changes(const struct config *from, const struct config *to,
+		    void (*fn)(void *arg, const struct opt *row), void *arg);
+
+/* NULL is allowed; @config->older is not freed. */
+void config_free(struct config *config);
+
+#endif

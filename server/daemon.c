@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon.h"
+
+#include "base/nofile.h"
+#include "base/opt.h"
+#include "config.h"
+#include "listener.h"
+#include "log.h"
+#include "options.h"
+#include "publish.h"
+#include "stats.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+/* Descriptors that are not connections: rings, loops, listeners, logs. */
+#define SPARE_FDS 128
+
+struct daemon {
+	int argc;
+	char **argv;
+	struct config *current; /* the newest; older ones hang behind it */
+	struct listener *listeners;
+	unsigned int nlisteners;
+	struct worker *workers;
+	unsigned int nworkers;
+	struct stats_of stats;
+	struct ev_loop *loop;
+	ev_signal signals[4];
+	ev_async worker_done;
+	ev_timer watchdog;
+	uint64_t *beats_seen; /* by worker, at the last turn of the watchdog */
+	bool stopping;
+};
+
+static unsigned int processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned int)CPU_COUNT(&set) : 1;
+}
+
+/* Every worker has a site for each listener, which keeps files; what is attached to its ring may take two. */
+static void check_nofile(const struct daemon *d)
+{
+	const struct settings *settings = d->current->settings;
+	unsigned int each = 1 + taio_attach_fds(d->workers[0].shard.ring);
+	uint64_t files = 0, want, limit = nofile_raise();
+
+	for (unsigned int i = 0; i < d->nlisteners; i++) {
+		const struct service *service = d->listeners[i].service;
+
+		if (service->max_files)
+			files += (uint64_t)service->max_files(settings_of(settings, service)) * d->nworkers;
+	}
+	want = (settings->max_connections + files) * each + SPARE_FDS;
+	if (limit < want)
+		log_warning("%u connections and %llu cached files need %llu file descriptors, but the limit "
+			    "is %llu: "
+			    "raise LimitNOFILE=, or lower max-connections or file-cache",
+			    settings->max_connections, (unsigned long long)files, (unsigned long long)want,
+			    (unsigned long long)limit);
+}
+
+/* --- what others see --- */
+
+static int fill_ports(FILE *to, void *arg)
+{
+	const struct daemon *d = arg;
+	char text[ADDR_TEXT_LEN];
+
+	for (unsigned int i = 0; i < d->nlisteners; i++)
+		fprintf(to, "%s %s %s\n", addr_text(&d->listeners[i].addr, text),
+			d->listeners[i].service->name, d->listeners[i].tls ? "tls" : "tcp");
+	return 0;
+}
+
+static int publish_ports(struct daemon *d)
+{
+	const char *file = d->current->settings->port_file;
+	int ret = file ? publish(file, fill_ports, d) : 0;
+
+	if (ret)
+		log_error("cannot write --port-file %s: %s", file, strerror(-ret));
+	return ret;
+}
+
+static void write_stats(struct daemon *d)
+{
+	const char *file = d->current->settings->stats_file;
+	int ret = file ? stats_write(&d->stats, file) : 0;
+
+	if (ret)
+		log_warning("cannot write %s: %s", file, strerror(-ret));
+}
+
+static void log_listeners(const struct daemon *d)
+{
+	char text[ADDR_TEXT_LEN];
+
+	for (unsigned int i = 0; i < d->nlisteners; i++)
+		log_notice("listening on %s: %s%s, %u worker%s", addr_text(&d->listeners[i].addr, text),
+			   d->listeners[i].service->name, d->listeners[i].tls ? " over TLS" : "", d->nworkers,
+			   d->nworkers == 1 ? "" : "s");
+}
+
+static void notify_ready(const struct daemon *d)
+{
+	sd_notify(0, "READY=1");
+	sd_notifyf(0, "STATUS=%u listener%s, %u worker%s, engine %s", d->nlisteners,
+		   d->nlisteners == 1 ? "" : "s", d->nworkers, d->nworkers == 1 ? "" : "s",
+		   taio_name(d->workers[0].shard.ring));
+}
+
+/* --- reload --- */
+
+static void warn_restart(void *arg, const struct opt *row)
+{
+	log_warning("%s has changed: this needs a restart", row->name);
+}
+
+static int reload_read(struct daemon *d, struct config **next)
+{
+	char why[CONFIG_WHY_LEN];
+	int ret = config_read(next, d->argc, d->argv, why);
+
+	if (!ret)
+		ret = config_load_tls(*next, d->listeners, d->nlisteners, why);
+	if (ret)
+		log_error("%s", why);
+	return ret;
+}
+
+static void reload(struct daemon *d)
+{
+	struct config *next = NULL;
+
+	sd_notify(0, "RELOADING=1");
+	if (reload_read(d, &next)) {
+		log_error("reload failed: the previous configuration stays in effect");
+		config_free(next);
+		sd_notify(0, "READY=1\nSTATUS=reload failed: the previous configuration stays in effect");
+		return;
+	}
+	config_changes(d->current, next, warn_restart, NULL);
+	next->older = d->current;
+	d->current = next;
+	log_init((enum log_level)next->settings->log_level);
+	for (unsigned int i = 0; i < d->nworkers; i++) {
+		atomic_store(&d->workers[i].next, next);
+		worker_request(&d->workers[i], WORKER_RELOAD);
+	}
+	log_notice("configuration and certificates reloaded");
+	notify_ready(d);
+}
+
+/* --- signals --- */
+
+static void stop(struct daemon *d)
+{
+	enum worker_request request = d->stopping ? WORKER_STOP : WORKER_DRAIN;
+
+	if (!d->stopping) {
+		sd_notify(0, "STOPPING=1\nSTATUS=draining");
+		log_notice("stopping: finishing what is under way");
+	}
+	d->stopping = true;
+	for (unsigned int i = 0; i < d->nworkers; i++)
+		worker_request(&d->workers[i], request);
+}
+
+static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
+{
+	struct daemon *d = watcher->data;
+
+	switch (watcher->signum) {
+	case SIGHUP:
+		/* What drains does not come back: READY=1 would say so. */
+		if (!d->stopping)
+			reload(d);
+		break;
+	case SIGUSR1:
+		write_stats(d);
+		break;
+	default:
+		stop(d);
+	}
+}
+
+static void signals_start(struct daemon *d)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
+	signal(SIGPIPE, SIG_IGN);
+	for (int i = 0; i < 4; i++) {
+		ev_signal_init(&d->signals[i], on_signal, numbers[i]);
+		d->signals[i].data = d;
+		ev_signal_start(d->loop, &d->signals[i]);
+	}
+}
+
+/* --- watchdog: fed only while every worker's loop turns --- */
+
+static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct daemon *d = timer->data;
+	bool alive = true;
+
+	for (unsigned int i = 0; i < d->nworkers; i++) {
+		uint64_t beats = atomic_load(&d->workers[i].beats);
+
+		alive = alive && (beats != d->beats_seen[i] || atomic_load(&d->workers[i].done));
+		d->beats_seen[i] = beats;
+	}
+	if (alive)
+		sd_notify(0, "WATCHDOG=1");
+	else
+		log_error("a worker's loop is stuck: not feeding the watchdog");
+}
+
+static void watchdog_start(struct daemon *d)
+{
+	uint64_t period_us;
+	double every;
+
+	if (sd_watchdog_enabled(0, &period_us) <= 0)
+		return;
+	every = (double)period_us / 1e6 / 2;
+	ev_timer_init(&d->watchdog, on_watchdog, every, every);
+	d->watchdog.data = d;
+	ev_timer_start(d->loop, &d->watchdog);
+}
+
+/* --- workers --- */
+
+static void wake_main(void *arg)
+{
+	struct daemon *d = arg;
+
+	ev_async_send(d->loop, &d->worker_done);
+}
+
+static void on_worker_done(struct ev_loop *loop, ev_async *async, int revents)
+{
+	struct daemon *d = async->data;
+
+	for (unsigned int i = 0; i < d->nworkers; i++)
+		if (!atomic_load(&d->workers[i].done))
+			return;
+	ev_break(loop, EVBREAK_ALL);
+}
+
+static int workers_open(struct daemon *d, unsigned int want)
+{
+	struct service_env env = {.metrics = stats_metrics, .metrics_arg = &d->stats};
+	char why[WORKER_WHY_LEN] = "";
+
+	d->workers = calloc(want, sizeof(*d->workers));
+	d->beats_seen = calloc(want, sizeof(*d->beats_seen));
+	if (!d->workers || !d->beats_seen) {
+		log_error("out of memory");
+		return -ENOMEM;
+	}
+	d->stats = (struct stats_of){.workers = d->workers, .nworkers = want};
+	for (d->nworkers = 0; d->nworkers < want; d->nworkers++) {
+		struct worker *w = &d->workers[d->nworkers];
+		int ret =
+			worker_open(w, d->nworkers, d->current, d->listeners, d->nlisteners, want, &env, why);
+
+		if (ret) {
+			log_error("%s", why);
+			return ret;
+		}
+		w->on_done = wake_main;
+		w->on_done_arg = d;
+	}
+	return 0;
+}
+
+/* Signals are the main thread's: workers inherit a mask that blocks them all. */
+static int workers_start(struct daemon *d)
+{
+	sigset_t all, before;
+	unsigned int i;
+	int ret = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (i = 0; i < d->nworkers && !ret; i++)
+		ret = worker_start(&d->workers[i]);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!ret)
+		return 0;
+	log_error("cannot start a worker: %s", strerror(-ret));
+	for (i--; i--;) {
+		worker_request(&d->workers[i], WORKER_STOP);
+		pthread_join(d->workers[i].thread, NULL);
+	}
+	return ret;
+}
+
+static int listeners_open(struct daemon *d, unsigned int nworkers)
+{
+	char why[LISTENER_WHY_LEN];
+
+	for (unsigned int i = 0; i < d->nlisteners; i++) {
+		int ret = listener_open(&d->listeners[i], nworkers, d->current->settings->backlog, why);
+
+		if (ret) {
+			log_error("%s", why);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/* --- life --- */
+
+static int loop_open(struct daemon *d)
+{
+	d->loop = ev_default_loop(EVFLAG_AUTO);
+	if (!d->loop) {
+		log_error("cannot create an event loop");
+		return -ENOSYS;
+	}
+	ev_async_init(&d->worker_done, on_worker_done);
+	d->worker_done.data = d;
+	ev_async_start(d->loop, &d->worker_done);
+	signals_start(d);
+	return 0;
+}
+
+static int serve(struct daemon *d)
+{
+	int ret = loop_open(d);
+
+	if (!ret)
+		ret = workers_start(d);
+	if (ret)
+		return ret;
+	ret = publish_ports(d);
+	if (ret) {
+		stop(d);
+	} else {
+		log_listeners(d);
+		notify_ready(d);
+	}
+	watchdog_start(d);
+	ev_run(d->loop, 0);
+	for (unsigned int i = 0; i < d->nworkers; i++)
+		pthread_join(d->workers[i].thread, NULL);
+	write_stats(d);
+	log_notice("stopped");
+	return ret;
+}
+
+static int load_tls(struct daemon *d)
+{
+	char why[CONFIG_WHY_LEN];
+	int ret = config_load_tls(d->current, d->listeners, d->nlisteners, why);
+
+	if (ret)
+		log_error("%s", why);
+	return ret;
+}
+
+static int run(struct daemon *d)
+{
+	unsigned int workers = d->current->settings->workers;
+	int ret;
+
+	workers = workers ? workers : processors();
+	nofile_raise();
+	ret = load_tls(d);
+	if (!ret)
+		ret = listeners_open(d, workers);
+	if (!ret)
+		ret = workers_open(d, workers);
+	if (ret)
+		return ret;
+	check_nofile(d);
+	return serve(d);
+}
+
+int daemon_run(struct config *config, struct listener *listeners, unsigned int nlisteners, int argc,
+	       char **argv)
+{
+	struct daemon d = {.argc = argc,
+			   .argv = argv,
+			   .current = config,
+			   .listeners = listeners,
+			   .nlisteners = nlisteners};
+	int ret = run(&d);
+
+	for (unsigned int i = 0; i < d.nworkers; i++)
+		worker_close(&d.workers[i]);
+	free(d.workers);
+	free(d.beats_seen);
+	config_listeners_free(listeners, nlisteners);
+	while ((config = d.current)) {
+		d.current = config->older;
+		config_free(config);
+	}
+	return ret;
+}

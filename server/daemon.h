@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon from its sockets to its end: workers, signals, reload, watchdog, and what the service manager is
+ * told. Main thread, which only listens to signals while the workers run.
+ */
+#ifndef DAEMON_H
+#define DAEMON_H
+
+struct config;
+struct listener;
+
+/*
+ * Runs until a signal ends it. @config and @listeners become the daemon's; @argv is read again on SIGHUP. 0
+ * after an orderly end, -errno if it could not start (the reason is logged).
+ */
+int daemon_run(struct config *config, struct listener *listeners, unsigned int nlisteners, int argc,
+	       char **argv);
+
+#endif
