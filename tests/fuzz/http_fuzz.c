@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes, split in any way, get the same answer from the http service, and every byte that it consumes was
- * given to it. The first bytes of an input are the sizes of the pieces. Run: http_fuzz -max_len=4096 CORPUS
+ * Any bytes, split in any way, get the same response from the http service, and every byte that it consumes
+ * was given to it. The first bytes of an input are the sizes of the pieces.
+ *
+ * Run: http_fuzz -max_len=4096 CORPUS
  */
 #include "tests/unit/http_run.h"
 
@@ -25,8 +27,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-static struct http_output answer(const char *data, size_t len, const unsigned char *splits, size_t nsplits,
-				 struct counters *counters)
+static struct http_output respond(const char *data, size_t len, const unsigned char *splits, size_t nsplits,
+				  struct counters *counters)
 {
 	struct http_run run = {
 		.options = {.header_max = 512, .body_max = 2048, .file_cache = 2, .file_valid_us = 1000000}};
@@ -47,8 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (len <= nsplits)
 		return 0;
-	whole = answer((const char *)data + nsplits, len - nsplits, NULL, 0, &counters);
-	split = answer((const char *)data + nsplits, len - nsplits, data, nsplits, &split_counters);
+	whole = respond((const char *)data + nsplits, len - nsplits, NULL, 0, &counters);
+	split = respond((const char *)data + nsplits, len - nsplits, data, nsplits, &split_counters);
 	must(whole.step == split.step);
 	must(whole.phase == split.phase);
 	must(whole.len == split.len);

@@ -157,7 +157,7 @@ static inline void output_add(struct http_output *to, const void *data, size_t l
 	to->text[to->len] = 0;
 }
 
-/* What out.c does: takes everything off the queue. */
+/* What conn/output.c does: takes everything off the queue. */
 static inline void output_take(struct http_output *to, struct outq *out)
 {
 	char piece[65536];

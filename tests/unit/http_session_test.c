@@ -82,7 +82,7 @@ static void phase_follows_the_request(void **state)
 	session_close(&t);
 }
 
-static void header_timeout_is_answered_by_408(void **state)
+static void header_timeout_gets_408(void **state)
 {
 	struct session t = {0};
 
@@ -190,7 +190,7 @@ static void a_connection_ends_after_keepalive_max_requests(void **state)
 	session_close(&t);
 }
 
-static void eof_inside_a_head_is_answered(void **state)
+static void eof_inside_a_head_gets_a_response(void **state)
 {
 	struct session t = {0};
 
@@ -261,7 +261,7 @@ static void without_memory_the_connection_is_aborted(void **state)
 	session_close(&t);
 }
 
-static void without_a_root_only_the_routes_answer(void **state)
+static void without_a_root_only_the_routes_respond(void **state)
 {
 	struct http_run run = {0};
 	struct http_output output;
@@ -374,19 +374,19 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(phase_follows_the_request),
-		cmocka_unit_test(header_timeout_is_answered_by_408),
+		cmocka_unit_test(header_timeout_gets_408),
 		cmocka_unit_test(drain_ends_an_idle_session_at_once),
 		cmocka_unit_test(drain_finishes_the_request_at_hand),
 		cmocka_unit_test(drain_lets_a_body_end),
 		cmocka_unit_test(input_stops_above_the_high_water_mark_and_goes_on),
 		cmocka_unit_test(echo_stops_above_the_high_water_mark),
 		cmocka_unit_test(a_connection_ends_after_keepalive_max_requests),
-		cmocka_unit_test(eof_inside_a_head_is_answered),
+		cmocka_unit_test(eof_inside_a_head_gets_a_response),
 		cmocka_unit_test(eof_between_requests_ends_quietly),
 		cmocka_unit_test(a_small_file_finds_room_behind_its_head),
 		cmocka_unit_test(metrics_are_served_with_their_length),
 		cmocka_unit_test(without_memory_the_connection_is_aborted),
-		cmocka_unit_test(without_a_root_only_the_routes_answer),
+		cmocka_unit_test(without_a_root_only_the_routes_respond),
 		cmocka_unit_test(a_site_names_the_root_that_it_cannot_open),
 		cmocka_unit_test(options_refuse_what_cannot_work),
 		cmocka_unit_test(dates_parse_in_three_forms_only),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The http service as a function from bytes to bytes. Each row is fed at once, byte by byte and in odd
- * pieces: the answer must be the same.
+ * pieces: the response must be the same.
  */
 #include "http_run.h"
 #include "server/http/http.h"
