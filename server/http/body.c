@@ -20,6 +20,8 @@
 /* A size line with its extensions, CRLF included. */
 #define CHUNK_LINE_MAX 256
 
+const struct http_refusal http_body_too_large = {413, REFUSE_PLAIN, "request body too large"};
+
 static const struct http_refusal size_form = {400, REFUSE_SMUGGLING, "malformed chunk size"};
 static const struct http_refusal size_long = {400, REFUSE_BAD, "chunk size line too long"};
 static const struct http_refusal end_form = {400, REFUSE_SMUGGLING, "chunk data not ended by CRLF"};

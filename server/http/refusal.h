@@ -17,7 +17,4 @@ struct http_refusal {
 	const char *text;
 };
 
-/* A body larger than body-max, whether its length was told before or grew. */
-extern const struct http_refusal http_body_too_large; /* request.c */
-
 #endif

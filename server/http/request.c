@@ -15,8 +15,6 @@
 #include <string.h>
 #include <strings.h>
 
-const struct http_refusal http_body_too_large = {413, REFUSE_PLAIN, "request body too large"};
-
 static const struct http_refusal lone_cr = {400, REFUSE_SMUGGLING, "CR without LF"};
 static const struct http_refusal lone_lf = {400, REFUSE_SMUGGLING, "LF without CR"};
 static const struct http_refusal folded = {400, REFUSE_SMUGGLING, "header line starts with a blank"};
