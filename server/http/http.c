@@ -180,7 +180,7 @@ static int respond_options(struct http_session *s, struct outq *out, const char 
 	return http_response_head(s, out, 204, allow, strlen(allow), 0);
 }
 
-static int respond_path(struct http_session *s, const struct http_request *req, struct http_path *path,
+static int respond_path(struct http_session *s, const struct http_request *req, const struct http_path *path,
 			struct outq *out)
 {
 	const struct route *route = route_find(path);

@@ -11,9 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Header lines of a text response: a Location is the longest. */
-#define LINES_MAX (16 * 1024)
-
 #define STATUSES(X)                                                                                          \
 	X(200, "OK")                                                                                         \
 	X(206, "Partial Content")                                                                            \
@@ -118,7 +115,7 @@ int http_response_text(struct http_session *s, struct outq *out, unsigned int st
 		       const char *text)
 {
 	size_t len = strlen(text);
-	char all[LINES_MAX];
+	char all[HTTP_LINES_MAX + 256];
 	int n, err;
 
 	n = snprintf(all, sizeof(all), "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n%s",

@@ -12,18 +12,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Maximum length of the header lines of a text response; a Location is the longest. */
+#define HTTP_LINES_MAX (16 * 1024 - 256)
+
 /*
  * The head of a final response: status line, Server, Date, @lines (each ended by CRLF), Connection where it
  * is needed, empty line. Keeps room for @room bytes of body behind it.
  */
 int http_response_head(struct http_session *s, struct outq *out, unsigned int status, const char *lines,
 		       size_t len, uint64_t room);
-/* A whole response with a text body, which HEAD does not get; @lines are further header lines. */
+/*
+ * A whole response with a text body, which HEAD does not get. @lines are further header lines, up to
+ * HTTP_LINES_MAX bytes.
+ */
 int http_response_text(struct http_session *s, struct outq *out, unsigned int status, const char *lines,
 		       const char *text);
 /* An error response whose text is its status line. */
 int http_response_status(struct http_session *s, struct outq *out, unsigned int status, const char *lines);
-/* Responds to a refusal and counts it. The connection ends, but for 403 and 404. */
+/* Responds to a refused request and counts it. The connection ends unless it is 403 or 404. */
 int http_refuse(struct http_session *s, struct outq *out, const struct http_refusal *why);
 /* 100 (Continue). */
 int http_response_continue(struct http_session *s, struct outq *out);

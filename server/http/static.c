@@ -124,7 +124,7 @@ static char *put_encoded(char *to, struct span path)
  */
 static int respond_redirect(struct http_session *s, struct outq *out, const struct http_path *path)
 {
-	char lines[HTTP_PATH_MAX * 4 - 256], *to = lines;
+	char lines[HTTP_LINES_MAX], *to = lines;
 	struct span query = path->query;
 
 	if (path->path.len * 3 + query.len + 64 > sizeof(lines))
@@ -181,7 +181,7 @@ static int get_index(struct http_session *s, const struct http_request *req, con
 	return respond_conditional(s, req, out, file);
 }
 
-int http_static(struct http_session *s, const struct http_request *req, struct http_path *path,
+int http_static(struct http_session *s, const struct http_request *req, const struct http_path *path,
 		struct outq *out)
 {
 	struct file *file;

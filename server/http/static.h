@@ -7,7 +7,7 @@
 #include "target.h"
 
 /* Responds to @req, whose target is @path. 0 or -ENOMEM. */
-int http_static(struct http_session *s, const struct http_request *req, struct http_path *path,
+int http_static(struct http_session *s, const struct http_request *req, const struct http_path *path,
 		struct outq *out);
 
 #endif
