@@ -13,7 +13,6 @@ void http_request_begin(struct http_session *s, const struct http_request *req)
 	bool holds_back = req->expects_continue && (req->chunked || req->length);
 
 	s->nrequests++;
-	s->pause = PAUSE_BETWEEN;
 	s->progress = holds_back ? RESPONSE_CONTINUE_DUE : RESPONSE_NONE;
 	s->sink = SINK_DROP;
 	s->minor = (uint8_t)req->minor;

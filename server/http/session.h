@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The site (one for each worker and listener) and the session (one for each connection) of the http service,
- * and what moves a session from one request to the next. Worker's thread only.
+ * and what moves a session from one request to the next.
  */
 #ifndef HTTP_SESSION_H
 #define HTTP_SESSION_H
@@ -48,8 +48,8 @@ enum http_sink { SINK_DROP, SINK_ECHO };
 
 /* The response to the request at hand. */
 enum http_progress {
-	RESPONSE_NONE,	       /* nothing was sent */
-	RESPONSE_CONTINUE_DUE, /* the peer may hold its body back, or not: only 100 keeps the connection */
+	RESPONSE_NONE,	       /* none, but 100 (Continue) perhaps */
+	RESPONSE_CONTINUE_DUE, /* the peer may wait for 100 with its body: without it the connection ends */
 	RESPONSE_SENT,	       /* the head of the final response is in the queue */
 };
 
@@ -57,13 +57,13 @@ enum http_progress {
 enum http_life {
 	LIFE_KEEP,  /* another request may follow */
 	LIFE_LAST,  /* the response at hand is the last */
-	LIFE_DRAIN, /* likewise, and so is every other one: the server stops */
+	LIFE_DRAIN, /* likewise, whatever a further request says: the server drains */
 };
 
-/* Why input() has returned. */
+/* Why input() returned, which alone sets it. */
 enum http_pause {
-	PAUSE_BETWEEN, /* all was consumed */
-	PAUSE_INSIDE,  /* the beginning of a header block is left */
+	PAUSE_BETWEEN, /* it needs bytes; no part of a header block is left */
+	PAUSE_INSIDE,  /* it needs bytes; the beginning of a header block is left */
 	PAUSE_OUTPUT,  /* the queue is full */
 };
 
@@ -84,7 +84,7 @@ struct http_session {
 	llhttp_t parser;   /* kept between calls in a chunked body only */
 };
 
-/* The request @req has arrived; nothing was sent yet. */
+/* The header block of @req has arrived; no response was sent yet. */
 void http_request_begin(struct http_session *s, const struct http_request *req);
 
 /* The request at hand is read and responded to. */
