@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queues of output and the free list of their segments. Called by services and out.c on the worker's
+ * Queues of output and the free list of their segments. Called by services and conn/output.c on the worker's
  * thread; a segment is never seen by another one.
  *
  * Invariant: nbytes is the sum of what the segments hold, memory the sum of their allocations; no segment
@@ -22,13 +22,13 @@
 #define MALLOC_OVERHEAD 16
 #define OVERHEAD	(sizeof(struct seg) + MALLOC_OVERHEAD)
 
-/* A segment that small appends share is a page at most. */
+/* Maximum room of a segment that small appends share: a page. */
 #define SHARED_CAP (4096 - OVERHEAD)
 
 /* Larger appends are cut, so that memory goes back as they are sent. */
 #define PIECE_MAX 65536U
 
-/* Bytes that the free list of a thread keeps at most. */
+/* Maximum bytes on the free list of a thread. */
 #define POOL_MAX (256 * 1024)
 
 _Static_assert(OUTQ_ROOM_MAX + OVERHEAD + 512 <= CLASS_MAX_SIZE,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Output that a service has produced and the network has not taken: spans of memory and ranges of files,
- * in order. A service appends, out.c takes from the head; both on the worker's thread.
+ * in order. A service appends, conn/output.c takes from the head.
  *
  * Segments of memory come from a free list of the thread, so that a busy connection allocates nothing and
  * an idle one holds nothing; outq_trim() gives that list back before the thread ends.
@@ -60,7 +60,7 @@ struct outq {
 	size_t memory;	 /* bytes of memory held for it */
 };
 
-/* A file range of at most this many bytes finds room behind the response head that precedes it. */
+/* A file range of up to this many bytes finds room behind the response head that precedes it. */
 #define OUTQ_ROOM_MAX (15 * 1024)
 
 void outq_init(struct outq *q);
@@ -87,7 +87,7 @@ void outq_commit(struct outq *q, size_t len);
 /* Moves all of @from behind @q; @from is empty afterwards. */
 void outq_splice(struct outq *q, struct outq *from);
 
-/* Taking: the first @len (at most nbytes) bytes were sent, or dropped. Empty segments are released. */
+/* Taking: the first @len (up to nbytes) bytes were sent, or dropped. Empty segments are released. */
 void outq_consume(struct outq *q, uint64_t len);
 
 /*
@@ -97,7 +97,7 @@ void outq_consume(struct outq *q, uint64_t len);
 void outq_fill(struct outq *q, struct seg *seg, uint32_t len);
 
 /*
- * An empty segment with @room bytes (at most 64 KiB) of space before the file range at the head, to be given
+ * An empty segment with @room bytes (maximum 64 KiB) of space before the file range at the head, to be given
  * to outq_fill(); NULL without memory.
  */
 struct seg *outq_head_room(struct outq *q, uint64_t room);

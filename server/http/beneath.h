@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Opening files beneath a directory: no symbolic link and no ".." leads out of it, whatever is renamed
- * meanwhile. Used by file.c and its tests; any thread.
+ * meanwhile. Used by file.c and its tests.
  */
 #ifndef HTTP_BENEATH_H
 #define HTTP_BENEATH_H
@@ -11,7 +11,7 @@
 /*
  * Opens @path ("" or ".": the directory itself) beneath @dirfd; @flags are those of open(2) without O_CREAT
  * and O_NOFOLLOW. Returns the descriptor, close-on-exec, or -errno: -EXDEV if the way leads out of the
- * directory, -ELOOP after 40 links. By openat2(2), or where that is not to be had, step by step.
+ * directory, -ELOOP after 40 links. Uses openat2(2), or walks step by step where it is unavailable.
  */
 int beneath_open(int dirfd, const char *path, uint64_t flags);
 

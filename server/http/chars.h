@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes of HTTP messages: classes, hex digits, and spans of them. Pure functions, any thread. */
+/* Bytes of HTTP messages: classes, hex digits, and spans of them. */
 #ifndef HTTP_CHARS_H
 #define HTTP_CHARS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conditions and ranges (RFC 9110, sections 13 and 14). Pure functions, any thread.
+ * Conditions and ranges (RFC 9110, sections 13 and 14).
  *
  * A condition or range that is malformed or repeated is treated as if it were not there, as the RFC
  * wants for most of them: the client then gets the whole file.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Conditions and ranges (RFC 9110, sections 13 and 14). Pure functions, any thread. */
+/* Conditions and ranges (RFC 9110, sections 13 and 14). */
 #ifndef HTTP_COND_H
 #define HTTP_COND_H
 

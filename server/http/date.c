@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Formatting and parsing of HTTP dates without the locale. Pure functions, any thread.
+ * Formatting and parsing of HTTP dates without the locale.
  *
  * The forms are patterns: letters stand for fields, the rest is compared as it is.
  */

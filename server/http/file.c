@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cache of open files: hash table and LRU list. Called by http_static.c
- * and by whoever releases an output range, on the worker's thread.
+ * The cache of open files: hash table and LRU list. Called by static.c and by whoever releases an output
+ * range.
  *
  * Invariant: a file in the table is in the LRU list and has one reference for both; a file out of the table
  * lives until its last output range is gone. No lookup within valid_ms makes a system call.

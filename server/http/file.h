@@ -4,7 +4,7 @@
  *
  * A file is opened beneath the root (beneath.h: no symbolic link or ".." leads out of it), kept
  * in a small cache with its validators, and looked at again when file_valid_ms have passed. Counted: the
- * cache holds one reference, each output range one. Worker's thread only.
+ * cache holds one reference, each output range one.
  */
 #ifndef HTTP_FILE_H
 #define HTTP_FILE_H
@@ -51,7 +51,7 @@ struct file {
 };
 
 /*
- * At most @max open files are kept (0: none), each trusted for @valid_ms. With @ring NULL files are not
+ * Keeps up to @max open files (0: none), each trusted for @valid_ms. With @ring NULL files are not
  * attached (afd is fd). On failure -errno and a line in why[256].
  */
 int file_cache_create(struct file_cache **cache, struct taio *ring, const char *root, unsigned int max,

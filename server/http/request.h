@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The header block of a request. Pure functions, any thread. */
+/* The header block of a request. */
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
 

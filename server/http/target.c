@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a request target to a path relative to the root. Pure functions, any thread.
+ * From a request target to a path relative to the root.
  *
  * Percent escapes are decoded once, then empty and dot segments go. A ".." that leaves the root is refused
  * here, before any file system is asked. An encoded slash counts as a slash for that check and is 404

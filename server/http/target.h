@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From a request target to a path relative to the root. Pure functions, any thread. */
+/* From a request target to a path relative to the root. */
 #ifndef HTTP_TARGET_H
 #define HTTP_TARGET_H
 
