@@ -33,8 +33,8 @@ static unsigned int kinds_of(const struct suite *suite)
 {
 	unsigned int kinds = 0;
 
-	for (unsigned int i = 0; i < suite->ncases; i++)
-		kinds |= suite->cases[i].links;
+	for (const struct test_case *const *tc = cases_begin; tc < cases_end; tc++)
+		kinds |= (*tc)->links;
 	return kinds;
 }
 
@@ -118,10 +118,10 @@ bool options_parse(const struct suite *suite, int argc, char **argv)
 
 bool options_list(const struct suite *suite)
 {
-	for (unsigned int i = 0; is_list && i < suite->ncases; i++) {
-		printf("%s", suite->cases[i].name);
+	for (const struct test_case *const *tc = cases_begin; is_list && tc < cases_end; tc++) {
+		printf("%s", (*tc)->name);
 		for (unsigned int kind = 0; kind < LINK_KINDS; kind++)
-			if (suite->cases[i].links & link_names[kind].kind)
+			if ((*tc)->links & link_names[kind].kind)
 				printf(" %s", link_names[kind].name);
 		printf("\n");
 	}

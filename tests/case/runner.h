@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program of tests: a table of cases, the command line that chooses from it, and a process of its own for
+ * A program of tests: its cases, the command line that chooses from it, and a process of its own for
  * each run of a case, under a time limit, so that a crash, a hang or a leak is that case's alone. Afterwards
  * it must have left no descriptor, no thread and no process.
  *
@@ -32,12 +32,26 @@ struct test_case {
 	unsigned int flags; /* the suite's */
 };
 
-#define CASE(fn, ...)                                                                                        \
-	{                                                                                                    \
-		.name = #fn, .run = fn, __VA_ARGS__                                                          \
-	}
+/*
+ * Defines a case where its body is, and puts it on the program's list: TEST_CASE(name, ON(STREAMS)) { ... }
+ * with the scene in @s. The order is that of the object files, and of the lines in each.
+ */
+#define TEST_CASE(fn, ...)                                                                                   \
+	static case_fn fn;                                                                                   \
+	static const struct test_case fn##_case = {.name = #fn, .run = fn, __VA_ARGS__};                     \
+	static const struct test_case *const fn##_row TEST_CASE_ROW = &fn##_case;                            \
+	static void fn(struct scene *s)
+#ifdef __clang__
+#define TEST_CASE_ROW __attribute__((used, section("test_cases")))
+#else
+#define TEST_CASE_ROW __attribute__((used, no_reorder, section("test_cases")))
+#endif
 #define ON(mask) .links = LINK_##mask
 #define AS(mask) .flags = (mask)
+
+/* The linker's names for the ends of the list. */
+extern const struct test_case *const cases_begin[] __asm__("__start_test_cases");
+extern const struct test_case *const cases_end[] __asm__("__stop_test_cases");
 
 /* An option of the command line and the one target that it sets. */
 struct option_row {
@@ -49,8 +63,6 @@ struct option_row {
 };
 
 struct suite {
-	const struct test_case *cases;
-	unsigned int ncases;
 	const struct option_row *options; /* beside --case, --link, --rounds and --list */
 	unsigned int noptions;
 	long rounds;			 /* without --rounds */

@@ -10,7 +10,7 @@
 
 #define POISON 0x5a
 
-void cancel_at_once_gives_one_event(struct scene *s)
+TEST_CASE(cancel_at_once_gives_one_event, ON(WAITING), AS(CASE_VARIANTS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -25,7 +25,7 @@ void cancel_at_once_gives_one_event(struct scene *s)
 	stay_quiet(s);
 }
 
-void cancel_while_waiting_gives_ecanceled(struct scene *s)
+TEST_CASE(cancel_while_waiting_gives_ecanceled, ON(WAITING), AS(CASE_VARIANTS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -40,7 +40,7 @@ void cancel_while_waiting_gives_ecanceled(struct scene *s)
 	stay_quiet(s);
 }
 
-void cancelled_read_takes_no_later_data(struct scene *s)
+TEST_CASE(cancelled_read_takes_no_later_data, ON(WAITING))
 {
 	char cancelled[8], buf[8] = "";
 	struct link *link = scene_open(s, 8);
@@ -61,7 +61,7 @@ void cancelled_read_takes_no_later_data(struct scene *s)
 }
 
 /* taio_fd() says that an event may be there: cancel may still come in time, or not. */
-void cancel_of_a_finished_op_adds_no_event(struct scene *s)
+TEST_CASE(cancel_of_a_finished_op_adds_no_event, ON(WAITING), AS(CASE_VARIANTS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -85,7 +85,7 @@ void cancel_of_a_finished_op_adds_no_event(struct scene *s)
 	stay_quiet(s);
 }
 
-void cancel_of_a_reaped_op_is_enoent(struct scene *s)
+TEST_CASE(cancel_of_a_reaped_op_is_enoent, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -104,7 +104,7 @@ void cancel_of_a_reaped_op_is_enoent(struct scene *s)
 	stay_quiet(s);
 }
 
-void second_cancel_adds_no_event(struct scene *s)
+TEST_CASE(second_cancel_adds_no_event, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -122,7 +122,7 @@ void second_cancel_adds_no_event(struct scene *s)
 	stay_quiet(s);
 }
 
-void cancel_of_a_waiting_write(struct scene *s)
+TEST_CASE(cancel_of_a_waiting_write, ON(WAITING))
 {
 	static char out[16384], in[1 << 20];
 	struct link *link = scene_open(s, 8);
@@ -149,7 +149,7 @@ void cancel_of_a_waiting_write(struct scene *s)
 	CHECK_EQ(memcmp(in, "on", 2), 0);
 }
 
-void cancel_of_one_leaves_the_others(struct scene *s)
+TEST_CASE(cancel_of_one_leaves_the_others, ON(WAITING))
 {
 	enum { READS = 5, CANCELLED = 2 };
 	struct op ops[READS];
@@ -169,7 +169,7 @@ void cancel_of_one_leaves_the_others(struct scene *s)
 	stay_quiet(s);
 }
 
-void cancel_of_a_waiting_poll(struct scene *s)
+TEST_CASE(cancel_of_a_waiting_poll, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -187,7 +187,7 @@ void cancel_of_a_waiting_poll(struct scene *s)
 }
 
 /* Reads and writes that wait on many links, cancelled in another order than they were submitted in. */
-void cancel_of_a_herd_gives_each_its_event(struct scene *s)
+TEST_CASE(cancel_of_a_herd_gives_each_its_event, ON(WAITING), AS(CASE_VARIANTS))
 {
 	enum { LINKS = 40, PER_LINK = 4, OPS = LINKS * PER_LINK };
 	static struct op ops[OPS];
@@ -211,7 +211,7 @@ void cancel_of_a_herd_gives_each_its_event(struct scene *s)
 }
 
 /* Nothing of the cancel, no signal and no mark, may hit the next operation with the same iocb. */
-void cancelled_iocb_can_be_used_again(struct scene *s)
+TEST_CASE(cancelled_iocb_can_be_used_again, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;

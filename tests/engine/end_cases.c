@@ -13,7 +13,7 @@ static bool is_gone(long res)
 	return res == -EPIPE || res == -ECONNRESET;
 }
 
-void peer_close_ends_waiting_read_with_zero(struct scene *s)
+TEST_CASE(peer_close_ends_waiting_read_with_zero, ON(STREAMS), AS(CASE_VARIANTS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -30,7 +30,7 @@ void peer_close_ends_waiting_read_with_zero(struct scene *s)
 	stay_quiet(s);
 }
 
-void peer_close_after_data_gives_data_then_zero(struct scene *s)
+TEST_CASE(peer_close_after_data_gives_data_then_zero, ON(STREAMS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -45,7 +45,7 @@ void peer_close_after_data_gives_data_then_zero(struct scene *s)
 	stay_quiet(s);
 }
 
-void write_to_closed_peer_fails(struct scene *s)
+TEST_CASE(write_to_closed_peer_fails, ON(STREAMS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -60,7 +60,7 @@ void write_to_closed_peer_fails(struct scene *s)
 	stay_quiet(s);
 }
 
-void peer_close_ends_waiting_write(struct scene *s)
+TEST_CASE(peer_close_ends_waiting_write, ON(STREAMS))
 {
 	static char buf[65536];
 	struct link *link = scene_open(s, 8);
@@ -74,7 +74,7 @@ void peer_close_ends_waiting_write(struct scene *s)
 	stay_quiet(s);
 }
 
-void reset_ends_waiting_read(struct scene *s)
+TEST_CASE(reset_ends_waiting_read, ON(TCP))
 {
 	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 	struct link *link = scene_open(s, 8);
@@ -91,7 +91,7 @@ void reset_ends_waiting_read(struct scene *s)
 	stay_quiet(s);
 }
 
-void half_close_leaves_the_other_direction(struct scene *s)
+TEST_CASE(half_close_leaves_the_other_direction, ON(SOCKETS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -111,7 +111,7 @@ void half_close_leaves_the_other_direction(struct scene *s)
 }
 
 /* A peer that is gone is readable, and hung up, for ever: only who asked may be woken by it. */
-void peer_close_without_ops_does_not_spin(struct scene *s)
+TEST_CASE(peer_close_without_ops_does_not_spin, ON(STREAMS))
 {
 	struct io_event event;
 	struct link *link = scene_open(s, 8);
@@ -130,7 +130,7 @@ void peer_close_without_ops_does_not_spin(struct scene *s)
 }
 
 /* Between the master's close and the hang-up that follows from it the terminal says -EIO, afterwards 0. */
-void hangup_ends_waiting_ops_of_a_terminal(struct scene *s)
+TEST_CASE(hangup_ends_waiting_ops_of_a_terminal, ON(TTY), AS(CASE_VARIANTS))
 {
 	struct op read_op, poll_op, write_op;
 	struct link *link = scene_open(s, 8);

@@ -31,7 +31,7 @@ static void op_at(struct op *op, long long offset)
 	op->iocb.u.c.offset = offset;
 }
 
-void file_reads_and_writes_at_offsets(struct scene *s)
+TEST_CASE(file_reads_and_writes_at_offsets, ON(FILE), AS(CASE_VARIANTS))
 {
 	static const long long offsets[] = {0, 1, 4095, 4096, 100000, 12345678};
 	struct link *file;
@@ -57,7 +57,7 @@ void file_reads_and_writes_at_offsets(struct scene *s)
 	CHECK_EQ(lseek(file->in, 0, SEEK_CUR), 0); /* the file's own position is not touched */
 }
 
-void file_vectors(struct scene *s)
+TEST_CASE(file_vectors, ON(FILE))
 {
 	char a[1], b[500], c[3000];
 	struct iovec iov[] = {{a, sizeof(a)}, {b, sizeof(b)}, {c, sizeof(c)}};
@@ -81,7 +81,7 @@ void file_vectors(struct scene *s)
 	pattern_check(c, 3000, 1501, 6);
 }
 
-void file_end_gives_short_read_then_zero(struct scene *s)
+TEST_CASE(file_end_gives_short_read_then_zero, ON(FILE))
 {
 	struct link *file;
 	char buf[1000];
@@ -106,7 +106,7 @@ void file_end_gives_short_read_then_zero(struct scene *s)
 	stay_quiet(s);
 }
 
-void file_many_in_flight_complete_once(struct scene *s)
+TEST_CASE(file_many_in_flight_complete_once, ON(FILE), AS(CASE_VARIANTS))
 {
 	static struct op ops[NBLOCKS];
 	static char bufs[NBLOCKS][BLOCK];
@@ -132,7 +132,7 @@ void file_many_in_flight_complete_once(struct scene *s)
 	stay_quiet(s);
 }
 
-void file_poll_is_refused(struct scene *s)
+TEST_CASE(file_poll_is_refused, ON(FILE))
 {
 	struct link *file;
 	struct op op;
@@ -143,7 +143,7 @@ void file_poll_is_refused(struct scene *s)
 }
 
 /* A read that the disk has begun reports itself; one that has not may be cancelled; each does so once. */
-void file_cancel_gives_one_event(struct scene *s)
+TEST_CASE(file_cancel_gives_one_event, ON(FILE))
 {
 	static struct op ops[NBLOCKS];
 	static char bufs[NBLOCKS][BLOCK];
@@ -176,7 +176,7 @@ void file_cancel_gives_one_event(struct scene *s)
 	stay_quiet(s);
 }
 
-void file_close_with_ops_in_flight(struct scene *s)
+TEST_CASE(file_close_with_ops_in_flight, ON(FILE))
 {
 	struct op *ops = calloc(NBLOCKS, sizeof(*ops));
 	char *bufs = malloc(NBLOCKS * BLOCK);
@@ -249,7 +249,7 @@ static void move_blocks(struct scene *s, int afd, bool is_write, char bufs[NBLOC
 	check_fd_falls_quiet(s, NBLOCKS);
 }
 
-void direct_file_wakes_and_moves_blocks(struct scene *s)
+TEST_CASE(direct_file_wakes_and_moves_blocks, ON(NONE), AS(CASE_VARIANTS))
 {
 	static _Alignas(BLOCK) char out[NBLOCKS][BLOCK], in[NBLOCKS][BLOCK];
 	int fd = direct_file(), afd;
@@ -299,7 +299,7 @@ static void device_answers(struct scene *s, const char *path, enum taio_class cl
 }
 
 /* /dev/full has never known RWF_NOWAIT, /dev/zero does since Linux 6.4. */
-void device_without_nowait_answers(struct scene *s)
+TEST_CASE(device_without_nowait_answers, ON(NONE), AS(CASE_VARIANTS))
 {
 	scene_ring(s, 8, 0);
 	device_answers(s, "/dev/full", TAIO_CLASS_FILE, -ENOSPC);

@@ -40,7 +40,7 @@ static void file_checks_data_is_left(struct link *link)
 }
 
 /* The buffers are freed once checked, which lets the address sanitizer watch them as well. */
-void close_lets_go_of_buffers_and_data(struct scene *s)
+TEST_CASE(close_lets_go_of_buffers_and_data, ON(WAITING))
 {
 	struct op *ops[PENDING], *write_op = malloc(sizeof(*write_op));
 	char *bufs[PENDING], *out = calloc(1, 65536);
@@ -69,7 +69,7 @@ void close_lets_go_of_buffers_and_data(struct scene *s)
 	}
 }
 
-void close_with_unreaped_events(struct scene *s)
+TEST_CASE(close_with_unreaped_events, ON(WAITING))
 {
 	struct op *ops[PENDING];
 	char *buf = malloc(PENDING);
@@ -150,17 +150,17 @@ static void leave_in_flight(struct scene *s, void (*how)(int))
 	close(ready[1]);
 }
 
-void exit_with_ops_in_flight(struct scene *s)
+TEST_CASE(exit_with_ops_in_flight, ON(WAITING))
 {
 	leave_in_flight(s, exit);
 }
 
-void quick_exit_with_ops_in_flight(struct scene *s)
+TEST_CASE(quick_exit_with_ops_in_flight, ON(WAITING))
 {
 	leave_in_flight(s, _exit);
 }
 
-void kill_with_ops_in_flight(struct scene *s)
+TEST_CASE(kill_with_ops_in_flight, ON(WAITING))
 {
 	leave_in_flight(s, NULL);
 }
@@ -174,7 +174,7 @@ static int64_t now_us(void)
 }
 
 /* Descriptors that block, nothing to read and no room to write. */
-void submit_never_blocks(struct scene *s)
+TEST_CASE(submit_never_blocks, ON(WAITING))
 {
 	static struct op ops[SUBMITS];
 	static char in[SUBMITS], out[65536];
@@ -209,7 +209,7 @@ void submit_never_blocks(struct scene *s)
 #define HELPERS	 4
 
 /* Both ends of each link are in the ring: what ends the waiting reads goes through the same helpers. */
-void waiting_reads_do_not_starve_their_writes(struct scene *s)
+TEST_CASE(waiting_reads_do_not_starve_their_writes, ON(WAITING))
 {
 	static struct op reads[2 * STARVERS], writes[2 * STARVERS];
 	static char in[2 * STARVERS];
@@ -238,7 +238,7 @@ void waiting_reads_do_not_starve_their_writes(struct scene *s)
 		taio_detach(s->ring, afds[i]);
 }
 
-void waiting_reads_do_not_starve_file_reads(struct scene *s)
+TEST_CASE(waiting_reads_do_not_starve_file_reads, ON(WAITING))
 {
 	static struct op reads[STARVERS], ops[8];
 	static char in[STARVERS], data[8][512];
@@ -298,7 +298,7 @@ static void *ring_thread(void *arg)
 	return NULL;
 }
 
-void rings_in_two_threads(struct scene *s)
+TEST_CASE(rings_in_two_threads, ON(WAITING))
 {
 	pthread_t threads[2];
 
@@ -309,7 +309,7 @@ void rings_in_two_threads(struct scene *s)
 }
 
 /* The number of a closed descriptor comes back for another file. */
-void descriptor_can_be_attached_again(struct scene *s)
+TEST_CASE(descriptor_can_be_attached_again, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -333,7 +333,7 @@ void descriptor_can_be_attached_again(struct scene *s)
 }
 
 /* Sockets, pipes and files, which the module is for; the rest an engine with proxies serves without. */
-void proxies_are_where_the_engine_has_them(struct scene *s)
+TEST_CASE(proxies_are_where_the_engine_has_them, .links = LINK_WAITING | LINK_FILE)
 {
 	bool wanted = s->kind & (LINK_TCP | LINK_PIPE | LINK_FILE);
 	struct link *link = scene_open(s, 8);
@@ -342,7 +342,7 @@ void proxies_are_where_the_engine_has_them(struct scene *s)
 	CHECK_EQ(link->afd_out != link->out, link->afd_in != link->in);
 }
 
-void attach_refuses_what_it_cannot_take(struct scene *s)
+TEST_CASE(attach_refuses_what_it_cannot_take, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of cases: every case on every engine and link that it applies to. */
+/* Every case on every engine and link that it applies to. The cases are where their bodies are. */
 #include "suite.h"
 
 #include <stdio.h>
@@ -15,94 +15,6 @@
 #define CASE_LIMIT_MS 20000
 #define RACE_LIMIT_MS 180000
 #define ENGINES_MAX   16
-
-enum case_flags {
-	CASE_VARIANTS = 1 << 0, /* also asleep on taio_fd(), and reaping by system call */
-	CASE_RACE = 1 << 1,	/* may take long */
-	CASE_ONCE = 1 << 2,	/* not of one engine: runs as engine "auto" */
-};
-
-static const struct test_case cases[] = {
-	CASE(read_of_waiting_data_completes_once, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(read_completes_once_when_data_arrives, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(write_completes_once, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(vectors_scatter_and_gather, ON(WAITING)),
-	CASE(zero_length_completes_with_zero, ON(WAITING)),
-	CASE(many_ops_on_many_links_complete_once, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(several_reads_share_a_link_without_loss, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(duplex_streams_arrive_byte_exact, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(write_waits_until_the_peer_reads, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(nowait_turns_waiting_into_eagain, ON(WAITING)),
-	CASE(poll_completes_with_revents, ON(WAITING)),
-	CASE(poll_reports_what_is_ready_at_once, ON(WAITING)),
-	CASE(bad_buffer_is_reported_and_the_ring_goes_on, ON(STREAMS)),
-
-	CASE(peer_close_ends_waiting_read_with_zero, ON(STREAMS), AS(CASE_VARIANTS)),
-	CASE(peer_close_after_data_gives_data_then_zero, ON(STREAMS)),
-	CASE(write_to_closed_peer_fails, ON(STREAMS)),
-	CASE(peer_close_ends_waiting_write, ON(STREAMS)),
-	CASE(reset_ends_waiting_read, ON(TCP)),
-	CASE(half_close_leaves_the_other_direction, ON(SOCKETS)),
-	CASE(peer_close_without_ops_does_not_spin, ON(STREAMS)),
-	CASE(hangup_ends_waiting_ops_of_a_terminal, ON(TTY), AS(CASE_VARIANTS)),
-
-	CASE(cancel_at_once_gives_one_event, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(cancel_while_waiting_gives_ecanceled, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(cancelled_read_takes_no_later_data, ON(WAITING)),
-	CASE(cancel_of_a_finished_op_adds_no_event, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(cancel_of_a_reaped_op_is_enoent, ON(WAITING)),
-	CASE(second_cancel_adds_no_event, ON(WAITING)),
-	CASE(cancel_of_a_waiting_write, ON(WAITING)),
-	CASE(cancel_of_one_leaves_the_others, ON(WAITING)),
-	CASE(cancel_of_a_waiting_poll, ON(WAITING)),
-	CASE(cancel_of_a_herd_gives_each_its_event, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(cancelled_iocb_can_be_used_again, ON(WAITING)),
-
-	CASE(cancel_raced_with_data, ON(WAITING), AS(CASE_RACE)),
-	CASE(cancel_raced_with_room, ON(WAITING), AS(CASE_RACE)),
-	CASE(cancel_raced_with_peer_close, ON(STREAMS), AS(CASE_RACE)),
-	CASE(herd_cancel_raced_with_data, ON(WAITING), AS(CASE_RACE)),
-	CASE(sleep_on_fd_never_misses_an_event, ON(WAITING), AS(CASE_RACE)),
-
-	CASE(close_lets_go_of_buffers_and_data, ON(WAITING)),
-	CASE(close_with_unreaped_events, ON(WAITING)),
-	CASE(exit_with_ops_in_flight, ON(WAITING)),
-	CASE(quick_exit_with_ops_in_flight, ON(WAITING)),
-	CASE(kill_with_ops_in_flight, ON(WAITING)),
-	CASE(submit_never_blocks, ON(WAITING)),
-	CASE(waiting_reads_do_not_starve_their_writes, ON(WAITING)),
-	CASE(waiting_reads_do_not_starve_file_reads, ON(WAITING)),
-	CASE(rings_in_two_threads, ON(WAITING)),
-	CASE(descriptor_can_be_attached_again, ON(WAITING)),
-	CASE(proxies_are_where_the_engine_has_them, .links = LINK_WAITING | LINK_FILE),
-	CASE(attach_refuses_what_it_cannot_take, ON(WAITING)),
-
-	CASE(full_ring_says_eagain_and_keeps_what_it_has, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(batch_is_taken_up_to_the_room, ON(WAITING)),
-	CASE(batch_is_taken_up_to_a_bad_op, ON(WAITING)),
-	CASE(bad_arguments_are_refused, ON(WAITING)),
-	CASE(fd_wakes_a_sleeper, ON(WAITING)),
-	CASE(fd_is_quiet_after_empty_reap, ON(WAITING), AS(CASE_VARIANTS)),
-	CASE(unasked_data_does_not_spin, ON(SOCKETS)),
-	CASE(wait_times_out, ON(WAITING)),
-	CASE(wait_is_interrupted, ON(WAITING)),
-
-	CASE(file_reads_and_writes_at_offsets, ON(FILE), AS(CASE_VARIANTS)),
-	CASE(file_vectors, ON(FILE)),
-	CASE(file_end_gives_short_read_then_zero, ON(FILE)),
-	CASE(file_many_in_flight_complete_once, ON(FILE), AS(CASE_VARIANTS)),
-	CASE(file_poll_is_refused, ON(FILE)),
-	CASE(file_cancel_gives_one_event, ON(FILE)),
-	CASE(file_close_with_ops_in_flight, ON(FILE)),
-	CASE(direct_file_wakes_and_moves_blocks, ON(NONE), AS(CASE_VARIANTS)),
-	CASE(device_without_nowait_answers, ON(NONE), AS(CASE_VARIANTS)),
-
-	CASE(eventfd_is_a_stream, ON(NONE), AS(CASE_VARIANTS)),
-	CASE(name_is_what_was_asked_for, ON(NONE)),
-	CASE(open_names_an_exhausted_sysctl, ON(NONE)),
-	CASE(unknown_engine_is_einval, ON(NONE), AS(CASE_ONCE)),
-	CASE(auto_picks_what_works_and_says_why, ON(NONE), AS(CASE_ONCE)),
-};
 
 static const struct {
 	const char *suffix;
@@ -128,8 +40,6 @@ static const struct option_row option_rows[] = {
 };
 
 static const struct suite suite = {
-	.cases = cases,
-	.ncases = ARRAY_LEN(cases),
 	.options = option_rows,
 	.noptions = ARRAY_LEN(option_rows),
 	.rounds = ROUNDS_DEFAULT,
@@ -177,9 +87,9 @@ static void engine_run(const char *engine, unsigned int flags)
 	for (unsigned int kind = 0; kind < LINK_KINDS; kind++) {
 		if (!is_kind_chosen(&link_names[kind]))
 			continue;
-		for (unsigned int i = 0; i < ARRAY_LEN(cases); i++)
-			if ((cases[i].links & link_names[kind].kind) && (cases[i].flags & CASE_ONCE) == flags)
-				case_run_variants(&cases[i], engine, &link_names[kind]);
+		for (const struct test_case *const *tc = cases_begin; tc < cases_end; tc++)
+			if (((*tc)->links & link_names[kind].kind) && ((*tc)->flags & CASE_ONCE) == flags)
+				case_run_variants(*tc, engine, &link_names[kind]);
 	}
 }
 

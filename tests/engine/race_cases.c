@@ -107,7 +107,7 @@ static void write_byte(struct gate *gate, long round)
  * One byte a round. A cancelled round's byte must be what the next read gets, so that a byte lost or
  * doubled in any round shows at once.
  */
-void cancel_raced_with_data(struct scene *s)
+TEST_CASE(cancel_raced_with_data, ON(WAITING), AS(CASE_RACE))
 {
 	struct race race = {0};
 	struct link *link = scene_open(s, 8);
@@ -141,7 +141,7 @@ static void read_all_there_is(struct gate *gate, long round)
 }
 
 /* A write waits for room, the peer makes room: what the events report as written is what the peer has got. */
-void cancel_raced_with_room(struct scene *s)
+TEST_CASE(cancel_raced_with_room, ON(WAITING), AS(CASE_RACE))
 {
 	struct race race = {0};
 	struct gate *gate = &race.gate;
@@ -177,7 +177,7 @@ static void close_peer(struct gate *gate, long round)
 }
 
 /* A new link a round: the end of the stream is reported or the cancel is. */
-void cancel_raced_with_peer_close(struct scene *s)
+TEST_CASE(cancel_raced_with_peer_close, ON(STREAMS), AS(CASE_RACE))
 {
 	struct race race = {0};
 	struct link *link = scene_open(s, 8);
@@ -211,7 +211,7 @@ static void herd_start(struct scene *s, struct op *ops, char *bytes)
 }
 
 /* Many reads wait; the peer writes from the first link to the last while they are cancelled from the last. */
-void herd_cancel_raced_with_data(struct scene *s)
+TEST_CASE(herd_cancel_raced_with_data, ON(WAITING), AS(CASE_RACE))
 {
 	struct race race = {0};
 	static struct op ops[HERD];
@@ -247,7 +247,7 @@ void herd_cancel_raced_with_data(struct scene *s)
 }
 
 /* The peer writes around the moment at which the ring's thread goes to sleep on taio_fd(). */
-void sleep_on_fd_never_misses_an_event(struct scene *s)
+TEST_CASE(sleep_on_fd_never_misses_an_event, ON(WAITING), AS(CASE_RACE))
 {
 	struct gate gate = {.rounds = rounds_part(s, 10), .step = write_byte, .s = s};
 	struct link *link;

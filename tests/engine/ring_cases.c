@@ -34,7 +34,7 @@ static void cancel_all(struct scene *s, struct op *ops, unsigned int nops)
 	await_all(s, ops, nops);
 }
 
-void full_ring_says_eagain_and_keeps_what_it_has(struct scene *s)
+TEST_CASE(full_ring_says_eagain_and_keeps_what_it_has, ON(WAITING), AS(CASE_VARIANTS))
 {
 	struct op ops[ENTRIES], over;
 	char bytes[ENTRIES], byte;
@@ -61,7 +61,7 @@ void full_ring_says_eagain_and_keeps_what_it_has(struct scene *s)
 	}
 }
 
-void batch_is_taken_up_to_the_room(struct scene *s)
+TEST_CASE(batch_is_taken_up_to_the_room, ON(WAITING))
 {
 	struct op ops[ENTRIES + 4];
 	struct iocb *iocbs[ENTRIES + 4];
@@ -83,7 +83,7 @@ void batch_is_taken_up_to_the_room(struct scene *s)
 	stay_quiet(s);
 }
 
-void batch_is_taken_up_to_a_bad_op(struct scene *s)
+TEST_CASE(batch_is_taken_up_to_a_bad_op, ON(WAITING))
 {
 	struct op ops[3];
 	struct iocb *iocbs[] = {&ops[0].iocb, &ops[1].iocb, &ops[2].iocb};
@@ -152,7 +152,7 @@ static void op_spoil(struct op *op, enum spoil spoil, int other_fd)
 }
 
 /* Every opcode with every fault: none is taken, and none leaves anything behind. */
-void bad_arguments_are_refused(struct scene *s)
+TEST_CASE(bad_arguments_are_refused, ON(WAITING))
 {
 	struct iovec iov;
 	struct link *link = scene_open(s, ENTRIES);
@@ -196,7 +196,7 @@ static void *write_soon(void *arg)
 	return NULL;
 }
 
-void fd_wakes_a_sleeper(struct scene *s)
+TEST_CASE(fd_wakes_a_sleeper, ON(WAITING))
 {
 	struct io_event event;
 	struct link *link;
@@ -246,7 +246,7 @@ static void check_quiet_fd(struct scene *s, int ended)
 	CHECK(wakes <= most);
 }
 
-void fd_is_quiet_after_empty_reap(struct scene *s)
+TEST_CASE(fd_is_quiet_after_empty_reap, ON(WAITING), AS(CASE_VARIANTS))
 {
 	struct link *link = scene_open(s, ENTRIES);
 	struct op reads[4], op;
@@ -274,7 +274,7 @@ void fd_is_quiet_after_empty_reap(struct scene *s)
 }
 
 /* Data that no operation waits for is nobody's event, also where an operation of the other kind waits. */
-void unasked_data_does_not_spin(struct scene *s)
+TEST_CASE(unasked_data_does_not_spin, ON(SOCKETS))
 {
 	struct link *link = scene_open(s, ENTRIES);
 	struct op op;
@@ -295,7 +295,7 @@ void unasked_data_does_not_spin(struct scene *s)
 	CHECK_EQ(memcmp(buf, "bcdef", 5), 0);
 }
 
-void wait_times_out(struct scene *s)
+TEST_CASE(wait_times_out, ON(WAITING))
 {
 	struct timespec begin, end;
 	struct io_event event;
@@ -315,7 +315,7 @@ void wait_times_out(struct scene *s)
 
 static void on_alarm(int signal) {}
 
-void wait_is_interrupted(struct scene *s)
+TEST_CASE(wait_is_interrupted, ON(WAITING))
 {
 	struct sigaction action = {.sa_handler = on_alarm};
 	struct itimerval soon = {.it_interval.tv_usec = 20000, .it_value.tv_usec = 20000}, never = {0};
@@ -363,7 +363,7 @@ static unsigned int rings_open(const char *engine, struct taio **rings, unsigned
 }
 
 /* Takes the whole of fs.aio-max-nr for a moment. An engine that needs none of it opens all rings. */
-void open_names_an_exhausted_sysctl(struct scene *s)
+TEST_CASE(open_names_an_exhausted_sysctl, ON(NONE))
 {
 	static struct taio *rings[EXHAUST_RINGS];
 	unsigned int limit = aio_max_nr(), n;
@@ -386,7 +386,7 @@ void open_names_an_exhausted_sysctl(struct scene *s)
 	scene_ring(s, ENTRIES, 0); /* and all is well afterwards */
 }
 
-void unknown_engine_is_einval(struct scene *s)
+TEST_CASE(unknown_engine_is_einval, ON(NONE), AS(CASE_ONCE))
 {
 	static const char *const names[] = {"no-such-engine", "poll:no-such-policy", "threads:", ":", ""};
 
@@ -404,7 +404,7 @@ void unknown_engine_is_einval(struct scene *s)
 }
 
 /* The first row of the table that works is the choice, and the line says its name and more than that. */
-void auto_picks_what_works_and_says_why(struct scene *s)
+TEST_CASE(auto_picks_what_works_and_says_why, ON(NONE), AS(CASE_ONCE))
 {
 	static const char *const names[] = {NULL, "auto"};
 	struct taio_probe probe = {0};
@@ -424,7 +424,7 @@ void auto_picks_what_works_and_says_why(struct scene *s)
 	}
 }
 
-void name_is_what_was_asked_for(struct scene *s)
+TEST_CASE(name_is_what_was_asked_for, ON(NONE))
 {
 	scene_ring(s, 0, 0);
 	CHECK_EQ(strcmp(taio_name(s->ring), s->engine), 0);

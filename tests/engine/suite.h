@@ -2,8 +2,8 @@
 /*
  * The conformance suite of aio/taio.h: what a case is and what it may use.
  *
- * The table of cases and the choice of engines are main.c's; tests/case runs them and has what is not a
- * ring's.
+ * A case is a TEST_CASE() in one of the *_cases.c; the choice of engines is main.c's; tests/case runs them
+ * and has what is not a ring's.
  */
 #ifndef TAIO_TESTS_SUITE_H
 #define TAIO_TESTS_SUITE_H
@@ -24,6 +24,12 @@ enum {
 	LINK_STREAMS = LINK_SOCKETS | LINK_PIPE,
 	/* But where a terminal has rules of its own: its end, -EFAULT. */
 	LINK_WAITING = LINK_STREAMS | LINK_TTY,
+};
+
+enum case_flags {
+	CASE_VARIANTS = 1 << 0, /* also asleep on taio_fd(), and reaping by system call */
+	CASE_RACE = 1 << 1,	/* may take long */
+	CASE_ONCE = 1 << 2,	/* not of one engine: runs as engine "auto" */
 };
 
 #define SCENE_LINKS 128
@@ -80,42 +86,5 @@ size_t fill_(struct scene *s, struct link *link, uint64_t offset, uint64_t seed,
  * kernel has brought on what it was given. */
 #define fill(s, link, offset, seed)                                                                          \
 	(HERE(), fill_(s, link, offset, seed, (s)->kind == LINK_TCP ? 300 : (s)->kind == LINK_TTY ? 20 : 1))
-
-/* transfer_cases.c */
-case_fn read_of_waiting_data_completes_once, read_completes_once_when_data_arrives, write_completes_once,
-	vectors_scatter_and_gather, zero_length_completes_with_zero, many_ops_on_many_links_complete_once,
-	several_reads_share_a_link_without_loss, duplex_streams_arrive_byte_exact,
-	write_waits_until_the_peer_reads, nowait_turns_waiting_into_eagain, poll_completes_with_revents,
-	poll_reports_what_is_ready_at_once, bad_buffer_is_reported_and_the_ring_goes_on, eventfd_is_a_stream;
-/* end_cases.c */
-case_fn peer_close_ends_waiting_read_with_zero, peer_close_after_data_gives_data_then_zero,
-	write_to_closed_peer_fails, peer_close_ends_waiting_write, reset_ends_waiting_read,
-	half_close_leaves_the_other_direction, peer_close_without_ops_does_not_spin,
-	hangup_ends_waiting_ops_of_a_terminal;
-/* cancel_cases.c */
-case_fn cancel_at_once_gives_one_event, cancel_while_waiting_gives_ecanceled,
-	cancelled_read_takes_no_later_data, cancel_of_a_finished_op_adds_no_event,
-	cancel_of_a_reaped_op_is_enoent, second_cancel_adds_no_event, cancel_of_a_waiting_write,
-	cancel_of_one_leaves_the_others, cancel_of_a_waiting_poll, cancel_of_a_herd_gives_each_its_event,
-	cancelled_iocb_can_be_used_again;
-/* race_cases.c */
-case_fn cancel_raced_with_data, cancel_raced_with_room, cancel_raced_with_peer_close,
-	herd_cancel_raced_with_data, sleep_on_fd_never_misses_an_event;
-/* life_cases.c */
-case_fn close_lets_go_of_buffers_and_data, close_with_unreaped_events, exit_with_ops_in_flight,
-	quick_exit_with_ops_in_flight, kill_with_ops_in_flight, submit_never_blocks,
-	waiting_reads_do_not_starve_their_writes, waiting_reads_do_not_starve_file_reads,
-	rings_in_two_threads, descriptor_can_be_attached_again, proxies_are_where_the_engine_has_them,
-	attach_refuses_what_it_cannot_take;
-/* ring_cases.c */
-case_fn full_ring_says_eagain_and_keeps_what_it_has, batch_is_taken_up_to_the_room,
-	batch_is_taken_up_to_a_bad_op, bad_arguments_are_refused, fd_wakes_a_sleeper,
-	fd_is_quiet_after_empty_reap, unasked_data_does_not_spin, wait_times_out, wait_is_interrupted,
-	open_names_an_exhausted_sysctl, unknown_engine_is_einval, auto_picks_what_works_and_says_why,
-	name_is_what_was_asked_for;
-/* file_cases.c */
-case_fn file_reads_and_writes_at_offsets, file_vectors, file_end_gives_short_read_then_zero,
-	file_many_in_flight_complete_once, file_poll_is_refused, file_cancel_gives_one_event,
-	file_close_with_ops_in_flight, direct_file_wakes_and_moves_blocks, device_without_nowait_answers;
 
 #endif

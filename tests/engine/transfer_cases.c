@@ -15,7 +15,7 @@
 
 #define MANY_LINKS 64
 
-void read_of_waiting_data_completes_once(struct scene *s)
+TEST_CASE(read_of_waiting_data_completes_once, ON(WAITING), AS(CASE_VARIANTS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -30,7 +30,7 @@ void read_of_waiting_data_completes_once(struct scene *s)
 	stay_quiet(s);
 }
 
-void read_completes_once_when_data_arrives(struct scene *s)
+TEST_CASE(read_completes_once_when_data_arrives, ON(WAITING), AS(CASE_VARIANTS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -47,7 +47,7 @@ void read_completes_once_when_data_arrives(struct scene *s)
 	stay_quiet(s);
 }
 
-void write_completes_once(struct scene *s)
+TEST_CASE(write_completes_once, ON(WAITING), AS(CASE_VARIANTS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -60,7 +60,7 @@ void write_completes_once(struct scene *s)
 	stay_quiet(s);
 }
 
-void vectors_scatter_and_gather(struct scene *s)
+TEST_CASE(vectors_scatter_and_gather, ON(WAITING))
 {
 	char out[700], a[1] = "", b[300] = "", c[1000] = "";
 	struct iovec parts[] = {{out, 3}, {out + 3, 0}, {out + 3, 697}};
@@ -87,7 +87,7 @@ void vectors_scatter_and_gather(struct scene *s)
 }
 
 /* read(2) and write(2) of nothing return 0 and wait for nothing, so does an operation. */
-void zero_length_completes_with_zero(struct scene *s)
+TEST_CASE(zero_length_completes_with_zero, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -108,7 +108,7 @@ void zero_length_completes_with_zero(struct scene *s)
 }
 
 /* A read and a write on each link in one batch, all in flight together, for several turns. */
-void many_ops_on_many_links_complete_once(struct scene *s)
+TEST_CASE(many_ops_on_many_links_complete_once, ON(WAITING), AS(CASE_VARIANTS))
 {
 	static struct op reads[MANY_LINKS], writes[MANY_LINKS];
 	static char in[MANY_LINKS], out[MANY_LINKS];
@@ -146,7 +146,7 @@ void many_ops_on_many_links_complete_once(struct scene *s)
  * The contract does not say which of several waiting reads gets the next bytes. It says that each byte goes
  * to one of them, and a read returns what is one piece of the stream.
  */
-void several_reads_share_a_link_without_loss(struct scene *s)
+TEST_CASE(several_reads_share_a_link_without_loss, ON(WAITING), AS(CASE_VARIANTS))
 {
 	enum { READS = 12, CHUNK = 97 };
 	static struct op ops[READS];
@@ -263,7 +263,7 @@ static bool flow_done(struct flow *flow)
 	return true;
 }
 
-void duplex_streams_arrive_byte_exact(struct scene *s)
+TEST_CASE(duplex_streams_arrive_byte_exact, ON(WAITING), AS(CASE_VARIANTS))
 {
 	struct flow in = {.buf = malloc(DUPLEX_MAX)}, out = {.buf = malloc(DUPLEX_MAX), .turn = 5};
 	pthread_t sender, receiver;
@@ -297,7 +297,7 @@ void duplex_streams_arrive_byte_exact(struct scene *s)
 }
 
 /* A write larger than every buffer: short counts or a long wait, never an error, and all of it arrives. */
-void write_waits_until_the_peer_reads(struct scene *s)
+TEST_CASE(write_waits_until_the_peer_reads, ON(WAITING), AS(CASE_VARIANTS))
 {
 	enum { TOTAL = 1 << 20 };
 	char *out = malloc(TOTAL), *in = malloc(TOTAL);
@@ -334,7 +334,7 @@ void write_waits_until_the_peer_reads(struct scene *s)
 	stay_quiet(s);
 }
 
-void nowait_turns_waiting_into_eagain(struct scene *s)
+TEST_CASE(nowait_turns_waiting_into_eagain, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -355,7 +355,7 @@ void nowait_turns_waiting_into_eagain(struct scene *s)
 	stay_quiet(s);
 }
 
-void poll_completes_with_revents(struct scene *s)
+TEST_CASE(poll_completes_with_revents, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -377,7 +377,7 @@ void poll_completes_with_revents(struct scene *s)
 	stay_quiet(s);
 }
 
-void poll_reports_what_is_ready_at_once(struct scene *s)
+TEST_CASE(poll_reports_what_is_ready_at_once, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
 	struct op op;
@@ -400,7 +400,7 @@ static void expect_refused(struct scene *s, struct op *op, long error)
 	CHECK_EQ(ret == 1 ? await(s, op) : ret, error);
 }
 
-void bad_buffer_is_reported_and_the_ring_goes_on(struct scene *s)
+TEST_CASE(bad_buffer_is_reported_and_the_ring_goes_on, ON(STREAMS))
 {
 	struct iovec bad = {(void *)8, 4};
 	static struct iovec none[5000];
@@ -426,7 +426,7 @@ void bad_buffer_is_reported_and_the_ring_goes_on(struct scene *s)
 
 /* It reads by read_iter and writes without write_iter: what an engine can do for the one it may not for the
  * other. */
-void eventfd_is_a_stream(struct scene *s)
+TEST_CASE(eventfd_is_a_stream, ON(NONE), AS(CASE_VARIANTS))
 {
 	int fd = eventfd(0, EFD_CLOEXEC), afd;
 	uint64_t out = 7, in = 0, most = UINT64_MAX - 1;

@@ -3,7 +3,8 @@
  * The moments in which an operation is being armed: a cancel or the data that comes while io_submit(2) is
  * still at it, and herds, where helpers and wake functions meet.
  */
-#include "race.h"
+#include "kmod.h"
+#include "tests/case/gate.h"
 
 #include <errno.h>
 
@@ -27,7 +28,7 @@ static void cancel_step(struct gate *gate, long round)
 }
 
 /* Nothing but a cancel can end these reads; it comes before, within and after the submit. */
-void cancel_raced_with_submit(struct scene *s)
+TEST_CASE(cancel_raced_with_submit, ON(STREAMS), AS(CASE_LONG))
 {
 	static struct canceller canceller;
 	struct gate gate = {
@@ -69,7 +70,7 @@ static void write_byte(struct gate *gate, long round)
  * Data before, within and after the submit: a wake-up that is lost leaves the read waiting. The moment that
  * counts is near the end of both calls, so that is what is steered for: which of them returns first.
  */
-void submit_raced_with_data(struct scene *s)
+TEST_CASE(submit_raced_with_data, ON(STREAMS), AS(CASE_LONG))
 {
 	struct gate gate = {.rounds = s->rounds, .step = write_byte, .s = s, .is_pinned = true};
 	struct steer steer = {0};
@@ -149,7 +150,7 @@ static void herd_finish(struct scene *s, struct herd *herd, long round)
 	}
 }
 
-void herd_cancel_raced_with_data(struct scene *s)
+TEST_CASE(herd_cancel_raced_with_data, ON(STREAMS), AS(CASE_LONG))
 {
 	struct gate gate = {
 		.rounds = s->rounds / HERD + 20, .step = write_to_each, .s = s, .is_pinned = true};

@@ -99,7 +99,7 @@ static int make_closed(void)
 	return 1000;
 }
 
-void attach_refuses_files_that_cannot_be_proxied(struct scene *s)
+TEST_CASE(attach_refuses_files_that_cannot_be_proxied, ON(NONE), AS(CASE_ONCE))
 {
 	static const struct {
 		const char *name;
@@ -145,7 +145,7 @@ static void expect_attach(const struct taio_ioc_attach *attach, int error, const
 			got < 0 ? strerror(-got) : "a proxy", strerror(error));
 }
 
-void attach_refuses_unknown_bits(struct scene *s)
+TEST_CASE(attach_refuses_unknown_bits, ON(NONE), AS(CASE_ONCE))
 {
 	static const uint32_t policies[] = {TAIO_NPOLICIES, 100, INT32_MAX, UINT32_MAX};
 	struct taio_ioc_attach good, attach;
@@ -180,7 +180,7 @@ void attach_refuses_unknown_bits(struct scene *s)
 	CHECK(taio_attach_raw(&good) >= 0);
 }
 
-void attach_refuses_a_state_it_cannot_keep(struct scene *s)
+TEST_CASE(attach_refuses_a_state_it_cannot_keep, ON(NONE), AS(CASE_ONCE))
 {
 	static const struct {
 		uint32_t flags, state;
@@ -256,7 +256,7 @@ static void attach_as_user(void *arg)
 			row->state, (uintmax_t)row->caps, strerror(got), strerror(row->error));
 }
 
-void attach_of_less_state_needs_privilege(struct scene *s)
+TEST_CASE(attach_of_less_state_needs_privilege, ON(NONE), AS(CASE_ONCE))
 {
 	(void)s;
 	for (unsigned int i = 0; i < ARRAY_LEN(privilege_rows); i++)
@@ -269,7 +269,7 @@ void attach_of_less_state_needs_privilege(struct scene *s)
 	}
 }
 
-void attach_survives_bad_pointers(struct scene *s)
+TEST_CASE(attach_survives_bad_pointers, ON(NONE), AS(CASE_ONCE))
 {
 	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int device = make_device(), fds[2], proxy;
@@ -289,7 +289,7 @@ void attach_survives_bad_pointers(struct scene *s)
 	CHECK_EQ(entries_of("/proc/self/fd"), before);
 }
 
-void attach_without_a_free_descriptor_leaks_nothing(struct scene *s)
+TEST_CASE(attach_without_a_free_descriptor_leaks_nothing, ON(NONE), AS(CASE_ONCE))
 {
 	struct rlimit limit, saved;
 	int device = make_device(), fds[2];
@@ -311,7 +311,7 @@ void attach_without_a_free_descriptor_leaks_nothing(struct scene *s)
 	CHECK(write(fds[1], "", 1) == -1 && errno == EPIPE);
 }
 
-void ioctl_numbers_are_ours_alone(struct scene *s)
+TEST_CASE(ioctl_numbers_are_ours_alone, ON(NONE), AS(CASE_ONCE))
 {
 	struct taio_ioc_attach attach = {.fd = 0};
 	struct taio_ioc_info info;
@@ -333,7 +333,7 @@ void ioctl_numbers_are_ours_alone(struct scene *s)
 	CHECK(ioctl(proxy, _IOW(0xf7, 0x62, struct taio_ioc_info), &info) == -1 && errno == ENOTTY);
 }
 
-void proxy_holds_the_file(struct scene *s)
+TEST_CASE(proxy_holds_the_file, ON(NONE))
 {
 	char byte = 0;
 	struct pollfd writer = {0};
@@ -357,7 +357,7 @@ void proxy_holds_the_file(struct scene *s)
 }
 
 /* The access mode of the proxy, and which of its operations the kernel refuses for it. */
-void proxy_follows_the_mode_of_the_file(struct scene *s)
+TEST_CASE(proxy_follows_the_mode_of_the_file, ON(NONE))
 {
 	static const int modes[] = {O_RDONLY, O_WRONLY, O_RDWR};
 
@@ -383,7 +383,7 @@ void proxy_follows_the_mode_of_the_file(struct scene *s)
 	}
 }
 
-void cloexec_is_set_when_asked_for(struct scene *s)
+TEST_CASE(cloexec_is_set_when_asked_for, ON(NONE), AS(CASE_ONCE))
 {
 	int fds[2];
 
@@ -392,7 +392,7 @@ void cloexec_is_set_when_asked_for(struct scene *s)
 	CHECK_EQ(fcntl(wrap(fds[0], s->policy, 0), F_GETFD), 0);
 }
 
-void info_tells_what_the_proxy_is(struct scene *s)
+TEST_CASE(info_tells_what_the_proxy_is, ON(NONE))
 {
 	for (unsigned int kind = 0; kind < SCRATCH_NKINDS; kind++) {
 		bool parks = kind == SCRATCH_TCP || kind == SCRATCH_PIPE;
@@ -417,7 +417,7 @@ void info_tells_what_the_proxy_is(struct scene *s)
 	}
 }
 
-void info_counts_what_is_in_flight(struct scene *s)
+TEST_CASE(info_counts_what_is_in_flight, ON(STREAMS))
 {
 	struct link *link = scene_open(s, 8);
 	struct op ops[8];

@@ -27,7 +27,7 @@ static void herd_await(struct ring *ring, struct herd *herd, long res)
 		CHECK_EQ(await(ring, &herd->ops[i]), res);
 }
 
-void cancel_ioctl_ends_everything(struct scene *s)
+TEST_CASE(cancel_ioctl_ends_everything, ON(STREAMS))
 {
 	struct link *link = scene_open(s, NOPS);
 	struct herd herd;
@@ -68,7 +68,7 @@ static void submit_and_await_cancel(void *arg)
 	ring_close(&ring);
 }
 
-void cancel_ioctl_reaches_ops_of_others(struct scene *s)
+TEST_CASE(cancel_ioctl_reaches_ops_of_others, ON(STREAMS))
 {
 	struct link *link = scene_open(s, NOPS);
 	struct other other = {.proxy = link->afd_in};
@@ -87,7 +87,7 @@ void cancel_ioctl_reaches_ops_of_others(struct scene *s)
 }
 
 /* Even of the same file. */
-void cancel_ioctl_leaves_other_proxies(struct scene *s)
+TEST_CASE(cancel_ioctl_leaves_other_proxies, ON(STREAMS))
 {
 	struct link *link = scene_open(s, 4);
 	int other = proxy_make(s, link->in);
@@ -123,7 +123,7 @@ static void helpers_occupy_each(struct scene *s, int proxy)
 		CHECK_EQ(await(&s->ring, &ops[i]), -ECANCELED);
 }
 
-void helpers_cannot_be_signalled(struct scene *s)
+TEST_CASE(helpers_cannot_be_signalled, ON(STREAMS), AS(CASE_BLOCK))
 {
 	pid_t before[HELPERS_MAX], after[HELPERS_MAX];
 	long idle_ms = param_set("idle_ms", 100000);

@@ -4,7 +4,7 @@
  * Reads wait on each link when its descriptors go; what they give, and when the file goes, tells who held
  * what.
  */
-#include "death.h"
+#include "kmod.h"
 #include "tests/case/gate.h"
 
 #include <errno.h>
@@ -92,7 +92,7 @@ static void near_close(struct link *link)
 	link->out = -1;
 }
 
-void close_of_target_ends_nothing(struct scene *s)
+TEST_CASE(close_of_target_ends_nothing, ON(STREAMS))
 {
 	struct reads reads;
 	struct link *link = reads_begin(s, &reads);
@@ -105,7 +105,7 @@ void close_of_target_ends_nothing(struct scene *s)
 	reads_deliver(s, &reads, link);
 }
 
-void close_of_proxy_ends_nothing(struct scene *s)
+TEST_CASE(close_of_proxy_ends_nothing, ON(STREAMS))
 {
 	struct reads reads;
 	struct link *link = reads_begin(s, &reads);
@@ -120,7 +120,7 @@ void close_of_proxy_ends_nothing(struct scene *s)
 	CHECK_EQ(byte, 'z');
 }
 
-void close_of_both_ends_nothing(struct scene *s)
+TEST_CASE(close_of_both_ends_nothing, ON(STREAMS))
 {
 	struct reads reads;
 	struct link *link = reads_begin(s, &reads);
@@ -132,7 +132,7 @@ void close_of_both_ends_nothing(struct scene *s)
 	check_file_gone(link, s->kind);
 }
 
-void close_of_both_then_cancel_lets_the_file_go(struct scene *s)
+TEST_CASE(close_of_both_then_cancel_lets_the_file_go, ON(PARKABLE))
 {
 	struct reads reads;
 	struct link *link = reads_begin(s, &reads);
@@ -147,7 +147,7 @@ void close_of_both_then_cancel_lets_the_file_go(struct scene *s)
 }
 
 /* The end of the stream; a terminal's is a hang-up, which a read that waits sees early (-EIO) or late (0). */
-void close_of_peer_ends_reads(struct scene *s)
+TEST_CASE(close_of_peer_ends_reads, ON(STREAMS))
 {
 	struct reads reads;
 	struct link *link = reads_begin(s, &reads);
@@ -159,7 +159,7 @@ void close_of_peer_ends_reads(struct scene *s)
 }
 
 /* No room, and then nobody who could make any. */
-void close_of_peer_ends_writes(struct scene *s)
+TEST_CASE(close_of_peer_ends_writes, ON(PARKABLE))
 {
 	static char buf[1 << 20];
 	struct op ops[READS];
@@ -186,7 +186,7 @@ static void write_to_closed(struct gate *gate, long round)
 }
 
 /* The last references to proxy and file go by the completion, or by close(2), whichever comes later. */
-void close_raced_with_data(struct scene *s)
+TEST_CASE(close_raced_with_data, ON(PARKABLE), AS(CASE_LONG))
 {
 	struct gate gate = {.rounds = s->rounds / 40, .step = write_to_closed, .s = s};
 	struct link *link;

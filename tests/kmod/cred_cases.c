@@ -44,7 +44,7 @@ static bool write_keeps_bit(struct scene *s, int file, int proxy)
 	return has_uid_bit(file);
 }
 
-void file_write_has_the_submitters_credentials(struct scene *s)
+TEST_CASE(file_write_has_the_submitters_credentials, ON(NONE), AS(CASE_BLOCK))
 {
 	int file = scratch_file(100), proxy = proxy_make(s, file);
 
@@ -62,7 +62,7 @@ void file_write_has_the_submitters_credentials(struct scene *s)
 	CHECK(!has_uid_bit(file));
 }
 
-void file_write_without_cred_has_the_helpers(struct scene *s)
+TEST_CASE(file_write_without_cred_has_the_helpers, ON(NONE), AS(CASE_BLOCK))
 {
 	int file = scratch_file(100);
 	int proxy = wrap_state(file, s->policy, s->flags, TAIO_STATE_FILE & ~TAIO_STATE_CRED);
@@ -109,7 +109,7 @@ static int send_by_proxy(struct scene *s, int sock, int proxy)
 	return netlink_answer(sock);
 }
 
-void message_has_the_submitters_credentials(struct scene *s)
+TEST_CASE(message_has_the_submitters_credentials, ON(NONE))
 {
 	int sock = SYS(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
 	int proxy = proxy_make(s, sock);
@@ -123,7 +123,7 @@ void message_has_the_submitters_credentials(struct scene *s)
 }
 
 /* Submitted as root and carried out after root has become somebody else, and the other way round. */
-void credentials_are_those_of_the_submission(struct scene *s)
+TEST_CASE(credentials_are_those_of_the_submission, ON(NONE), AS(CASE_BLOCK))
 {
 	int kept = scratch_file(100), cleared = scratch_file(100);
 	int kept_proxy = proxy_make(s, kept), cleared_proxy = proxy_make(s, cleared);

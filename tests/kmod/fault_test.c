@@ -143,7 +143,7 @@ static void try_attach(struct scene *s, struct trial *trial, void *arg)
 	link_destroy(&link);
 }
 
-static void attach_meets_every_fault(struct scene *s)
+TEST_CASE(attach_meets_every_fault, ON(STREAMS) | LINK_FILE)
 {
 	int device = SYS(open(TAIO_DEVICE, O_RDWR | O_CLOEXEC));
 
@@ -160,7 +160,7 @@ static void try_close(struct scene *s, struct trial *trial, void *arg)
 	CHECK_EQ(counter_get("proxies"), proxies);
 }
 
-static void close_meets_every_fault(struct scene *s)
+TEST_CASE(close_meets_every_fault, ON(STREAMS) | LINK_FILE)
 {
 	trials_run(s, getpid(), 0, try_close, scene_link(s));
 }
@@ -220,7 +220,7 @@ static void try_read(struct scene *s, struct trial *trial, void *arg)
 	byte = 0;
 }
 
-static void submit_of_a_read_meets_every_fault(struct scene *s)
+TEST_CASE(submit_of_a_read_meets_every_fault, ON(STREAMS) | LINK_FILE)
 {
 	struct link *link = scene_open(s, 4);
 
@@ -258,7 +258,7 @@ static void try_write(struct scene *s, struct trial *trial, void *arg)
 		CHECK(is_empty(link->peer_in));
 }
 
-static void submit_of_a_write_meets_every_fault(struct scene *s)
+TEST_CASE(submit_of_a_write_meets_every_fault, ON(STREAMS) | LINK_FILE)
 {
 	struct link *link = scene_open(s, 4);
 
@@ -286,7 +286,7 @@ static void try_cancel(struct scene *s, struct trial *trial, void *arg)
 	CHECK_EQ(await(&s->ring, &op), -ECANCELED);
 }
 
-static void cancel_needs_no_memory(struct scene *s)
+TEST_CASE(cancel_needs_no_memory, ON(STREAMS))
 {
 	struct link *link = scene_open(s, 4);
 
@@ -318,7 +318,7 @@ static void try_helper(struct scene *s, struct trial *trial, void *arg)
 }
 
 /* The one helper that there is: of a pool that had no other user and in which nothing ends. */
-static void transfer_meets_every_fault(struct scene *s)
+TEST_CASE(transfer_meets_every_fault, ON(PARKABLE), AS(CASE_ONCE))
 {
 	long idle_ms = param_set("idle_ms", 1000000);
 	struct link *link = scene_open(s, 4);
@@ -346,7 +346,7 @@ static void try_growth(struct scene *s, struct trial *trial, void *arg)
 	CHECK_EQ(helpers_find(helpers), 0);
 }
 
-static void refused_helper_is_asked_for_again(struct scene *s)
+TEST_CASE(refused_helper_is_asked_for_again, ON(PARKABLE), AS(CASE_ONCE))
 {
 	long idle_ms = param_set("idle_ms", 1);
 	uint64_t refused = counter_get("workers_refused");
@@ -360,17 +360,6 @@ static void refused_helper_is_asked_for_again(struct scene *s)
 	param_set("idle_ms", idle_ms);
 }
 
-static const struct test_case cases[] = {
-	CASE(attach_meets_every_fault, ON(STREAMS) | LINK_FILE),
-	CASE(close_meets_every_fault, ON(STREAMS) | LINK_FILE),
-	CASE(refused_helper_is_asked_for_again, ON(PARKABLE), AS(CASE_ONCE)),
-	/* A terminal loses what it cannot copy to its reader, proxy or not. */
-	CASE(transfer_meets_every_fault, ON(PARKABLE), AS(CASE_ONCE)),
-	CASE(submit_of_a_read_meets_every_fault, ON(STREAMS) | LINK_FILE),
-	CASE(submit_of_a_write_meets_every_fault, ON(STREAMS) | LINK_FILE),
-	CASE(cancel_needs_no_memory, ON(STREAMS)),
-};
-
 int main(int argc, char **argv)
 {
 	if (access("/proc/self/fail-nth", W_OK)) {
@@ -378,5 +367,5 @@ int main(int argc, char **argv)
 			"kmod_fault_test: skipped: this kernel injects no faults (CONFIG_FAILSLAB)\n");
 		return EXIT_SKIP;
 	}
-	return kmod_main(argc, argv, cases, ARRAY_LEN(cases));
+	return kmod_main(argc, argv, scene_finish);
 }

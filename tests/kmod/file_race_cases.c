@@ -5,7 +5,8 @@
  * So the gate's thread cancels, at the moment at which io_submit(2) returns, and by turns the submitter does
  * so as well.
  */
-#include "race.h"
+#include "kmod.h"
+#include "tests/case/gate.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -97,7 +98,7 @@ static void write_round(struct gate *gate, struct steer *steer, long round, unsi
 }
 
 /* Writes and reads by turns; a block carries the number of the round that wrote it. */
-void cancel_raced_with_file(struct scene *s)
+TEST_CASE(cancel_raced_with_file, ON(FILE), AS(CASE_LONG))
 {
 	static struct file_race race;
 	struct gate gate = {

@@ -131,17 +131,15 @@ static void former_users_leave(void)
 		pause_ms(10);
 }
 
-int kmod_main(int argc, char **argv, const struct test_case *cases, unsigned int ncases)
+int kmod_main(int argc, char **argv, case_fn *finish)
 {
 	/* Thousands of operations want hundreds of descriptors in more than one process. */
 	struct rlimit files = {.rlim_cur = 16384, .rlim_max = 16384};
 	const struct suite suite = {
-		.cases = cases,
-		.ncases = ncases,
 		.options = option_rows,
 		.noptions = ARRAY_LEN(option_rows),
 		.rounds = ROUNDS_DEFAULT,
-		.finish = scene_finish,
+		.finish = finish,
 	};
 	int status;
 
@@ -162,8 +160,8 @@ int kmod_main(int argc, char **argv, const struct test_case *cases, unsigned int
 	former_users_leave();
 	printf("%s: %ld rounds, %ld kills, seed %ju\n", suite_name, suite_rounds, options.kills,
 	       (uintmax_t)options.seed);
-	for (unsigned int i = 0; i < ncases; i++)
-		if (is_case_chosen(cases[i].name))
-			case_run_variants(&cases[i]);
+	for (const struct test_case *const *tc = cases_begin; tc < cases_end; tc++)
+		if (is_case_chosen((*tc)->name))
+			case_run_variants(*tc);
 	return suite_end();
 }

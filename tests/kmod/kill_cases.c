@@ -4,7 +4,7 @@
  * contexts are the victim's. A victim must be reaped within a bound, which one that sleeps in state D is not,
  * and the module must be as before it.
  */
-#include "death.h"
+#include "kmod.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -127,7 +127,7 @@ static void check_settled(long refcnt)
 		fail_at(THERE(), "%s", why);
 }
 
-void kill_with_a_thousand_ops_in_flight(struct scene *s)
+TEST_CASE(kill_with_a_thousand_ops_in_flight, ON(KILLABLE), AS(CASE_LONG))
 {
 	struct victim *victim = shared_make(sizeof(*victim));
 	int64_t longest_ms = 0, begin_ms;
@@ -178,7 +178,7 @@ static void exit_with_reads(void *arg)
 }
 
 /* What comes after the end of the submitter is for whoever reads next. */
-void exit_with_ops_in_flight(struct scene *s)
+TEST_CASE(exit_with_ops_in_flight, ON(STREAMS))
 {
 	struct link *link = scene_link(s);
 	char buf[8];
@@ -193,7 +193,7 @@ void exit_with_ops_in_flight(struct scene *s)
 	}
 }
 
-void io_destroy_ends_ops_in_flight(struct scene *s)
+TEST_CASE(io_destroy_ends_ops_in_flight, ON(STREAMS))
 {
 	struct link *link = scene_link(s);
 	struct op ops[16];

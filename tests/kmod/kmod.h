@@ -2,10 +2,10 @@
 /*
  * The tests of taio.ko by its own interface: stock io_submit(2) and io_cancel(2) on proxies of /dev/taio.
  *
- * A program is a table of cases given to kmod_main(). Each case runs in a process of its own, as root, once
- * for each policy (INLINE off and on) and each kind of file that it names. After each case the module must be
- * as it was: no operation in flight, every reference to submitters' state dropped, its own reference count
- * back.
+ * A program is its TEST_CASE()s and a call of kmod_main(). Each case runs in a process of its own, as root,
+ * once for each policy (INLINE off and on) and each kind of file that it names. After each case the module
+ * must be as it was: no operation in flight, every reference to submitters' state dropped, its own reference
+ * count back.
  */
 #ifndef TAIO_TESTS_KMOD_H
 #define TAIO_TESTS_KMOD_H
@@ -64,7 +64,7 @@ enum case_flags {
  * --rounds N, --kills N, --seed N, --list). Returns main()'s value: 0, 1, 2 for usage, or 77 without
  * /dev/taio.
  */
-int kmod_main(int argc, char **argv, const struct test_case *cases, unsigned int ncases);
+int kmod_main(int argc, char **argv, case_fn *finish);
 
 /* scene.c: opens the scene's ring. scene_finish() is called by the runner: nothing may be in flight then. */
 void scene_ring(struct scene *s, unsigned int entries);

@@ -45,7 +45,7 @@ static long write_at(struct scene *s, int fd, long long offset, size_t nbytes)
 	return await(&s->ring, &op);
 }
 
-void fsize_limit_holds_for_helpers(struct scene *s)
+TEST_CASE(fsize_limit_holds_for_helpers, ON(NONE), AS(CASE_BLOCK))
 {
 	static const struct {
 		long long offset;
@@ -75,7 +75,7 @@ void fsize_limit_holds_for_helpers(struct scene *s)
 	CHECK_EQ(write_at(s, proxy, LIMIT, 1), 1);
 }
 
-void fsize_limit_of_the_submission_counts(struct scene *s)
+TEST_CASE(fsize_limit_of_the_submission_counts, ON(NONE), AS(CASE_BLOCK))
 {
 	int proxy = proxy_make(s, scratch_file(0));
 	struct op limited, unlimited;
@@ -94,7 +94,7 @@ void fsize_limit_of_the_submission_counts(struct scene *s)
 	jam_end(&jam);
 }
 
-void fsize_without_the_bit_is_unlimited(struct scene *s)
+TEST_CASE(fsize_without_the_bit_is_unlimited, ON(NONE), AS(CASE_BLOCK))
 {
 	int proxy = wrap_state(scratch_file(0), s->policy, s->flags, TAIO_STATE_FILE & ~TAIO_STATE_FSIZE);
 
@@ -105,7 +105,7 @@ void fsize_without_the_bit_is_unlimited(struct scene *s)
 }
 
 /* Nothing ends meanwhile: the new cap itself lets the operation go on that waits below the old one. */
-void raised_cap_starts_what_waits(struct scene *s)
+TEST_CASE(raised_cap_starts_what_waits, ON(NONE), AS(CASE_BLOCK))
 {
 	int proxy = proxy_make(s, scratch_file(0));
 	struct op op;
@@ -181,7 +181,7 @@ static void modest_user(void *arg)
 	ring_close(&ring);
 }
 
-void user_at_its_cap_hinders_no_other(struct scene *s)
+TEST_CASE(user_at_its_cap_hinders_no_other, ON(STREAMS), AS(CASE_BLOCK))
 {
 	/* All that the others could want is one user's, if nothing holds him. */
 	long cap = param_set("user_max", CAP), pool = param_set("helpers_max", 2 * CAP);
@@ -227,7 +227,7 @@ static bool drain(struct pair *pair)
 }
 
 /* Reads that get no data before the writes are through, several times more than there are helpers. */
-void full_pool_never_starves_writes(struct scene *s)
+TEST_CASE(full_pool_never_starves_writes, ON(STREAMS), AS(CASE_BLOCK))
 {
 	long pool = param_set("helpers_max", POOL), user = param_set("user_max", POOL);
 	static char sent[NBYTES];

@@ -3,7 +3,7 @@
  * Buffers that are gone when the transfer comes. The measure is the stock kernel: the same system call on the
  * same kind of file with the same buffer, its result and what it leaves in the file.
  */
-#include "death.h"
+#include "kmod.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,12 +77,12 @@ static void read_unmapped(struct scene *s, unsigned int gone, size_t nbytes)
 		SYS(munmap(buf, gone * PAGE));
 }
 
-void unmapped_read_buffer_behaves_as_stock(struct scene *s)
+TEST_CASE(unmapped_read_buffer_behaves_as_stock, ON(STREAMS))
 {
 	read_unmapped(s, 0, 100);
 }
 
-void half_unmapped_read_buffer_behaves_as_stock(struct scene *s)
+TEST_CASE(half_unmapped_read_buffer_behaves_as_stock, ON(PARKABLE))
 {
 	read_unmapped(s, 1, MESSAGE);
 }
@@ -113,7 +113,7 @@ static size_t fill_for_good(struct link *link, enum link_kind kind)
 }
 
 /* A write waits for room; when there is room the buffer is gone. */
-void unmapped_write_buffer_behaves_as_stock(struct scene *s)
+TEST_CASE(unmapped_write_buffer_behaves_as_stock, ON(PARKABLE))
 {
 	static struct outcome stock, ours;
 	char *buf = pages_make();
@@ -138,7 +138,7 @@ void unmapped_write_buffer_behaves_as_stock(struct scene *s)
 }
 
 /* The address counts, not the page that was there at submit. */
-void remapped_buffer_takes_the_bytes(struct scene *s)
+TEST_CASE(remapped_buffer_takes_the_bytes, ON(STREAMS))
 {
 	char *buf = pages_make(), message[100];
 	struct link *link = scene_open(s, 1);

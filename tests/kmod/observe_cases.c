@@ -91,7 +91,7 @@ static const char *start_line(struct scene *s, int proxy)
 	return line;
 }
 
-void ioprio_of_the_submitter_reaches_file_ops(struct scene *s)
+TEST_CASE(ioprio_of_the_submitter_reaches_file_ops, ON(NONE), AS(CASE_ONCE))
 {
 	int file = scratch_file(100), all = proxy_make(s, file);
 	int without = wrap_state(file, s->policy, s->flags, TAIO_STATE_FILE & ~TAIO_STATE_IOCONTEXT);
@@ -154,7 +154,7 @@ static void check_block_ioprio(struct scene *s, int file, uint32_t state, int ow
 }
 
 /* The submitter's, and for O_DIRECT an operation's own as well; reads into the page cache have the former. */
-void ioprio_reaches_the_block_layer(struct scene *s)
+TEST_CASE(ioprio_reaches_the_block_layer, ON(NONE), AS(CASE_ONCE))
 {
 	const uint32_t without = TAIO_STATE_FILE & ~TAIO_STATE_IOCONTEXT;
 	int file = scratch_disk_file(65536), own = IOPRIO(IOPRIO_BE, 5);
@@ -225,7 +225,7 @@ static void read_in_group_with_a_ring(void *arg)
 	read_in_group(&own);
 }
 
-void file_io_is_charged_to_the_cgroup(struct scene *s)
+TEST_CASE(file_io_is_charged_to_the_cgroup, ON(NONE), AS(CASE_ONCE))
 {
 	group_make();
 	CHECK_EQ(child_reap(child_start(read_in_group_with_a_ring, s), 20000), 0);
@@ -236,7 +236,7 @@ void file_io_is_charged_to_the_cgroup(struct scene *s)
 
 /* --- what the module tells --- */
 
-void streams_take_no_io_context(struct scene *s)
+TEST_CASE(streams_take_no_io_context, ON(STREAMS))
 {
 	uint64_t iocontext = counter_get("state_iocontext_taken"), blkcg = counter_get("state_blkcg_taken"),
 		 cred = counter_get("state_cred_taken");
@@ -268,7 +268,7 @@ static const char *policy_in_force(int proxy)
 	return names[info.policy];
 }
 
-void inflight_list_shows_the_op(struct scene *s)
+TEST_CASE(inflight_list_shows_the_op, ON(STREAMS))
 {
 	struct link *link = scene_link(s);
 	const char *policy = policy_in_force(link->afd_in), *line = NULL;
@@ -331,7 +331,7 @@ static void expect_events(struct scene *s, char *text, const char *want, const c
 	free(text);
 }
 
-void tracepoints_come_in_order(struct scene *s)
+TEST_CASE(tracepoints_come_in_order, ON(STREAMS))
 {
 	struct link *link = scene_open(s, 4);
 	bool blocks = !strcmp(policy_in_force(link->afd_in), "block");
@@ -372,7 +372,7 @@ static void module_load(void)
 }
 
 /* A device that is open, a proxy, an operation in flight whose proxy is closed: each keeps it. */
-void module_stays_while_it_is_used(struct scene *s)
+TEST_CASE(module_stays_while_it_is_used, ON(TCP))
 {
 	struct link *link;
 	struct stat mode;

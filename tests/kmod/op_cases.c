@@ -20,7 +20,7 @@ static long run_op(struct scene *s, struct op *op)
 	return ret == 1 ? await_(&s->ring, op) : ret;
 }
 
-void offset_on_a_socket_is_espipe(struct scene *s)
+TEST_CASE(offset_on_a_socket_is_espipe, ON(TCP))
 {
 	static const long long offsets[] = {1, 4096, 1ll << 40};
 	struct link *link = scene_open(s, 4);
@@ -44,7 +44,7 @@ void offset_on_a_socket_is_espipe(struct scene *s)
 }
 
 /* It polls as never ready, but does not wait for that: who reads or writes it fails. */
-void listening_socket_fails_at_once(struct scene *s)
+TEST_CASE(listening_socket_fails_at_once, ON(NONE))
 {
 	int fd = SYS(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), proxy;
 	char byte = 'x';
@@ -64,7 +64,7 @@ void listening_socket_fails_at_once(struct scene *s)
 	CHECK_EQ(run_op(s, &op), -EPIPE);
 }
 
-void zero_length_is_zero_at_once(struct scene *s)
+TEST_CASE(zero_length_is_zero_at_once, ON(STREAMS | LINK_FILE))
 {
 	struct link *link = scene_open(s, 4);
 	struct iovec iov = {NULL, 0};
@@ -119,7 +119,7 @@ static void read_vector(struct scene *s, struct link *link, char *buf, size_t nb
 	free(iov);
 }
 
-void vectors_of_all_sizes(struct scene *s)
+TEST_CASE(vectors_of_all_sizes, ON(STREAMS | LINK_FILE))
 {
 	static const unsigned int counts[] = {1, 2, 8, 9, 100, SEGMENTS_MAX};
 	enum { NBYTES = 3000 };
@@ -147,7 +147,7 @@ void vectors_of_all_sizes(struct scene *s)
 }
 
 /* Vectors that fs/aio or the file must refuse; the answer is the file's own. */
-void bad_vectors_fail_as_on_the_file(struct scene *s)
+TEST_CASE(bad_vectors_fail_as_on_the_file, ON(PARKABLE | LINK_FILE))
 {
 	static struct iovec huge[SEGMENTS_MAX + 1];
 	char byte;
@@ -190,7 +190,7 @@ void bad_vectors_fail_as_on_the_file(struct scene *s)
 		}
 }
 
-void file_ops_at_offsets_leave_the_position(struct scene *s)
+TEST_CASE(file_ops_at_offsets_leave_the_position, ON(NONE), AS(CASE_BLOCK))
 {
 	int file = scratch_file(8192), proxy = proxy_make(s, file);
 	char buf[1000];
@@ -215,7 +215,7 @@ void file_ops_at_offsets_leave_the_position(struct scene *s)
 	CHECK_EQ(run_op(s, &op), -EINVAL);
 }
 
-void append_appends(struct scene *s)
+TEST_CASE(append_appends, ON(NONE), AS(CASE_BLOCK))
 {
 	int file = scratch_file(100), proxy, flagged;
 	struct op op;
@@ -238,7 +238,7 @@ void append_appends(struct scene *s)
 	CHECK(memcmp(buf, "abcdefghijklmnop", 16) == 0);
 }
 
-void eof_of_a_file_is_zero(struct scene *s)
+TEST_CASE(eof_of_a_file_is_zero, ON(NONE), AS(CASE_BLOCK))
 {
 	int proxy = proxy_make(s, scratch_file(100));
 	char buf[200];

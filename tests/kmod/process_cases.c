@@ -4,7 +4,7 @@
  * proxy to whoever has a descriptor of it. Bytes that come after the end of a submitter are for whoever reads
  * next.
  */
-#include "death.h"
+#include "kmod.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,12 +74,12 @@ static void child_ends_nothing(struct scene *s, void (*child)(void *arg))
 }
 
 /* fork(2) carries the descriptors over, and nothing that is in flight. */
-void child_that_exits_ends_nothing(struct scene *s)
+TEST_CASE(child_that_exits_ends_nothing, ON(STREAMS))
 {
 	child_ends_nothing(s, child_exits);
 }
 
-void child_that_execs_ends_nothing(struct scene *s)
+TEST_CASE(child_that_execs_ends_nothing, ON(STREAMS))
 {
 	child_ends_nothing(s, child_execs);
 }
@@ -125,7 +125,7 @@ static void parent_of_reader(void *arg)
 	raise(SIGKILL);
 }
 
-void child_goes_on_after_its_parent(struct scene *s)
+TEST_CASE(child_goes_on_after_its_parent, ON(STREAMS))
 {
 	struct shared *shared = shared_make(sizeof(*shared));
 
@@ -150,7 +150,7 @@ static void execs_with_ops(void *arg)
 }
 
 /* exec(2) is the end of the address space, and so of what was submitted from it. */
-void exec_ends_ops_and_keeps_the_bytes(struct scene *s)
+TEST_CASE(exec_ends_ops_and_keeps_the_bytes, ON(STREAMS))
 {
 	char bytes[NBYTES];
 
@@ -200,7 +200,7 @@ static void exec_of_thread(void *arg)
 	thread_submits(shared);
 }
 
-void exec_of_a_second_thread(struct scene *s)
+TEST_CASE(exec_of_a_second_thread, ON(STREAMS))
 {
 	struct shared *shared = shared_make(sizeof(*shared));
 	char bytes[NBYTES];
@@ -217,7 +217,7 @@ void exec_of_a_second_thread(struct scene *s)
 	}
 }
 
-void exec_that_fails_ends_nothing(struct scene *s)
+TEST_CASE(exec_that_fails_ends_nothing, ON(STREAMS))
 {
 	char buf[NBYTES];
 	struct op op;
@@ -247,7 +247,7 @@ static void execs_reader(void *arg)
 	fail_at(HERE(), "/usr/bin/head: %m");
 }
 
-void proxy_outlives_exec(struct scene *s)
+TEST_CASE(proxy_outlives_exec, ON(STREAMS))
 {
 	struct shared *shared = shared_make(sizeof(*shared));
 	char bytes[NBYTES];
@@ -313,7 +313,7 @@ static void pattern_send(struct link *link, uint64_t offset, uint64_t seed)
 	peer_write(link, bytes, NBYTES);
 }
 
-void proxy_passed_to_another_process(struct scene *s)
+TEST_CASE(proxy_passed_to_another_process, ON(STREAMS))
 {
 	struct shared *shared = shared_make(sizeof(*shared));
 	struct link *link;
@@ -348,7 +348,7 @@ static void attacher(void *arg)
 	fd_send(shared->sock[1], shared->s->links[0]->afd_in);
 }
 
-void proxy_outlives_its_attacher(struct scene *s)
+TEST_CASE(proxy_outlives_its_attacher, ON(STREAMS))
 {
 	struct shared *shared = shared_make(sizeof(*shared));
 	char buf[NBYTES];

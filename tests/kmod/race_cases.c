@@ -5,7 +5,8 @@
  * or moved fails at once, in the round in which it happens. Each case counts the outcomes and fails if one of
  * them hardly occurred where both must be possible, for then it was no race.
  */
-#include "race.h"
+#include "kmod.h"
+#include "tests/case/gate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -167,7 +168,7 @@ static uint64_t rest_take(struct scene *s, struct link *link, uint64_t received,
 	return received;
 }
 
-void cancel_raced_with_data(struct scene *s)
+TEST_CASE(cancel_raced_with_data, ON(STREAMS), AS(CASE_LONG))
 {
 	struct race race = {0};
 	uint64_t received = 0;
@@ -216,7 +217,7 @@ static void page_fill(struct link *link, uint64_t *written, uint64_t upto)
 }
 
 /* A write of up to a page waits for room, and is all or nothing (pipe(7), PIPE_BUF). */
-void cancel_raced_with_pipe_room(struct scene *s)
+TEST_CASE(cancel_raced_with_pipe_room, ON(PIPE), AS(CASE_LONG))
 {
 	struct race race = {0};
 	uint64_t written = 0;
@@ -278,7 +279,7 @@ static uint64_t socket_fill(int fd, uint64_t written)
 	}
 }
 
-void cancel_raced_with_tcp_room(struct scene *s)
+TEST_CASE(cancel_raced_with_tcp_room, ON(TCP), AS(CASE_LONG))
 {
 	struct race race = {0};
 	uint64_t written = 0;
@@ -312,7 +313,7 @@ static void close_peer(struct gate *gate, long round)
 }
 
 /* A new link a round: the end of the stream is reported or the cancel is. */
-void cancel_raced_with_peer_close(struct scene *s)
+TEST_CASE(cancel_raced_with_peer_close, ON(PARKABLE), AS(CASE_LONG))
 {
 	struct race race = {0};
 	struct link *link = scene_open(s, 8);

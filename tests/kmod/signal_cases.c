@@ -5,7 +5,8 @@
  * cancelled and such that are not; of the latter none may show a trace of it. At the end no helper has a
  * signal pending.
  */
-#include "race.h"
+#include "kmod.h"
+#include "tests/case/gate.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -133,7 +134,7 @@ static void race_one(struct gate *gate, struct crowd *crowd, struct steer *steer
 	gate_pass(gate, round);
 }
 
-void cancels_disturb_no_other_op(struct scene *s)
+TEST_CASE(cancels_disturb_no_other_op, ON(STREAMS), AS(CASE_LONG | CASE_BLOCK))
 {
 	static struct crowd crowd;
 	struct gate gate = {
@@ -177,7 +178,7 @@ void cancels_disturb_no_other_op(struct scene *s)
 
 /* Writes to a file, every other one of them cancelled: the others are complete, not short, not interrupted.
  */
-void cancels_disturb_no_file_op(struct scene *s)
+TEST_CASE(cancels_disturb_no_file_op, ON(FILE), AS(CASE_LONG | CASE_BLOCK))
 {
 	static char buf[FILE_OP], seen[FILE_OP];
 	static struct op ops[FILE_OPS];

@@ -139,7 +139,7 @@ static void compare_steps(const struct step *steps, unsigned int nsteps, const i
 	}
 }
 
-void sync_calls_on_a_file_go_as_on_the_file(struct scene *s)
+TEST_CASE(sync_calls_on_a_file_go_as_on_the_file, ON(NONE), AS(CASE_BLOCK))
 {
 	static const struct step steps[] = {
 		STEP("read", READ, .nbytes = 100),
@@ -196,7 +196,7 @@ void sync_calls_on_a_file_go_as_on_the_file(struct scene *s)
 	CHECK_EQ(lseek(wrapped, 0, SEEK_CUR), 0);
 }
 
-void proxy_of_a_file_has_its_own_position(struct scene *s)
+TEST_CASE(proxy_of_a_file_has_its_own_position, ON(NONE), AS(CASE_BLOCK))
 {
 	int file = scratch_file(FILE_BYTES), one, other, copy;
 	char buf[100];
@@ -217,7 +217,7 @@ void proxy_of_a_file_has_its_own_position(struct scene *s)
 	CHECK_EQ(lseek(one, 0, SEEK_CUR), 100);
 }
 
-void sync_calls_on_streams_go_as_on_the_file(struct scene *s)
+TEST_CASE(sync_calls_on_streams_go_as_on_the_file, ON(NONE))
 {
 	static const struct step read_steps[] = {
 		STEP("feed", FEED, .nbytes = 100),
@@ -290,7 +290,7 @@ static void *read_byte(void *arg)
 	return NULL;
 }
 
-void sync_read_waits_and_is_interrupted(struct scene *s)
+TEST_CASE(sync_read_waits_and_is_interrupted, ON(STREAMS))
 {
 	struct sigaction action = {.sa_handler = on_alarm};
 	struct link *link = scene_link(s);
@@ -344,7 +344,7 @@ static void fill_until_polled_full(struct link *link)
 	} while (fds[0].revents || fds[1].revents);
 }
 
-void proxy_polls_as_the_file(struct scene *s)
+TEST_CASE(proxy_polls_as_the_file, ON(STREAMS))
 {
 	struct link *link = scene_link(s);
 	bool duplex = link->in == link->out;
@@ -373,7 +373,7 @@ void proxy_polls_as_the_file(struct scene *s)
 	CHECK(!"the end of the peer was not reported");
 }
 
-void epoll_reports_edges_of_the_proxy(struct scene *s)
+TEST_CASE(epoll_reports_edges_of_the_proxy, ON(STREAMS), AS(CASE_ONCE))
 {
 	struct link *link = scene_link(s);
 	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u32 = 42};
@@ -414,7 +414,7 @@ static long poll_now(struct scene *s, int fd, int events)
 	return op.res;
 }
 
-void aio_poll_on_the_proxy(struct scene *s)
+TEST_CASE(aio_poll_on_the_proxy, ON(STREAMS | LINK_FILE))
 {
 	struct link *link = scene_open(s, 4);
 	struct op op;
@@ -447,7 +447,7 @@ static void expect_eagain(struct scene *s, struct link *link)
 	CHECK_EQ(await(&s->ring, &op), -EAGAIN);
 }
 
-void nonblocking_gives_eagain(struct scene *s)
+TEST_CASE(nonblocking_gives_eagain, ON(STREAMS))
 {
 	struct link *link = scene_open(s, 4);
 	struct op op;
@@ -475,7 +475,7 @@ void nonblocking_gives_eagain(struct scene *s)
 
 /* A kernel that cannot ask a file not to wait refuses the flag for it; so may the proxy, but it may also
  * obey. */
-void nowait_flag_gives_eagain(struct scene *s)
+TEST_CASE(nowait_flag_gives_eagain, ON(STREAMS))
 {
 	struct link *link = scene_open(s, 4);
 	long stock, proxied;

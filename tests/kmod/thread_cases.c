@@ -3,7 +3,7 @@
  * The thread that submitted: it exits, is stopped, or takes signals, while its process goes on. Policy TASK
  * wants it to carry the operation out, and has to do without it once it is gone.
  */
-#include "death.h"
+#include "kmod.h"
 #include "tests/case/gate.h"
 
 #include <errno.h>
@@ -67,7 +67,7 @@ static void *submit_and_exit(void *arg)
 }
 
 /* Half of what a dead thread has left is delivered, half is cancelled. */
-void ops_outlive_the_thread_that_submitted(struct scene *s)
+TEST_CASE(ops_outlive_the_thread_that_submitted, ON(STREAMS))
 {
 	static struct shared shared;
 	uint64_t fallbacks = counter_get("task_fallbacks");
@@ -105,7 +105,7 @@ static void *submit_spin_exit(void *arg)
 }
 
 /* The data comes while the thread is on its way out, with its task work and without it. */
-void thread_exit_raced_with_data(struct scene *s)
+TEST_CASE(thread_exit_raced_with_data, ON(PARKABLE), AS(CASE_LONG))
 {
 	uint64_t fallbacks = counter_get("task_fallbacks"), runs = counter_get("task_runs"), before = runs,
 		 now = runs;
@@ -167,7 +167,7 @@ static void leader_exits(void *arg)
 }
 
 /* The leader stays a zombie until the others end: its operations must not wait for that. */
-void ops_outlive_the_leader(struct scene *s)
+TEST_CASE(ops_outlive_the_leader, ON(STREAMS))
 {
 	static struct shared shared;
 
@@ -187,7 +187,7 @@ static int submit_and_exec(void *arg)
  * A child that shares the memory, as posix_spawn(3)'s does, submits and execs: the operations belong to
  * memory that lives on, but who submitted them has another one now.
  */
-void ops_outlive_the_exec_of_their_submitter(struct scene *s)
+TEST_CASE(ops_outlive_the_exec_of_their_submitter, ON(STREAMS))
 {
 	static char stack[65536] __attribute__((aligned(16)));
 	static struct shared shared;
@@ -245,7 +245,7 @@ static void inflight_await_none(int afd)
 }
 
 /* Helpers do their work meanwhile; task work waits until the submitter may run. */
-void stopped_submitter_loses_nothing(struct scene *s)
+TEST_CASE(stopped_submitter_loses_nothing, ON(STREAMS))
 {
 	struct shared *shared = shared_make(sizeof(*shared));
 	bool by_helper = s->policy != TAIO_POLICY_TASK;
@@ -282,7 +282,7 @@ static void submit_and_be_cancelled(void *arg)
  * Another process, which has the proxies too, cancels. TASK: half of the operations are handed over to the
  * submitter then, which cannot begin with them; their bytes stay where they are.
  */
-void stopped_submitter_can_be_cancelled(struct scene *s)
+TEST_CASE(stopped_submitter_can_be_cancelled, ON(STREAMS))
 {
 	struct shared *shared = shared_make(sizeof(*shared));
 	unsigned int fed = s->policy == TAIO_POLICY_TASK ? OPS / 2 : 0;
@@ -338,7 +338,7 @@ static void rounds_under_signals(void *arg)
 }
 
 /* Signals interrupt what the submitter does, never what it has submitted. */
-void signals_to_the_submitter_end_nothing(struct scene *s)
+TEST_CASE(signals_to_the_submitter_end_nothing, ON(STREAMS))
 {
 	struct shared *shared = shared_make(sizeof(*shared));
 	pid_t pid;

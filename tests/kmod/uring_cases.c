@@ -95,7 +95,7 @@ static void stream_body(struct scene *s)
 	CHECK_EQ(counter_get("submitted"), submitted);
 }
 
-void uring_on_a_stream_proxy(struct scene *s)
+TEST_CASE(uring_on_a_stream_proxy, ON(STREAMS))
 {
 	in_child(s, stream_body);
 }
@@ -137,7 +137,7 @@ static void file_body(struct scene *s)
 	uring_close(&uring);
 }
 
-void uring_on_a_file_proxy(struct scene *s)
+TEST_CASE(uring_on_a_file_proxy, ON(NONE), AS(CASE_BLOCK))
 {
 	in_child(s, file_body);
 }
@@ -161,7 +161,7 @@ static void poll_body(struct scene *s)
 	uring_close(&uring);
 }
 
-void uring_poll_on_the_proxy(struct scene *s)
+TEST_CASE(uring_poll_on_the_proxy, ON(STREAMS))
 {
 	in_child(s, poll_body);
 }
@@ -194,7 +194,7 @@ static void cancel_body(struct scene *s)
 	uring_close(&uring);
 }
 
-void uring_cancel_on_the_proxy(struct scene *s)
+TEST_CASE(uring_cancel_on_the_proxy, ON(STREAMS))
 {
 	in_child(s, cancel_body);
 }

@@ -50,7 +50,7 @@ static void submit_by_one_who_leaves(struct ring *ring, struct op *op)
  * The queue of a signalfd is a part of its reader's signal handlers. It is freed with them (POLLFREE), when
  * the reader has been waited for, and the operation goes on without it.
  */
-void wait_queue_that_goes_is_let_go(struct scene *s)
+TEST_CASE(wait_queue_that_goes_is_let_go, ON(NONE))
 {
 	struct signalfd_siginfo info;
 	struct taio_ioc_info what;
@@ -116,7 +116,7 @@ static void error_queue(int fd)
 }
 
 /* Ready and nothing there, again and again: tried once a tick, not all the time. */
-void ready_in_vain_does_not_spin(struct scene *s)
+TEST_CASE(ready_in_vain_does_not_spin, ON(NONE))
 {
 	struct sockaddr_in ours, theirs;
 	int fd = udp_socket(&ours), peer = udp_socket(&theirs), proxy;
@@ -158,7 +158,7 @@ static int ioctl32(int fd, unsigned int request, void *arg)
 	return ret;
 }
 
-void ioctls_of_32_bit_programs(struct scene *s)
+TEST_CASE(ioctls_of_32_bit_programs, ON(NONE), AS(CASE_ONCE))
 {
 	int device = SYS(open(TAIO_DEVICE, O_RDWR | O_CLOEXEC)), fds[2], proxy;
 	void *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
