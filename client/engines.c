@@ -18,24 +18,42 @@ static int name_width(void)
 	return (int)width;
 }
 
-int engines_run(const struct settings *settings, const char *operand)
+static void print_engine(const struct taio_probe *probe, int width)
+{
+	printf("%-*s  %-5s  %s\n", width, probe->name, probe->works ? "yes" : "no", probe->summary);
+	if (!probe->works)
+		printf("%-*s  %-5s  not here: %s\n", width, "", "", probe->why);
+}
+
+static void print_auto(void)
 {
 	struct taio_params params = {.engine = "auto"};
-	int width = name_width();
-	struct taio_probe probe;
 	char why[TAIO_WHY_LEN];
 	struct taio *ring;
 
-	printf("%-*s  WORKS  HOW A READ WAITS\n", width, HEADING);
-	for (unsigned int i = 0; taio_probe(i, &probe); i++) {
-		printf("%-*s  %-5s  %s\n", width, probe.name, probe.works ? "yes" : "no", probe.summary);
-		if (!probe.works)
-			printf("%-*s  %-5s  not here: %s\n", width, "", "", probe.why);
-	}
 	if (taio_open(&ring, &params, why))
 		printf("\nauto takes none: %s\n", why);
 	else
 		printf("\nauto takes %s\n", why);
 	taio_close(ring);
+}
+
+int engines_run(const struct settings *settings, const char *operand)
+{
+	int width = name_width();
+	struct taio_probe probe;
+
+	if (!settings->names)
+		printf("%-*s  WORKS  HOW A READ WAITS\n", width, HEADING);
+	for (unsigned int i = 0; taio_probe(i, &probe); i++) {
+		if (settings->working && !probe.works)
+			continue;
+		if (settings->names)
+			printf("%s\n", probe.name);
+		else
+			print_engine(&probe, width);
+	}
+	if (!settings->names)
+		print_auto();
 	return 0;
 }

@@ -60,12 +60,12 @@ static int run_command(const struct settings *settings, int nwords, char **words
 		return usage("no command given", "");
 	command = find_command(words[0]);
 	if (command == COMMAND_COUNT)
-		return usage("there is no command ", words[0]);
+		return usage("unknown command ", words[0]);
 	wants_operand = *taio_program.commands[command].operands;
 	if (nwords > 1 + wants_operand)
-		return usage("too many operands: ", words[1 + wants_operand]);
+		return usage("unexpected argument ", words[1 + wants_operand]);
 	if (nwords < 1 + wants_operand)
-		return usage("operand missing: ", taio_program.commands[command].operands);
+		return usage("missing operand: ", taio_program.commands[command].operands);
 	status = check_options(command, given);
 	return status ? status : runs[command](settings, wants_operand ? words[1] : "");
 }

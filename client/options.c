@@ -13,34 +13,38 @@
 static const struct opt table[] = {
 	{ .name = "engine", .key = 'e', .type = OPT_STRING, .offset = AT(engine), .arg = "NAME[:POLICY]",
 	  .deflt = "auto", .section = "Connection",
-	  .help = "Engine that carries the reads and writes; taio engines lists them." },
+	  .help = "Engine that carries out reads and writes; taio engines lists them." },
 	{ .name = "timeout", .key = 't', .type = OPT_DURATION, .offset = AT(timeout_us), .arg = "DURATION",
-	  .deflt = "10s", .help = "Give up when a connect, a TLS handshake or an answer takes longer; 0 waits for ever.",
-	  .more = "An answer counts as late when not one byte of it came for that long. cat sets no limit to the "
-		  "silence of an established connection." },
+	  .deflt = "10s", .help = "Maximum time for a connect, a TLS handshake or a response; 0 means no limit.",
+	  .more = "A response is late if no byte of it arrives for that long. cat does not limit how long an "
+		  "established connection may stay silent." },
 	{ .name = "tls", .type = OPT_BOOL, .offset = AT(tls),
-	  .help = "Speak TLS; for get, an https URL decides." },
+	  .help = "Use TLS; for get, the URL decides." },
 	{ .name = "ca", .type = OPT_STRING, .offset = AT(ca), .arg = "FILE",
-	  .help = "Certificates in PEM to trust instead of the system's." },
+	  .help = "PEM certificates to trust instead of the system's." },
 	{ .name = "insecure", .key = 'k', .type = OPT_BOOL, .offset = AT(insecure),
 	  .help = "Do not verify the server's certificate." },
 
 	{ .name = "output", .key = 'o', .type = OPT_STRING, .offset = AT(output), .arg = "FILE",
 	  .section = ONLY "get", .help = "Write the body to FILE; - is standard output." },
 	{ .name = "head", .key = 'I', .type = OPT_ACTION, .offset = AT(head),
-	  .help = "Ask by HEAD and print the status line and the headers." },
+	  .help = "Send HEAD and print the status line and the headers." },
 
 	{ .name = "count", .key = 'c', .type = OPT_UINT, .offset = AT(count), .arg = "N", .deflt = "10",
-	  .section = ONLY "ping", .help = "Round trips to make; 0: until interrupted." },
+	  .section = ONLY "ping", .help = "Round trips to make; 0 means until interrupted." },
 	{ .name = "interval", .key = 'i', .type = OPT_DURATION, .offset = AT(interval_us), .arg = "DURATION",
-	  .deflt = "100ms", .help = "Time from the start of one round trip to that of the next; 0s: none." },
+	  .deflt = "100ms", .help = "Time from the start of one round trip to the start of the next; 0s means no pause." },
 	{ .name = "size", .key = 's', .type = OPT_SIZE, .offset = AT(size), .arg = "BYTES", .deflt = "64",
-	  .min = 1, .max = 16 << 20, .help = "Bytes of a round trip." },
+	  .min = 1, .max = 16 << 20, .help = "Bytes per round trip." },
 	{ .name = "verbose", .key = 'v', .type = OPT_BOOL, .offset = AT(verbose),
-	  .help = "Print each round trip even if standard output is no terminal." },
+	  .help = "Print each round trip even if standard output is not a terminal." },
 
 	{ .name = "after", .type = OPT_DURATION, .offset = AT(after_us), .arg = "DURATION", .deflt = "100ms",
 	  .section = ONLY "cancel-read", .help = "Time from the submission of the read to its cancellation." },
+
+	{ .name = "names", .type = OPT_BOOL, .offset = AT(names), .section = ONLY "engines",
+	  .help = "Print only the names, one per line." },
+	{ .name = "working", .type = OPT_BOOL, .offset = AT(working), .help = "Leave out engines that do not work here." },
 
 	{ .name = "help", .key = 'h', .type = OPT_ACTION, .offset = AT(help), .section = "Other",
 	  .help = "Show this help." },
@@ -51,46 +55,45 @@ static const struct opt table[] = {
 
 static const struct opt_command commands[] = {
 	[COMMAND_ENGINES] = { .name = "engines", .operands = "",
-	  .help = "Tell which engines work here, which not and why.",
-	  .more = "Tries every engine by one operation and prints a table: its name, whether it works, and how a read "
-		  "waits in it or what it lacks here. The last line tells which one auto takes, and why." },
+	  .help = "Show which engines work here, and why the others do not.",
+	  .more = "Tries every engine with one operation and prints a table: its name, whether it works, and how a read "
+		  "waits in it or what it lacks here. The last line says which one auto takes, and why." },
 	[COMMAND_CAT] = { .name = "cat", .operands = "HOST:PORT",
 	  .help = "Join standard input and output to a connection.",
-	  .more = "Sends standard input to the peer and writes what it sends to standard output; each of them may be a "
-		  "terminal, a pipe or a file. The end of input is passed on (half-close); the end of what the peer "
-		  "sends ends taio." },
+	  .more = "Sends standard input to the peer and writes what the peer sends to standard output; each may be a "
+		  "terminal, a pipe or a file. The end of input is passed on (half-close); when the peer closes its "
+		  "side, taio exits." },
 	[COMMAND_GET] = { .name = "get", .operands = "URL",
-	  .help = "Fetch a http or https URL to standard output or a file.",
-	  .more = "A status of 400 or above is a failure: it is reported and no body is written. Redirections are "
-		  "reported and not followed." },
+	  .help = "Fetch an http or https URL to standard output or a file.",
+	  .more = "A status of 400 or above is a failure: it is reported, and no body is written. Redirects are "
+		  "reported, not followed." },
 	[COMMAND_PING] = { .name = "ping", .operands = "HOST:PORT",
 	  .help = "Measure round trips to an echo service.",
-	  .more = "Sends bytes, waits until as many have come back and compares them. Prints the minimum, percentiles "
-		  "and the maximum at the end or when interrupted." },
+	  .more = "Sends bytes, waits for the same number to come back, and compares them. Prints the minimum, "
+		  "percentiles and the maximum at the end, or when interrupted." },
 	[COMMAND_CANCEL_READ] = { .name = "cancel-read", .operands = "HOST:PORT",
-	  .help = "Submit a read that nothing answers, cancel it, and time that.",
-	  .more = "Connects, submits a read, cancels it after a time, and prints the event of the read and how long it "
-		  "took from the request to cancel until the event was there. If data comes first, that is reported, "
-		  "and there is nothing to cancel." },
+	  .help = "Submit a read that no data arrives for, cancel it, and time the cancellation.",
+	  .more = "Connects, submits a read, cancels it after a while, and prints the read's event and the time from "
+		  "the cancel request to the event. If data arrives first, that is reported and nothing is cancelled." },
 	[COMMAND_COUNT] = { .name = NULL },
 };
 // clang-format on
 
-static const char description[] = "taio is a client and a tool to look at libtaio with: each of its reads, "
+static const char description[] = "taio is a client and a diagnostic tool for libtaio: each of its reads, "
 				  "writes and waits is an operation "
 				  "submitted to an engine of the library and reaped as an event.";
 
 static const char epilogue[] = "EXIT STATUS:\n"
-			       "0\tthe command did what was asked\n"
-			       "1\tit failed at run time; one line on standard error says why\n"
-			       "2\tthe command line is wrong\n"
+			       "0\tThe command succeeded.\n"
+			       "1\tIt failed at run time; one line on standard error says why.\n"
+			       "2\tUsage error.\n"
 			       "\n"
-			       "An interrupted command ends by the signal; an interrupted ping prints what "
-			       "it has measured and ends with 0.\n"
+			       "An interrupted command is ended by the signal; an interrupted ping prints what "
+			       "it has measured and exits with 0.\n"
 			       "\n"
 			       "EXAMPLES:\n"
 			       "  taio engines\n"
-			       "  taio cat localhost:7 < request > answer\n"
+			       "  taio cat localhost:7 < request > response\n"
 			       "  taio get --ca ca.pem -o index.html https://localhost:8443/\n"
 			       "  taio ping --engine threads:block --count 1000 --interval 0s localhost:7\n"
 			       "  taio cancel-read localhost:7 --after 100ms\n"

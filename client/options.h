@@ -22,6 +22,8 @@ struct settings {
 
 	uint64_t after_us; /* cancel-read */
 
+	bool names, working; /* engines */
+
 	bool help, version, man;
 };
 

