@@ -5,65 +5,38 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { TOKEN = 1, HOST = 2, PATH = 4 };
+#define ALL (CHAR_TOKEN | CHAR_HOST | CHAR_PATH)
 
-/* Marks; letters and digits are in every class. */
-static const unsigned char marks[128] = {
-	['!'] = TOKEN | HOST | PATH,
-	['#'] = TOKEN,
-	['$'] = TOKEN | HOST | PATH,
-	['%'] = TOKEN | HOST,
-	['&'] = TOKEN | HOST | PATH,
-	['\''] = TOKEN | HOST | PATH,
-	['('] = HOST | PATH,
-	[')'] = HOST | PATH,
-	['*'] = TOKEN | HOST | PATH,
-	['+'] = TOKEN | HOST | PATH,
-	[','] = PATH,
-	['-'] = TOKEN | HOST | PATH,
-	['.'] = TOKEN | HOST | PATH,
-	['/'] = PATH,
-	[':'] = HOST | PATH,
-	[';'] = HOST | PATH,
-	['='] = HOST | PATH,
-	['@'] = PATH,
-	['['] = HOST,
-	[']'] = HOST,
-	['^'] = TOKEN,
-	['_'] = TOKEN | HOST | PATH,
-	['`'] = TOKEN,
-	['|'] = TOKEN,
-	['~'] = TOKEN | HOST | PATH,
+const unsigned char char_classes[256] = {
+	['0' ... '9'] = ALL,
+	['A' ... 'Z'] = ALL,
+	['a' ... 'z'] = ALL,
+	['!'] = ALL,
+	['#'] = CHAR_TOKEN,
+	['$'] = ALL,
+	['%'] = CHAR_TOKEN | CHAR_HOST,
+	['&'] = ALL,
+	['\''] = ALL,
+	['('] = CHAR_HOST | CHAR_PATH,
+	[')'] = CHAR_HOST | CHAR_PATH,
+	['*'] = ALL,
+	['+'] = ALL,
+	[','] = CHAR_PATH,
+	['-'] = ALL,
+	['.'] = ALL,
+	['/'] = CHAR_PATH,
+	[':'] = CHAR_HOST | CHAR_PATH,
+	[';'] = CHAR_HOST | CHAR_PATH,
+	['='] = CHAR_HOST | CHAR_PATH,
+	['@'] = CHAR_PATH,
+	['['] = CHAR_HOST,
+	[']'] = CHAR_HOST,
+	['^'] = CHAR_TOKEN,
+	['_'] = ALL,
+	['`'] = CHAR_TOKEN,
+	['|'] = CHAR_TOKEN,
+	['~'] = ALL,
 };
-
-bool is_alnum(char c)
-{
-	unsigned char u = (unsigned char)c;
-
-	return (unsigned char)((u | 0x20) - 'a') < 26 || (unsigned char)(u - '0') < 10;
-}
-
-static bool is_in(char c, unsigned int class)
-{
-	unsigned char u = (unsigned char)c;
-
-	return is_alnum(c) || (u < 128 && marks[u] & class);
-}
-
-bool is_token(char c)
-{
-	return is_in(c, TOKEN);
-}
-
-bool is_host(char c)
-{
-	return is_in(c, HOST);
-}
-
-bool is_path(char c)
-{
-	return is_in(c, PATH);
-}
 
 int hex_value(char c)
 {

@@ -11,10 +11,30 @@ struct span {
 	size_t len;
 };
 
-bool is_alnum(char c); /* ASCII, whatever the locale */
-bool is_token(char c); /* RFC 9110, section 5.6.2 */
-bool is_host(char c);  /* of a registered name, an address, brackets and a port (RFC 3986, section 3.2.2) */
-bool is_path(char c);  /* may stand in a path as it is (RFC 3986, section 3.3); a slash too */
+/* The classes that a byte is in; ASCII, whatever the locale. */
+enum char_class {
+	CHAR_TOKEN = 1, /* RFC 9110, section 5.6.2 */
+	CHAR_HOST = 2,	/* of a registered name, an address, brackets and a port (RFC 3986, section 3.2.2) */
+	CHAR_PATH = 4,	/* may stand in a path as it is (RFC 3986, section 3.3); a slash too */
+};
+
+extern const unsigned char char_classes[256];
+
+/* Inline: asked for each byte of a request's method and host. */
+static inline bool is_token(char c)
+{
+	return char_classes[(unsigned char)c] & CHAR_TOKEN;
+}
+
+static inline bool is_host(char c)
+{
+	return char_classes[(unsigned char)c] & CHAR_HOST;
+}
+
+static inline bool is_path(char c)
+{
+	return char_classes[(unsigned char)c] & CHAR_PATH;
+}
 
 /* 0 to 15, or -1. */
 int hex_value(char c);
