@@ -20,9 +20,9 @@ struct taio_counters {
 	unsigned long handed;			/* operations handed over to an idle helper by its wake function */
 	unsigned long queued;			/* operations that waited for a helper */
 	unsigned long overflowed;		/* operations parked because no helper was left */
-	unsigned long workers_started;		/* helper threads started */
-	unsigned long workers_ended;		/* helper threads ended */
-	unsigned long workers_refused;		/* helper threads that the kernel refused */
+	unsigned long helpers_started;		/* helper threads started */
+	unsigned long helpers_ended;		/* helper threads ended */
+	unsigned long helpers_refused;		/* helper threads that the kernel refused */
 	unsigned long parked;			/* times that an operation went on a wait queue */
 	unsigned long woken;			/* times that a wait queue woke an operation */
 	unsigned long woken_in_vain;		/* of them, with nothing to transfer */

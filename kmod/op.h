@@ -87,7 +87,7 @@ struct taio_op {
 	struct list_head queue;		/* in a queue for helpers, or empty */
 	bool admitted;			/* counted as busy */
 	struct taio_user *user;		/* a reference, or NULL: has_helpers is not set */
-	struct task_struct *worker;	/* set before RUNNING, valid until DONE */
+	struct task_struct *helper;	/* set before RUNNING, valid until DONE */
 
 	/* park, task */
 	struct op_wait waits[OP_WAITS];
@@ -156,7 +156,7 @@ int op_cancel_iocb(struct kiocb *iocb);
 
 const char *op_state_name(enum op_state state);
 
-/* --- worker_*.c --- */
+/* --- policy_*.c --- */
 
 /* The pool is there from the start. Ends its helpers, and waits for them. */
 void block_pool_destroy(void);

@@ -43,7 +43,7 @@ static void grow(struct work_struct *work);
 static struct {
 	wait_queue_head_t idle;		/* containers of idle helpers; its lock guards all below */
 	unsigned int nidle;
-	unsigned int nworkers;
+	unsigned int nhelpers;
 	unsigned int serial;
 	unsigned int unreaped;		/* helpers started whose end nobody has waited for */
 	bool stopping;
@@ -88,7 +88,7 @@ static void admit(struct taio_op *op)
 	pool.busy[op->rw]++;
 }
 
-static int worker_wake(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
+static int helper_wake(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
 {
 	struct container *container = container_of(entry, struct container, entry);
 	struct taio_op *op = key;
@@ -97,7 +97,7 @@ static int worker_wake(struct wait_queue_entry *entry, unsigned int mode, int sy
 	pool.nidle--;
 	if (op) {
 		container->op = op;
-		op->worker = entry->private;
+		op->helper = entry->private;
 	}
 	default_wake_function(entry, mode, sync, NULL);
 	/* Not its result: it is 0 where the helper's time was just up, and the next one would be given @op as well. */
@@ -114,7 +114,7 @@ static void hand_over(struct taio_op *op)
 	}
 	count(queued);
 	list_add_tail(&op->queue, &pool.queue);
-	if (pool.nworkers < pool.busy[READ] + pool.busy[WRITE])
+	if (pool.nhelpers < pool.busy[READ] + pool.busy[WRITE])
 		mod_delayed_work(system_unbound_wq, &pool.grow, 0);
 }
 
@@ -217,7 +217,7 @@ static void signal_take(void)
 	count(signals_flushed);
 }
 
-static void worker_run(struct taio_op *op)
+static void helper_run(struct taio_op *op)
 {
 	long res = -ECANCELED;
 
@@ -233,13 +233,13 @@ static void worker_run(struct taio_op *op)
 }
 
 /* Sleeps until there is an operation, admitted and ours. NULL: time to end; the helper is not counted any more. */
-static struct taio_op *worker_next(void)
+static struct taio_op *helper_next(void)
 {
 	long timeout = msecs_to_jiffies(READ_ONCE(idle_ms));
 	struct container container = {
 		.entry = {
 			.private = current,
-			.func = worker_wake,
+			.func = helper_wake,
 			.entry = LIST_HEAD_INIT(container.entry.entry),
 		},
 	};
@@ -249,7 +249,7 @@ static struct taio_op *worker_next(void)
 	op = list_first_entry_or_null(&pool.queue, struct taio_op, queue);
 	if (op) {
 		dequeue(op);
-		op->worker = current;
+		op->helper = current;
 		goto unlock;
 	}
 	/* Last in, first out: the helper whose stack is warm, and the others get old. */
@@ -269,25 +269,25 @@ static struct taio_op *worker_next(void)
 	op = container.op;
 unlock:
 	if (!op)
-		pool.nworkers--;
+		pool.nhelpers--;
 	spin_unlock_irq(&pool.idle.lock);
 	return op;
 }
 
-static int worker(void *unused)
+static int helper_main(void *unused)
 {
 	struct taio_op *op;
 
 	allow_kernel_signal(SIGKILL);
-	while ((op = worker_next()))
-		worker_run(op);
-	count(workers_ended);
+	while ((op = helper_next()))
+		helper_run(op);
+	count(helpers_ended);
 	/* Ends in the kernel's text: the module may be gone as soon as the completion is counted. */
 	kthread_complete_and_exit(&pool.ended, 0);
 }
 
 /* Ends reaped here, so that the count of the completion stays small however long the module lives. */
-static bool wants_worker(unsigned int *serial)
+static bool wants_helper(unsigned int *serial)
 {
 	bool wants;
 
@@ -295,9 +295,9 @@ static bool wants_worker(unsigned int *serial)
 	while (pool.unreaped && try_wait_for_completion(&pool.ended))
 		pool.unreaped--;
 	wants = !pool.stopping && !list_empty(&pool.queue) &&
-		pool.nworkers < pool.busy[READ] + pool.busy[WRITE];
+		pool.nhelpers < pool.busy[READ] + pool.busy[WRITE];
 	if (wants) {
-		pool.nworkers++;
+		pool.nhelpers++;
 		pool.unreaped++;
 		*serial = pool.serial++;
 	}
@@ -311,15 +311,15 @@ static void grow(struct work_struct *work)
 	struct task_struct *task;
 	unsigned int serial;
 
-	while (wants_worker(&serial)) {
-		task = kthread_run(worker, NULL, "taio/%u", serial);
+	while (wants_helper(&serial)) {
+		task = kthread_run(helper_main, NULL, "taio/%u", serial);
 		if (!IS_ERR(task)) {
-			count(workers_started);
+			count(helpers_started);
 			continue;
 		}
-		count(workers_refused);
+		count(helpers_refused);
 		spin_lock_irq(&pool.idle.lock);
-		pool.nworkers--;
+		pool.nhelpers--;
 		pool.unreaped--;
 		spin_unlock_irq(&pool.idle.lock);
 		queue_delayed_work(system_unbound_wq, &pool.grow, GROW_RETRY);
@@ -391,9 +391,9 @@ static void block_cancelled(struct taio_op *op, enum op_state was)
 		cancelled_waiting(op);
 		return;
 	}
-	/* Paired with worker_run(): the helper does not go on before it has this. */
+	/* Paired with helper_run(): the helper does not go on before it has this. */
 	count(signals_sent);
-	send_sig(SIGKILL, op->worker, 1);
+	send_sig(SIGKILL, op->helper, 1);
 }
 
 const struct taio_policy taio_policy_block = {

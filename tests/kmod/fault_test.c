@@ -349,14 +349,14 @@ static void try_growth(struct scene *s, struct trial *trial, void *arg)
 TEST_CASE(refused_helper_is_asked_for_again, ON(PARKABLE), AS(CASE_ONCE))
 {
 	long idle_ms = param_set("idle_ms", 1);
-	uint64_t refused = counter_get("workers_refused");
+	uint64_t refused = counter_get("helpers_refused");
 	struct link *link = scene_open(s, 4);
 	pid_t helpers[HELPERS_MAX];
 
 	for (int64_t until = now_ms() + 20000; helpers_find(helpers) && now_ms() < until;)
 		pause_ms(1);
 	trials_run(s, 2, 3, try_growth, link);
-	CHECK(counter_get("workers_refused") > refused);
+	CHECK(counter_get("helpers_refused") > refused);
 	param_set("idle_ms", idle_ms);
 }
 

@@ -9,7 +9,7 @@
  *
  * Abstraction, and why it is sound:
  * - Sequential consistency. Every transition of the state word is a value-returning atomic, fully ordered in the kernel's
- *   memory model; all else that is shared is under a lock. Plain accesses beside them (op->worker before RUNNING) are
+ *   memory model; all else that is shared is under a lock. Plain accesses beside them (op->helper before RUNNING) are
  *   ordered by them. A cmpxchg that fails orders nothing, and nothing relies on it: op_finish()'s exchange follows. Memory
  *   order is not checked here.
  * - A critical section of pool.idle.lock is one step: all that it reads or writes is guarded by that lock, but for at
@@ -26,7 +26,7 @@
  *   step of its own, after the cmpxchg.
  * - An operation is freed in the step of its completion, the earliest moment there is: a touch that can come after the
  *   real, later one comes after this one too.
- * - One user, one cap (WORKERS), one direction. An idle helper's time may end whenever it idles.
+ * - One user, one cap (HELPERS), one direction. An idle helper's time may end whenever it idles.
  *
  * Not covered: operations that park (block's overflow, the policies park and task), the reserve for writes and turns
  * among users, threads that the kernel refuses, unloading, and lock order below proxy->lock (lockdep's, in the VM).
@@ -35,8 +35,8 @@
 #ifndef OPS
 #define OPS 2		/* 2 or 3 */
 #endif
-#ifndef WORKERS
-#define WORKERS 1	/* helpers at most: 1 or 2 */
+#ifndef HELPERS
+#define HELPERS 1	/* helpers at most: 1 or 2 */
 #endif
 #ifndef SUBMITTERS
 #define SUBMITTERS 1	/* threads in io_submit(2): 1 or 2 */
@@ -67,7 +67,7 @@ mtype:step = { QUEUED, UNLISTED };
 
 /* struct taio_op */
 mtype:state state[OPS];
-byte helper[OPS] = NONE;	/* op->worker */
+byte helper[OPS] = NONE;	/* op->helper */
 bool listed[OPS];		/* op->link: in proxy->ops */
 bool freed[OPS];
 mtype:step work[OPS];		/* op->work, which completes it as cancelled */
@@ -81,44 +81,44 @@ bool exited;			/* exit_aio() has returned; the address space goes */
 bool ctx_lock, proxy_lock;
 
 /* pool; all under pool.idle.lock */
-byte container[WORKERS] = NONE;
+byte container[HELPERS] = NONE;
 chan admitted = [OPS] of { byte };	/* pool.queue */
 chan refused = [OPS] of { byte };	/* user->queue */
-byte busy, nworkers;
+byte busy, nhelpers;
 bool grow;			/* the work item that makes helpers is queued */
-bool start[WORKERS];		/* kthread_run() */
+bool start[HELPERS];		/* kthread_run() */
 
-bool pending[WORKERS];		/* TIF_SIGPENDING of each helper */
+bool pending[HELPERS];		/* TIF_SIGPENDING of each helper */
 
 /* Bookkeeping of the properties. */
-byte coming[WORKERS];		/* cancels decided, their signal not sent yet */
+byte coming[HELPERS];		/* cancels decided, their signal not sent yet */
 bool asked[OPS];		/* cancelled before it completed */
 bool completed[OPS];
 
 /* --- policy_block.c: the pool. Each is part of one critical section, and so of one step. --- */
 
-inline worker_wake(o, w)
+inline helper_wake(o, h)
 {
-	container[w] = o;
+	container[h] = o;
 #ifndef MUTANT_AIMS_LATE
-	helper[o] = w
+	helper[o] = h
 #endif
 }
 
 inline hand_over(o)
 {
 	if
-	:: container[0] == IDLE -> worker_wake(o, 0)
-#if WORKERS > 1
-	:: container[1] == IDLE -> worker_wake(o, 1)
+	:: container[0] == IDLE -> helper_wake(o, 0)
+#if HELPERS > 1
+	:: container[1] == IDLE -> helper_wake(o, 1)
 #ifdef MUTANT_WAKES_TWO
-	:: container[0] == IDLE && container[1] == IDLE -> worker_wake(o, 0); worker_wake(o, 1)
+	:: container[0] == IDLE && container[1] == IDLE -> helper_wake(o, 0); helper_wake(o, 1)
 #endif
 #endif
 	:: else ->
 		admitted!o;
 		if
-		:: nworkers < busy -> grow = true
+		:: nhelpers < busy -> grow = true
 		:: else
 		fi
 	fi
@@ -246,7 +246,7 @@ proctype submitter(byte op; byte last)
 			:: queued ->
 				state[op] = WAITING;
 				if
-				:: busy < WORKERS -> busy++; hand_over(op)
+				:: busy < HELPERS -> busy++; hand_over(op)
 				:: else -> refused!op
 				fi
 			:: else
@@ -261,23 +261,23 @@ proctype submitter(byte op; byte last)
 	od
 }
 
-proctype worker(byte w)
+proctype helper_main(byte h)
 {
 	byte op = NONE, next = NONE;
 	mtype:state was;
 	mtype:result res;
 
 end:	do
-	:: start[w];
-		/* worker_next() */
+	:: start[h];
+		/* helper_next() */
 more:		atomic {
 			if
 			:: admitted?op
-			:: empty(admitted) -> container[w] = IDLE
+			:: empty(admitted) -> container[h] = IDLE
 			fi;
 #ifndef MUTANT_AIMS_LATE
 			if
-			:: op != NONE -> helper[op] = w
+			:: op != NONE -> helper[op] = h
 			:: else
 			fi
 #endif
@@ -287,31 +287,31 @@ more:		atomic {
 		:: else ->
 			atomic {
 				if
-				:: container[w] != IDLE -> op = container[w]; container[w] = NONE
-				:: container[w] == IDLE -> container[w] = NONE; nworkers--; start[w] = false; goto end
+				:: container[h] != IDLE -> op = container[h]; container[h] = NONE
+				:: container[h] == IDLE -> container[h] = NONE; nhelpers--; start[h] = false; goto end
 				fi
 			}
 		fi;
-		/* worker_run() */
+		/* helper_run() */
 		d_step {
 			touch(op);
 			was = state[op];
 			if
 			:: was == WAITING ->
 				state[op] = RUNNING;
-				HOLDS(no_stale_signal, !pending[w] && !coming[w])
+				HOLDS(no_stale_signal, !pending[h] && !coming[h])
 			:: else
 			fi
 		};
 #ifdef MUTANT_AIMS_LATE
-		helper[op] = w;
+		helper[op] = h;
 #endif
 		if
 		:: was == WAITING ->
 			/* op_run(): the second choice is a transfer that nothing ends but a signal */
 			if
 			:: res = OWN
-			:: skip; pending[w] -> res = INTERRUPTED
+			:: skip; pending[h] -> res = INTERRUPTED
 			fi;
 			HOLDS(memory_there, !exited)
 		:: else -> res = INTERRUPTED
@@ -332,12 +332,12 @@ more:		atomic {
 		if
 		:: was == CANCELLING ->
 #ifdef MUTANT_NO_WAIT
-			pending[w] = false
+			pending[h] = false
 #else
 #ifdef MUTANT_NO_FLUSH
-			pending[w]
+			pending[h]
 #else
-			d_step { pending[w] -> pending[w] = false }
+			d_step { pending[h] -> pending[h] = false }
 #endif
 #endif
 		:: else
@@ -366,11 +366,11 @@ end:	do
 #endif
 	:: d_step { grow ->
 		if
-		:: len(admitted) > 0 && nworkers < busy ->
-			nworkers++;
+		:: len(admitted) > 0 && nhelpers < busy ->
+			nhelpers++;
 			if
 			:: !start[0] -> start[0] = true
-#if WORKERS > 1
+#if HELPERS > 1
 			:: else -> start[1] = true
 #endif
 			fi
@@ -420,12 +420,12 @@ inline check_rest()
 	:: op < OPS && state[op] != RUNNING -> op++
 	:: else -> break
 	od;
-	HOLDS(nothing_lost, n == busy && busy <= WORKERS);
+	HOLDS(nothing_lost, n == busy && busy <= HELPERS);
 	op = 0;
 	do
 	:: op < OPS ->
 		HOLDS(cancel_answered, !asked[op]);
-		HOLDS(nothing_lost, completed[op] || state[op] == RUNNING || (state[op] == WAITING && busy == WORKERS));
+		HOLDS(nothing_lost, completed[op] || state[op] == RUNNING || (state[op] == WAITING && busy == HELPERS));
 		op++
 	:: else -> break
 	od;
@@ -445,10 +445,10 @@ inline check_end()
 	od;
 	n = 0;
 	do
-	:: n < WORKERS -> HOLDS(nothing_left, container[n] == NONE && !pending[n] && !coming[n]); n++
+	:: n < HELPERS -> HOLDS(nothing_left, container[n] == NONE && !pending[n] && !coming[n]); n++
 	:: else -> break
 	od;
-	HOLDS(nothing_left, !busy && !nworkers && empty(admitted) && empty(refused) && !ctx_lock && !proxy_lock);
+	HOLDS(nothing_left, !busy && !nhelpers && empty(admitted) && empty(refused) && !ctx_lock && !proxy_lock);
 	op = 0;
 	n = 0
 }
@@ -501,7 +501,7 @@ proctype process()
 	d_step { check_end() }
 }
 
-/* The workers last: what ends before them leaves no state behind by ending. */
+/* The helpers last: what ends before them leaves no state behind by ending. */
 init {
 	atomic {
 #if SUBMITTERS == 1
@@ -515,9 +515,9 @@ init {
 		run ioctl_cancel();
 #endif
 		run workqueue();
-		run worker(0);
-#if WORKERS > 1
-		run worker(1)
+		run helper_main(0);
+#if HELPERS > 1
+		run helper_main(1)
 #endif
 	}
 }
