@@ -25,7 +25,7 @@ struct taio_counters {
 	unsigned long helpers_refused;		/* helper threads that the kernel refused */
 	unsigned long parked;			/* times that an operation went on a wait queue */
 	unsigned long woken;			/* times that a wait queue woke an operation */
-	unsigned long woken_in_vain;		/* of them, with nothing to transfer */
+	unsigned long spurious_wakeups;		/* of them, with nothing to transfer */
 	unsigned long task_runs;		/* operations that their submitter carried out by task work */
 	unsigned long task_fallbacks;		/* operations of policy task left to the workqueue */
 	unsigned long signals_sent;		/* helpers that a cancel signalled */

@@ -36,7 +36,7 @@ static const struct {
 	ROW(helpers_refused),
 	ROW(parked),
 	ROW(woken),
-	ROW(woken_in_vain),
+	ROW(spurious_wakeups),
 	ROW(task_runs),
 	ROW(task_fallbacks),
 	ROW(signals_sent),

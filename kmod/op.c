@@ -74,7 +74,7 @@ static struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, s
 	op->since = jiffies;
 	INIT_LIST_HEAD(&op->queue);
 	op->nwaits = 0;
-	op->vain = 0;
+	op->nspurious = 0;
 	op->unhookable = false;
 	op->has_work = false;
 	op->task = NULL;

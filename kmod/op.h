@@ -92,7 +92,7 @@ struct taio_op {
 	/* park, task */
 	struct op_wait waits[OP_WAITS];
 	unsigned int nwaits;
-	unsigned int vain;		/* times in a row that it was woken with nothing to transfer */
+	unsigned int nspurious;		/* spurious wake-ups in a row */
 	bool unhookable;		/* the file has more wait queues than we have entries */
 	bool has_work;			/* @work was initialised */
 	struct delayed_work work;	/* runs it, or completes it as cancelled */

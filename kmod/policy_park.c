@@ -19,8 +19,8 @@
 #include "op.h"
 #include "trace.h"
 
-/* After being woken in vain so often in a row an operation waits for a tick before it tries again. */
-#define VAIN_MAX 3
+/* After this many spurious wake-ups in a row an operation waits for a tick before it tries again. */
+#define SPURIOUS_MAX 3
 
 static struct workqueue_struct *park_queue;
 
@@ -158,15 +158,15 @@ static void finish(struct taio_op *op, long res)
 /* There was nothing to transfer. False: it is not ours any more. */
 static bool park_again(struct taio_op *op)
 {
-	count(woken_in_vain);
+	count(spurious_wakeups);
 	if (!op_move(op, OP_RUNNING, OP_ARMING))
 		return true; /* cancelled: the caller sees it */
 	if (arm(op) == ARM_PARKED)
 		return false;
-	if (++op->vain < VAIN_MAX || op_is_cancelled(op))
+	if (++op->nspurious < SPURIOUS_MAX || op_is_cancelled(op))
 		return true;
 	/* Its file says ready and gives nothing: memory is short, say. */
-	op->vain = 0;
+	op->nspurious = 0;
 	give_to_work(op, 1);
 	return false;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that wait in ways of their own: a wait queue that goes before its file, and one that says ready in
- * vain. */
+/* Files that wait in ways of their own: a wait queue that goes before its file, and a file that is ready without
+ * data. */
 #include "semantics.h"
 
 #include <errno.h>
@@ -115,12 +115,12 @@ static void error_queue(int fd)
 	CHECK_EQ(pfd.revents & POLLERR, POLLERR);
 }
 
-/* Ready and nothing there, again and again: tried once a tick, not all the time. */
-TEST_CASE(ready_in_vain_does_not_spin, ON(NONE))
+/* A file that is ready without data is tried once a tick, not all the time. */
+TEST_CASE(spurious_readiness_does_not_spin, ON(NONE))
 {
 	struct sockaddr_in ours, theirs;
 	int fd = udp_socket(&ours), peer = udp_socket(&theirs), proxy;
-	uint64_t vain;
+	uint64_t spurious;
 	struct op op;
 	char byte;
 
@@ -129,11 +129,11 @@ TEST_CASE(ready_in_vain_does_not_spin, ON(NONE))
 	proxy = proxy_make(s, fd);
 	scene_ring(s, 1);
 	read_start(&s->ring, &op, proxy, &byte, 1);
-	vain = counter_get("woken_in_vain");
+	spurious = counter_get("spurious_wakeups");
 	pause_ms(500);
-	vain = counter_get("woken_in_vain") - vain;
-	note("in half a second %ju times in vain", (uintmax_t)vain);
-	CHECK(vain <= 2000);
+	spurious = counter_get("spurious_wakeups") - spurious;
+	note("%ju spurious wake-ups in half a second", (uintmax_t)spurious);
+	CHECK(spurious <= 2000);
 	SYS(sendto(peer, "x", 1, 0, (struct sockaddr *)&ours, sizeof(ours)));
 	CHECK_EQ(await(&s->ring, &op), 1);
 
