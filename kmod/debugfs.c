@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /sys/kernel/debug/taio: "counters", a line "name value" each, and "inflight", a line for each operation. Both are for
+ * /sys/kernel/debug/taio: "counters", one "name value" a line, and "inflight", one operation a line. Both are for
  * people and tests; nothing in the module depends on them.
  */
 #include <linux/debugfs.h>
@@ -8,87 +8,37 @@
 #include <linux/seq_file.h>
 
 #include "counters.h"
-#include "dev.h"
-#include "proxy.h"
+#include "debugfs.h"
 #include "op.h"
+#include "proxy.h"
 
 static struct dentry *directory;
 
-#define ROW(name) { #name, offsetof(struct taio_counters, name) }
-
-static const struct {
-	const char *name;
-	size_t offset;
-} rows[] = {
-	ROW(attached),
-	ROW(detached),
-	ROW(submitted),
-	ROW(completed),
-	ROW(cancelled),
-	ROW(inline_done),
-	ROW(inline_missed),
-	ROW(passed),
-	ROW(handed),
-	ROW(queued),
-	ROW(overflowed),
-	ROW(helpers_started),
-	ROW(helpers_ended),
-	ROW(helpers_refused),
-	ROW(parked),
-	ROW(woken),
-	ROW(spurious_wakeups),
-	ROW(task_runs),
-	ROW(task_fallbacks),
-	ROW(signals_sent),
-	ROW(signals_flushed),
-	ROW(state_mm_taken),
-	ROW(state_mm_put),
-	ROW(state_cred_taken),
-	ROW(state_cred_put),
-	ROW(state_iocontext_taken),
-	ROW(state_iocontext_put),
-	ROW(state_blkcg_taken),
-	ROW(state_blkcg_put),
-	ROW(state_fsize_taken),
-	ROW(state_fsize_put),
+struct totals {
+	unsigned long proxies;
+	unsigned long inflight;
 };
 
-static_assert(ARRAY_SIZE(rows) * sizeof(unsigned long) == sizeof(struct taio_counters));
-
-static unsigned long sum(size_t offset)
+static void add_proxy(struct taio_proxy *proxy, void *arg)
 {
-	unsigned long n = 0;
-	int cpu;
+	struct totals *totals = arg;
 
-	for_each_possible_cpu(cpu)
-		n += READ_ONCE(*(unsigned long *)((void *)per_cpu_ptr(&taio_counters, cpu) + offset));
-	return n;
+	totals->proxies++;
+	totals->inflight += READ_ONCE(proxy->nops);
 }
 
-static void add_inflight(struct taio_proxy *proxy, void *arg)
+static void show_counter(const char *name, unsigned long sum, void *arg)
 {
-	unsigned long *n = arg;
-
-	*n += READ_ONCE(proxy->nops);
-}
-
-static void add_one(struct taio_proxy *proxy, void *arg)
-{
-	unsigned long *n = arg;
-
-	++*n;
+	seq_printf(arg, "%s %lu\n", name, sum);
 }
 
 static int counters_show(struct seq_file *seq, void *unused)
 {
-	unsigned long inflight = 0, proxies = 0;
-	int i;
+	struct totals totals = {};
 
-	proxy_for_each(add_one, &proxies);
-	proxy_for_each(add_inflight, &inflight);
-	seq_printf(seq, "proxies %lu\ninflight %lu\n", proxies, inflight);
-	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		seq_printf(seq, "%s %lu\n", rows[i].name, sum(rows[i].offset));
+	proxy_for_each(add_proxy, &totals);
+	seq_printf(seq, "proxies %lu\ninflight %lu\n", totals.proxies, totals.inflight);
+	counters_for_each(show_counter, seq);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(counters);

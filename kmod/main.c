@@ -2,14 +2,9 @@
 /* taio.ko: init and exit, in mirror order. uapi/taio.h is the manual. */
 #include <linux/module.h>
 
-#include "counters.h"
+#include "debugfs.h"
 #include "dev.h"
 #include "op.h"
-
-#define CREATE_TRACE_POINTS
-#include "trace.h"
-
-DEFINE_PER_CPU(struct taio_counters, taio_counters);
 
 static int __init taio_init(void)
 {

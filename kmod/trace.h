@@ -6,13 +6,11 @@
 #if !defined(TAIO_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define TAIO_TRACE_H
 
-#include <linux/ioprio.h>
 #include <linux/tracepoint.h>
 
-#include "proxy.h"
-#include "op.h"
+struct taio_op;
 
-/* For those who read the binary records. */
+/* For readers of the binary records. */
 TRACE_DEFINE_ENUM(TAIO_POLICY_BLOCK);
 TRACE_DEFINE_ENUM(TAIO_POLICY_PARK);
 TRACE_DEFINE_ENUM(TAIO_POLICY_TASK);
@@ -28,7 +26,7 @@ TRACE_DEFINE_ENUM(OP_RUNNING);
 	__print_symbolic(policy, { TAIO_POLICY_BLOCK, "block" }, { TAIO_POLICY_PARK, "park" },      \
 			 { TAIO_POLICY_TASK, "task" })
 
-/* Those that a cancel can find. */
+/* The states in which a cancel can find an operation. */
 #define show_state(state)                                                                          \
 	__print_symbolic(state, { OP_ARMING, "arming" }, { OP_WOKEN, "woken" },                     \
 			 { OP_WAITING, "waiting" }, { OP_HANDED, "handed" }, { OP_RUNNING, "running" })
@@ -54,13 +52,13 @@ DECLARE_EVENT_CLASS(taio_op_class,
 		  show_policy(__entry->policy), __entry->submitter, __entry->bytes)
 );
 
-/* It could not be done inside io_submit, and is kept. */
+/* It could not be completed inside io_submit(2), and is kept. */
 DEFINE_EVENT(taio_op_class, taio_submit, TP_PROTO(const struct taio_op *op), TP_ARGS(op));
 
 /* It waits: for a helper, or on the file's wait queue. */
 DEFINE_EVENT(taio_op_class, taio_queue, TP_PROTO(const struct taio_op *op), TP_ARGS(op));
 
-/* Its runner, which is current, transfers. ioprio: what current's I/O has now. */
+/* Its runner, which is current, transfers. ioprio: the priority of current's I/O. */
 TRACE_EVENT(taio_start,
 	TP_PROTO(const struct taio_op *op),
 	TP_ARGS(op),
@@ -83,7 +81,7 @@ TRACE_EVENT(taio_start,
 		  (int)IOPRIO_PRIO_DATA(__entry->ioprio))
 );
 
-/* A cancel has found it in @was. */
+/* A cancel found it in state @was. */
 TRACE_EVENT(taio_cancel,
 	TP_PROTO(const struct taio_op *op, int was),
 	TP_ARGS(op, was),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that wait in ways of their own: a wait queue that goes before its file, and a file that is ready without
- * data. */
+/* Files that wait in ways of their own: a wait queue that goes before its file, and a file that is ready
+ * without data. */
 #include "semantics.h"
 
 #include <errno.h>
