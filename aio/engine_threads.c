@@ -305,26 +305,18 @@ static void threads_close(struct taio *ring)
 	free(r);
 }
 
-const struct engine engine_threads_park = {
-	.name = "threads:park",
-	.summary = "waits in an epoll set, from where helper threads run what is ready",
-	.open = park_ring_open,
-	.close = threads_close,
-	.attach = threads_attach,
-	.detach = threads_detach,
-	.submit = threads_submit,
-	.cancel = threads_cancel,
-	.reap = threads_reap,
-};
+#define THREADS_ENGINE(id, policy_name, how)                                                                 \
+	const struct engine engine_threads_##id = {                                                          \
+		.name = "threads:" policy_name,                                                              \
+		.summary = how,                                                                              \
+		.open = id##_ring_open,                                                                      \
+		.close = threads_close,                                                                      \
+		.attach = threads_attach,                                                                    \
+		.detach = threads_detach,                                                                    \
+		.submit = threads_submit,                                                                    \
+		.cancel = threads_cancel,                                                                    \
+		.reap = threads_reap,                                                                        \
+	}
 
-const struct engine engine_threads_block = {
-	.name = "threads:block",
-	.summary = "a helper thread blocks in ppoll for each operation; cancelled by a signal",
-	.open = block_ring_open,
-	.close = threads_close,
-	.attach = threads_attach,
-	.detach = threads_detach,
-	.submit = threads_submit,
-	.cancel = threads_cancel,
-	.reap = threads_reap,
-};
+THREADS_ENGINE(park, "park", "waits in an epoll set, from where helper threads run what is ready");
+THREADS_ENGINE(block, "block", "a helper thread blocks in ppoll for each operation; cancelled by a signal");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Takes new connections off one listening socket for one worker. Worker's thread only. */
+/* Takes new connections off one listening socket for one worker. */
 #ifndef ACCEPT_H
 #define ACCEPT_H
 

@@ -37,7 +37,7 @@ int config_verify(const struct config *config, const struct listener *listeners,
 /* Loads the certificates of all listeners, or none: a half-loaded set must not be served. */
 int config_load_tls(struct config *config, const struct listener *listeners, unsigned int n, char *why);
 
-/* Calls @fn with each option that differs between the two and does not change without a restart. */
+/* Calls @fn for each option whose value differs and that only a restart applies. */
 void config_changes(const struct config *from, const struct config *to,
 		    void (*fn)(void *arg, const struct opt *row), void *arg);
 

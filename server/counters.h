@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a worker counts, one row each: the /metrics name, its type and its help come from here. Each close
- * reason (reason.h) adds a row closed_NAME. A worker
- * writes its own, everybody may read: single-word relaxed stores.
+ * reason (reason.h) adds a row closed_NAME. A worker writes its own counters, and any thread may read them:
+ * single-word relaxed stores.
  */
 #ifndef COUNTERS_H
 #define COUNTERS_H
@@ -18,7 +18,7 @@
 	X(refused_full, counter, "connections refused because the table was full")                           \
 	X(evicted, counter, "idle connections closed to make room")                                          \
 	X(accept_errors, counter, "accept failures, EMFILE among them")                                      \
-	X(emfile, counter, "accept failures for want of a file descriptor")                                  \
+	X(emfile, counter, "accept failures due to the descriptor limit")                                    \
 	X(bytes_in, counter, "bytes read from the network")                                                  \
 	X(bytes_out, counter, "bytes written to the network")                                                \
 	X(reads, counter, "read operations completed")                                                       \
@@ -26,7 +26,7 @@
 	X(file_reads, counter, "file read operations completed")                                             \
 	X(cancels, counter, "operations cancelled")                                                          \
 	X(cancel_raced, counter, "cancels that lost against data")                                           \
-	X(ring_full, counter, "operations that had to wait for room in the ring")                            \
+	X(ring_full, counter, "batches that the ring had no room for")                                       \
 	X(submits, counter, "batches given to the ring")                                                     \
 	X(tls_handshakes, counter, "TLS handshakes finished")                                                \
 	X(tls_resumed, counter, "of those, resumed sessions")                                                \

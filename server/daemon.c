@@ -25,7 +25,8 @@
 struct daemon {
 	int argc;
 	char **argv;
-	struct config *current; /* the newest; older ones hang behind it */
+	const struct config *started; /* the one that what needs a restart was taken from */
+	struct config *current;	      /* the newest; older ones hang behind it */
 	struct listener *listeners;
 	unsigned int nlisteners;
 	struct worker *workers;
@@ -148,7 +149,7 @@ static void reload(struct daemon *d)
 		sd_notify(0, "READY=1\nSTATUS=reload failed: the previous configuration stays in effect");
 		return;
 	}
-	config_changes(d->current, next, warn_restart, NULL);
+	config_changes(d->started, next, warn_restart, NULL);
 	next->older = d->current;
 	d->current = next;
 	log_init((enum log_level)next->settings->log_level);
@@ -168,7 +169,7 @@ static void stop(struct daemon *d)
 
 	if (!d->stopping) {
 		sd_notify(0, "STOPPING=1\nSTATUS=draining");
-		log_notice("stopping: finishing what is under way");
+		log_notice("stopping: finishing requests under way");
 	}
 	d->stopping = true;
 	for (unsigned int i = 0; i < d->nworkers; i++)
@@ -181,7 +182,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
 
 	switch (watcher->signum) {
 	case SIGHUP:
-		/* What drains does not come back: READY=1 would say so. */
+		/* Once draining, the daemon never becomes ready again. */
 		if (!d->stopping)
 			reload(d);
 		break;
@@ -393,6 +394,7 @@ int daemon_run(struct config *config, struct listener *listeners, unsigned int n
 {
 	struct daemon d = {.argc = argc,
 			   .argv = argv,
+			   .started = config,
 			   .current = config,
 			   .listeners = listeners,
 			   .nlisteners = nlisteners};

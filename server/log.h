@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One line a message to stderr: with a journal priority under systemd, with the time otherwise. Any thread.
+/* Messages to stderr, one line each: with a journal priority under systemd, else with the time. Any thread.
  */
 #ifndef LOG_H
 #define LOG_H

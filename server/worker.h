@@ -32,7 +32,7 @@ struct worker {
 	unsigned int index;
 	unsigned int limit; /* connections */
 	pthread_t thread;
-	atomic_int requests;		     /* enum worker_request, or-ed; set by main, cleared here */
+	atomic_int requests;		     /* enum worker_request, or-ed; set by the daemon, cleared here */
 	_Atomic(const struct config *) next; /* for WORKER_RELOAD */
 	atomic_uint_fast64_t beats;	     /* grows while the loop turns */
 	atomic_bool done;

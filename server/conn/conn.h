@@ -130,6 +130,12 @@ static inline enum step conn_fail(struct conn *c, enum close_reason reason)
 	return STEP_FAILED;
 }
 
+/* The same for a call of TLS, which fails for want of memory or for good. */
+static inline enum step conn_fail_tls(struct conn *c)
+{
+	return conn_fail(c, c->tls.state == CONN_TLS_ENDED ? CLOSE_TLS : CLOSE_MEMORY);
+}
+
 /* User memory that this connection holds beyond its struct. */
 size_t conn_memory(const struct conn *c);
 

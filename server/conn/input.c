@@ -41,17 +41,11 @@ size_t input_left(const struct conn *c)
 	return conn_is_tls(c) ? c->plain.len : c->in.len;
 }
 
-/* A call of TLS has failed, for want of memory perhaps. */
-static enum step tls_failed(struct conn *c)
-{
-	return conn_fail(c, c->tls.state == CONN_TLS_ENDED ? CLOSE_TLS : CLOSE_MEMORY);
-}
-
 enum step input_handshake(struct conn *c)
 {
 	enum step step = conn_tls_handshake(&c->tls, &c->in, &c->shard->blocks);
 
-	return step == STEP_FAILED ? tls_failed(c) : step;
+	return step == STEP_FAILED ? conn_fail_tls(c) : step;
 }
 
 /* Offers @len bytes, at least once; *used of them were consumed. */
@@ -119,7 +113,7 @@ static enum step feed_tls(struct conn *c)
 
 		step = conn_tls_read(&c->tls, &c->in, &shard->blocks, shard->scratch, SCRATCH_SIZE, &n);
 		if (step == STEP_FAILED)
-			return tls_failed(c);
+			return conn_fail_tls(c);
 		if (step != STEP_DONE) /* of one record */
 			break;
 		step = offer_decrypted(c, (char *)shard->scratch, n);

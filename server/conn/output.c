@@ -63,11 +63,6 @@ static enum step start_plain(struct conn *c)
 
 /* --- TLS --- */
 
-static enum step tls_failed(struct conn *c)
-{
-	return conn_fail(c, c->tls.state == CONN_TLS_ENDED ? CLOSE_TLS : CLOSE_MEMORY);
-}
-
 /* Encrypts what is in memory. STEP_DONE: all, or as much as there is room for. */
 static enum step encrypt(struct conn *c)
 {
@@ -88,7 +83,7 @@ static enum step encrypt(struct conn *c)
 		if (step == STEP_BLOCKED)
 			return STEP_DONE;
 		if (step == STEP_FAILED)
-			return tls_failed(c);
+			return conn_fail_tls(c);
 	}
 	return STEP_DONE;
 }
@@ -103,7 +98,7 @@ static enum step start_tls(struct conn *c)
 	/* What a write has left is sent before anything is added. */
 	if (conn_tls_is_sent(&c->tls)) {
 		if (conn_tls_flush(&c->tls, blocks) == STEP_FAILED)
-			return tls_failed(c);
+			return conn_fail_tls(c);
 		if (c->tls.state == CONN_TLS_OPEN)
 			step = encrypt(c);
 	}
