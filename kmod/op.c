@@ -100,6 +100,26 @@ void op_put(struct taio_op *op)
 	kmem_cache_free(op_cache, op);
 }
 
+bool op_cancel(struct taio_op *op)
+{
+	enum op_state was;
+
+	if (!op_mark_cancelled(&op->state, &was))
+		return false;
+	trace_taio_cancel(op, was);
+	/* In ARMING and WOKEN its armer finds it cancelled, and completes it. */
+	if (was == OP_WAITING || was == OP_HANDED || was == OP_RUNNING)
+		op->policy->cancelled(op, was);
+	return true;
+}
+
+/* A kiocb_cancel_fn. */
+static int cancel_iocb(struct kiocb *iocb)
+{
+	op_cancel(iocb->private);
+	return 0;
+}
+
 ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
 	struct taio_op *op = op_create(proxy, iocb, iter, rw);
@@ -114,7 +134,7 @@ ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter 
 	list_add_tail(&op->link, &proxy->ops);
 	proxy->nops++;
 	spin_unlock_irqrestore(&proxy->lock, flags);
-	kiocb_set_cancel_fn(iocb, op_cancel_iocb);
+	kiocb_set_cancel_fn(iocb, cancel_iocb);
 	op->policy->start(op);
 	/* Neither op nor iocb may be touched from here on. */
 	return -EIOCBQUEUED;

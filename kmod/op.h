@@ -16,24 +16,12 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+#include "op_state.h"
 #include "submitter.h"
 
 struct taio_op;
 struct taio_proxy;
 struct taio_user;
-
-/* The life of an operation. The transitions are in op_state.c, and nowhere else. */
-enum op_state {
-	OP_ARMING,	/* the submitter's, or the runner's that arms it again */
-	OP_WOKEN,	/* likewise, and a wake-up has come meanwhile */
-	OP_WAITING,	/* nobody's: in a queue for helpers, or on the file's wait queue */
-	OP_HANDED,	/* policy task: given to the submitter's task work, not begun */
-	OP_RUNNING,	/* its runner's: a helper, a work item or the submitter transfers */
-	OP_CANCELLED,	/* cancelled before a transfer began */
-	OP_CANCELLING,	/* cancelled while its runner transfers */
-	OP_DONE,	/* its result is decided */
-	OP_NSTATES
-};
 
 /* How an operation waits. */
 struct taio_policy {
@@ -125,36 +113,11 @@ ssize_t op_run(struct taio_op *op, bool nowait);
 void op_complete(struct taio_op *op, long res);
 void op_put(struct taio_op *op);
 
-/* --- op_state.c: the state word --- */
-
-/* From @from to @to; false if it was in another state. A full barrier when it succeeds. */
-bool op_move(struct taio_op *op, enum op_state from, enum op_state to);
-
-/* Owner: from ARMING or WOKEN to RUNNING. False: cancelled meanwhile, and still the owner's. */
-bool op_ready(struct taio_op *op);
-
-/* Wake function: true if it has moved from WAITING to @woken and is the caller's to give on. */
-bool op_wake(struct taio_op *op, enum op_state woken);
-
-/*
- * Owner: decides the result. From RUNNING, CANCELLING or CANCELLED to DONE; @res becomes -ECANCELED if it was
- * cancelled and @res tells of no more than an interruption. Returns true if it was cancelled while RUNNING.
- */
-bool op_finish(struct taio_op *op, long *res);
-
-/* Has a cancel come? For its owner. */
-bool op_is_cancelled(const struct taio_op *op);
-
 /*
  * Asks for the completion sooner. Any context with the operation held in its place: under fs/aio's ctx_lock
  * or under proxy->lock. Returns true if it was the first to do so and came in time.
  */
 bool op_cancel(struct taio_op *op);
-
-/* A kiocb_cancel_fn. */
-int op_cancel_iocb(struct kiocb *iocb);
-
-const char *op_state_name(enum op_state state);
 
 /* --- policy_*.c --- */
 

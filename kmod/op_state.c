@@ -14,12 +14,9 @@
  *   ARMING, WOKEN, WAITING, HANDED --> CANCELLED --> DONE
  *   RUNNING --> CANCELLING --> DONE
  */
-#include <linux/aio.h>
+#include <linux/errno.h>
 
-#include "counters.h"
-#include "proxy.h"
-#include "op.h"
-#include "trace.h"
+#include "op_state.h"
 
 static const char *const state_names[OP_NSTATES] = {
 	[OP_ARMING] = "arming",	      [OP_WOKEN] = "woken",	  [OP_WAITING] = "waiting",
@@ -40,31 +37,43 @@ const char *op_state_name(enum op_state state)
 	return state_names[state];
 }
 
-bool op_move(struct taio_op *op, enum op_state from, enum op_state to)
+bool op_move(atomic_t *state, enum op_state from, enum op_state to)
 {
-	return atomic_cmpxchg(&op->state, from, to) == from;
+	return atomic_cmpxchg(state, from, to) == from;
 }
 
-bool op_ready(struct taio_op *op)
+bool op_ready(atomic_t *state)
 {
-	return op_move(op, OP_ARMING, OP_RUNNING) || op_move(op, OP_WOKEN, OP_RUNNING);
+	return op_move(state, OP_ARMING, OP_RUNNING) || op_move(state, OP_WOKEN, OP_RUNNING);
 }
 
-bool op_wake(struct taio_op *op, enum op_state woken)
+bool op_wake(atomic_t *state, enum op_state woken)
 {
-	if (op_move(op, OP_WAITING, woken))
+	if (op_move(state, OP_WAITING, woken))
 		return true;
 	/* Its armer is still at it and looks before it lets go. */
-	if (!op_move(op, OP_ARMING, OP_WOKEN))
-		return op_move(op, OP_WAITING, woken);
+	if (!op_move(state, OP_ARMING, OP_WOKEN))
+		return op_move(state, OP_WAITING, woken);
 	return false;
 }
 
-bool op_is_cancelled(const struct taio_op *op)
+bool op_is_cancelled(const atomic_t *state)
 {
-	int state = atomic_read(&op->state);
+	int now = atomic_read(state);
 
-	return state == OP_CANCELLED || state == OP_CANCELLING;
+	return now == OP_CANCELLED || now == OP_CANCELLING;
+}
+
+bool op_mark_cancelled(atomic_t *state, enum op_state *was)
+{
+	int now = atomic_read(state);
+
+	do {
+		if (cancel_to[now] == now)
+			return false;
+	} while (!atomic_try_cmpxchg(state, &now, cancel_to[now]));
+	*was = now;
+	return true;
 }
 
 /* A result that says no more than that the wait was broken off. */
@@ -82,9 +91,9 @@ static bool is_interruption(long res)
 	return false;
 }
 
-bool op_finish(struct taio_op *op, long *res)
+bool op_finish(atomic_t *state, long *res)
 {
-	enum op_state was = atomic_xchg(&op->state, OP_DONE);
+	enum op_state was = atomic_xchg(state, OP_DONE);
 
 	if (is_interruption(*res) && was != OP_RUNNING)
 		*res = -ECANCELED;
@@ -92,25 +101,4 @@ bool op_finish(struct taio_op *op, long *res)
 	else if (is_interruption(*res) && *res != -EAGAIN)
 		*res = -EINTR;
 	return was == OP_CANCELLING;
-}
-
-bool op_cancel(struct taio_op *op)
-{
-	int was = atomic_read(&op->state);
-
-	do {
-		if (cancel_to[was] == was)
-			return false;
-	} while (!atomic_try_cmpxchg(&op->state, &was, cancel_to[was]));
-	trace_taio_cancel(op, was);
-	/* In ARMING and WOKEN its armer finds it cancelled, and completes it. */
-	if (was == OP_WAITING || was == OP_HANDED || was == OP_RUNNING)
-		op->policy->cancelled(op, was);
-	return true;
-}
-
-int op_cancel_iocb(struct kiocb *iocb)
-{
-	op_cancel(iocb->private);
-	return 0;
 }

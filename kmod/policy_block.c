@@ -221,10 +221,10 @@ static void helper_run(struct taio_op *op)
 {
 	long res = -ECANCELED;
 
-	if (op_move(op, OP_WAITING, OP_RUNNING))
+	if (op_move(&op->state, OP_WAITING, OP_RUNNING))
 		res = op_run(op, false);
 	/* Paired with block_cancelled(): who has found it RUNNING sends its signal, now or soon. */
-	if (op_finish(op, &res))
+	if (op_finish(&op->state, &res))
 		signal_take();
 	spin_lock_irq(&pool.idle.lock);
 	release(op);
@@ -349,7 +349,7 @@ static void block_start(struct taio_op *op)
 		park_start(op);
 		return;
 	}
-	moved = op_move(op, OP_ARMING, OP_WAITING);
+	moved = op_move(&op->state, OP_ARMING, OP_WAITING);
 	if (moved) {
 		trace_taio_queue(op);
 		op->admitted = may;
@@ -363,7 +363,7 @@ static void block_start(struct taio_op *op)
 	spin_unlock_irqrestore(&pool.idle.lock, flags);
 	if (moved)
 		return;
-	op_finish(op, &res);
+	op_finish(&op->state, &res);
 	op_complete(op, res);
 }
 

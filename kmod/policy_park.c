@@ -42,7 +42,7 @@ static int park_wake(struct wait_queue_entry *entry, unsigned int mode, int sync
 	if (mask && !(mask & (events_of(op) | POLLFREE)))
 		return 0;
 	list_del_init(&entry->entry);
-	if (op_wake(op, op->policy->woken_state)) {
+	if (op_wake(&op->state, op->policy->woken_state)) {
 		count(woken);
 		op->policy->woken(op);
 	}
@@ -119,11 +119,11 @@ static enum arm_result arm(struct taio_op *op)
 	if (!mask && !op->unhookable && !is_listening(op)) {
 		count(parked);
 		trace_taio_queue(op);
-		if (op_move(op, OP_ARMING, OP_WAITING))
+		if (op_move(&op->state, OP_ARMING, OP_WAITING))
 			return ARM_PARKED;
 	}
 	unhook(op);
-	return op_ready(op) ? ARM_READY : ARM_CANCELLED;
+	return op_ready(&op->state) ? ARM_READY : ARM_CANCELLED;
 }
 
 /* --- the runner --- */
@@ -151,7 +151,7 @@ void park_give_to_work(struct taio_op *op)
 
 static void finish(struct taio_op *op, long res)
 {
-	op_finish(op, &res);
+	op_finish(&op->state, &res);
 	op_complete(op, res);
 }
 
@@ -159,11 +159,11 @@ static void finish(struct taio_op *op, long res)
 static bool park_again(struct taio_op *op)
 {
 	count(spurious_wakeups);
-	if (!op_move(op, OP_RUNNING, OP_ARMING))
+	if (!op_move(&op->state, OP_RUNNING, OP_ARMING))
 		return true; /* cancelled: the caller sees it */
 	if (arm(op) == ARM_PARKED)
 		return false;
-	if (++op->nspurious < SPURIOUS_MAX || op_is_cancelled(op))
+	if (++op->nspurious < SPURIOUS_MAX || op_is_cancelled(&op->state))
 		return true;
 	/* Its file says ready and gives nothing: memory is short, say. */
 	op->nspurious = 0;
@@ -177,7 +177,7 @@ void park_run(struct taio_op *op)
 
 	unhook(op);
 	do {
-		if (op_is_cancelled(op)) {
+		if (op_is_cancelled(&op->state)) {
 			finish(op, -ECANCELED);
 			return;
 		}

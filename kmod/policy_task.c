@@ -35,7 +35,7 @@ static void task_callback(struct callback_head *callback)
 	struct taio_op *op = container_of(callback, struct taio_op, callback);
 	struct file *handed = op->handed;
 
-	if (op_move(op, OP_HANDED, OP_RUNNING)) {
+	if (op_move(&op->state, OP_HANDED, OP_RUNNING)) {
 		if (can_run_here(op)) {
 			count(task_runs);
 			park_run(op);
@@ -58,7 +58,7 @@ static void task_woken(struct taio_op *op)
 	init_task_work(&op->callback, task_callback);
 	if (!task_work_add(op->task, &op->callback, coop ? TWA_SIGNAL_NO_IPI : TWA_SIGNAL))
 		return;
-	if (op_move(op, OP_HANDED, OP_RUNNING))
+	if (op_move(&op->state, OP_HANDED, OP_RUNNING))
 		fall_back(op);
 	refcount_dec(&op->refs);
 	fput(file);

@@ -175,7 +175,7 @@ inline op_complete(o)
 	d_step { MAY_COMPLETE(o) -> ki_complete(o) }
 }
 
-/* --- op_state.c: op_cancel(), in two steps; under ctx_lock or proxy_lock --- */
+/* --- op.c: op_cancel(), in two steps; under ctx_lock or proxy_lock --- */
 
 inline op_cancel_move(o)
 {
