@@ -72,14 +72,18 @@ struct service {
 
 	/*
 	 * @data holds all bytes that were received and not consumed; *used tells how many of them are
-	 *consumed now. What is left is offered again with more behind it; at most 64 KiB are ever kept, so a
-	 *session that wants more in one piece must refuse before. Called only while @out is below the
-	 *high-water mark, and stops by itself once it is above (OUTQ_HIGH).
+	 * consumed now. What is left is offered again with more behind it; at most 64 KiB are ever kept, so a
+	 * session that wants more in one piece must refuse before. Called only while @out is below the
+	 * high-water mark, and stops by itself once it is above (OUTQ_HIGH). Returns
 	 *
-	 *	STEP_MORE	read on when there is room for output
-	 *	STEP_BLOCKED	the session waits: nothing is read until peer_resume(), which offers again
-	 *what is left, nothing perhaps. May be called before that; the answer is the same. STEP_DONE	send
-	 *what is queued, close the sending side, drain the peer, close STEP_FAILED	close at once
+	 * STEP_MORE: read on when there is room for output;
+	 *
+	 * STEP_BLOCKED: the session waits for something else. Nothing is read until peer_resume(), which
+	 * offers again what is left, nothing perhaps. A call before that is to be answered likewise;
+	 *
+	 * STEP_DONE: send what is queued, close the sending side, drain the peer, close;
+	 *
+	 * STEP_FAILED: close at once.
 	 */
 	enum step (*input)(void *session, const char *data, size_t len, size_t *used, struct outq *out);
 
@@ -93,8 +97,7 @@ struct service {
 
 	enum phase (*phase)(const void *session);
 
-	/* The server drains: STEP_MORE if there is a request to finish first, STEP_DONE if not. NULL:
-	 * STEP_DONE. */
+	/* The server drains. STEP_MORE: there is a request to finish first. NULL is STEP_DONE. */
 	enum step (*drain)(void *session);
 
 	/* The header timeout ran out while in PHASE_HEAD; may append a response (408). NULL: none. */
