@@ -14,11 +14,11 @@
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 
-#include "compat.h"
 #include "counters.h"
 #include "proxy.h"
 #include "op.h"
 #include "trace.h"
+#include "transfer.h"
 #include "user.h"
 
 static struct kmem_cache *op_cache;
@@ -140,28 +140,6 @@ ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter 
 	return -EIOCBQUEUED;
 }
 
-/* What of the caller's kiocb the target is to know. */
-#define FLAGS_PASSED (IOCB_APPEND | IOCB_DSYNC | IOCB_SYNC)
-
-ssize_t op_transfer(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags)
-{
-	struct kiocb kiocb;
-	ssize_t res;
-
-	init_sync_kiocb(&kiocb, target);
-	kiocb.ki_pos = from->ki_pos;
-	kiocb.ki_flags |= (from->ki_flags & FLAGS_PASSED) | ki_flags;
-	kiocb.ki_ioprio = from->ki_ioprio;
-	if (rw == READ)
-		res = vfs_iocb_iter_read(target, &kiocb, iter);
-	else
-		res = compat_iocb_write(target, &kiocb, iter);
-	/* Not ki_pos + res: what appends begins elsewhere. */
-	if (res > 0)
-		from->ki_pos = kiocb.ki_pos;
-	return res;
-}
-
 ssize_t op_run(struct taio_op *op, bool nowait)
 {
 	struct kiocb from = {
@@ -176,8 +154,8 @@ ssize_t op_run(struct taio_op *op, bool nowait)
 	if (op->cargo.taken & TAIO_STATE_IOCONTEXT)
 		from.ki_ioprio = op->cargo.ioprio;
 	trace_taio_start(op);
-	res = op_transfer(nowait ? op->proxy->nowait : op->proxy->target, &from, &iter, op->rw,
-			  nowait ? IOCB_NOWAIT : 0);
+	res = transfer(nowait ? op->proxy->nowait : op->proxy->target, &from, &iter, op->rw,
+		       nowait ? IOCB_NOWAIT : 0);
 	cargo_leave(&op->cargo, &saved);
 	return res;
 }

@@ -100,13 +100,7 @@ void op_cache_destroy(void);
  */
 ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 
-/*
- * The transfer itself: passes to the file. @iter is used up, and the position of @from moved on, as far as it got.
- * Returns bytes or -errno.
- */
-ssize_t op_transfer(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags);
-
-/* Runner: op_transfer() of the operation, with its state entered; @nowait: -EAGAIN where it would have to wait. */
+/* Runner: transfer() of the operation, with its state entered; @nowait: -EAGAIN where it would have to wait. */
 ssize_t op_run(struct taio_op *op, bool nowait);
 
 /* Owner, OP_DONE: the one completion. The operation is gone afterwards, and so may the proxy be. */

@@ -20,6 +20,7 @@
 #include "counters.h"
 #include "proxy.h"
 #include "op.h"
+#include "transfer.h"
 #include "user.h"
 
 static const struct taio_policy *const policies[TAIO_NPOLICIES] = {
@@ -41,72 +42,6 @@ void proxy_for_each(void (*each)(struct taio_proxy *proxy, void *arg), void *arg
 	mutex_unlock(&proxies_mutex);
 }
 
-/* --- transfers in the caller's context --- */
-
-static bool has_nonblock(const struct taio_proxy *proxy, const struct kiocb *iocb)
-{
-	return iocb->ki_flags & IOCB_NOWAIT || iocb->ki_filp->f_flags & O_NONBLOCK ||
-	       proxy->target->f_flags & O_NONBLOCK;
-}
-
-static bool is_ready(const struct taio_proxy *proxy, int rw)
-{
-	__poll_t events = rw == READ ? EPOLLIN : EPOLLOUT;
-
-	return vfs_poll(proxy->target, NULL) & (events | EPOLLERR | EPOLLHUP);
-}
-
-/* Without waiting: -EAGAIN where it would have to. A target that cannot be asked so is asked whether it is ready. */
-static ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
-{
-	if (proxy->nowait)
-		return op_transfer(proxy->nowait, iocb, iter, rw, IOCB_NOWAIT);
-	if (!(proxy->target->f_flags & O_NONBLOCK) && !is_ready(proxy, rw))
-		return -EAGAIN;
-	return op_transfer(proxy->target, iocb, iter, rw, 0);
-}
-
-static ssize_t transfer_passed(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
-{
-	count(passed);
-	if (has_nonblock(proxy, iocb) && !proxy->is_file)
-		return transfer_nowait(proxy, iocb, iter, rw);
-	/* Few file systems can write so, and the others say it by errors after which io_uring does not try again. */
-	if (!is_sync_kiocb(iocb) && iocb->ki_flags & IOCB_NOWAIT && proxy->is_file && rw == WRITE)
-		return -EAGAIN;
-	return op_transfer(proxy->target, iocb, iter, rw, iocb->ki_flags & IOCB_NOWAIT);
-}
-
-/*
- * INLINE. Returns -EAGAIN where the operation has to be kept. A file's short read is tried again as a whole by a
- * helper, since only that tells the end of the file from the end of what the page cache holds. A file is not
- * written here: few file systems can without waiting, and half an appending write cannot be tried again. A stream is
- * asked before it is read, as the answer to what was just written is seldom there, and a poll is cheap beside a read.
- */
-static ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
-{
-	struct iov_iter copy = *iter;
-	loff_t pos = iocb->ki_pos;
-	ssize_t res;
-
-	if (!proxy->nowait || (proxy->is_file && rw == WRITE))
-		return -EAGAIN;
-	if (!proxy->is_file && rw == READ && !is_ready(proxy, READ)) {
-		count(inline_missed);
-		return -EAGAIN;
-	}
-	res = op_transfer(proxy->nowait, iocb, &copy, rw, IOCB_NOWAIT);
-	if (res == -EOPNOTSUPP || (proxy->is_file && res >= 0 && res < iov_iter_count(iter)))
-		res = -EAGAIN;
-	if (res != -EAGAIN) {
-		count(inline_done);
-		return res;
-	}
-	count(inline_missed);
-	iocb->ki_pos = pos;
-	return -EAGAIN;
-}
-
 /* --- the file's operations --- */
 
 static ssize_t proxy_rw(struct kiocb *iocb, struct iov_iter *iter, int rw)
@@ -121,10 +56,10 @@ static ssize_t proxy_rw(struct kiocb *iocb, struct iov_iter *iter, int rw)
 		return -ESPIPE;
 	if (!proxy->is_file && rw == READ && !iov_iter_count(iter))
 		return 0;
-	if (has_nonblock(proxy, iocb) && !proxy->is_file)
+	if (transfer_is_nonblock(proxy, iocb) && !proxy->is_file)
 		return transfer_nowait(proxy, iocb, iter, rw);
 	if (iocb->ki_flags & IOCB_NOWAIT)
-		return op_transfer(proxy->target, iocb, iter, rw, IOCB_NOWAIT);
+		return transfer(proxy->target, iocb, iter, rw, IOCB_NOWAIT);
 	if (proxy->flags & TAIO_ATTACH_INLINE) {
 		res = transfer_inline(proxy, iocb, iter, rw);
 		if (res != -EAGAIN)

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Passes calls to the target. transfer() alone does so; the others decide whether it may wait, and on which file.
+ * Nothing is kept here: what would have to wait returns -EAGAIN.
+ */
+#include <linux/fs.h>
+#include <linux/poll.h>
+#include <linux/uio.h>
+
+#include "compat.h"
+#include "counters.h"
+#include "proxy.h"
+#include "transfer.h"
+
+/* The flags of the caller's kiocb that the target gets to see. */
+#define FLAGS_PASSED (IOCB_APPEND | IOCB_DSYNC | IOCB_SYNC)
+
+ssize_t transfer(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags)
+{
+	struct kiocb kiocb;
+	ssize_t res;
+
+	init_sync_kiocb(&kiocb, target);
+	kiocb.ki_pos = from->ki_pos;
+	kiocb.ki_flags |= (from->ki_flags & FLAGS_PASSED) | ki_flags;
+	kiocb.ki_ioprio = from->ki_ioprio;
+	if (rw == READ)
+		res = vfs_iocb_iter_read(target, &kiocb, iter);
+	else
+		res = compat_iocb_write(target, &kiocb, iter);
+	/* Not ki_pos + res: an append starts elsewhere. */
+	if (res > 0)
+		from->ki_pos = kiocb.ki_pos;
+	return res;
+}
+
+bool transfer_is_nonblock(const struct taio_proxy *proxy, const struct kiocb *iocb)
+{
+	return iocb->ki_flags & IOCB_NOWAIT || iocb->ki_filp->f_flags & O_NONBLOCK ||
+	       proxy->target->f_flags & O_NONBLOCK;
+}
+
+static bool is_ready(const struct taio_proxy *proxy, int rw)
+{
+	__poll_t events = rw == READ ? EPOLLIN : EPOLLOUT;
+
+	return vfs_poll(proxy->target, NULL) & (events | EPOLLERR | EPOLLHUP);
+}
+
+/* A target that does not support IOCB_NOWAIT is polled first. */
+ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
+{
+	if (proxy->nowait)
+		return transfer(proxy->nowait, iocb, iter, rw, IOCB_NOWAIT);
+	if (!(proxy->target->f_flags & O_NONBLOCK) && !is_ready(proxy, rw))
+		return -EAGAIN;
+	return transfer(proxy->target, iocb, iter, rw, 0);
+}
+
+ssize_t transfer_passed(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
+{
+	count(passed);
+	if (transfer_is_nonblock(proxy, iocb) && !proxy->is_file)
+		return transfer_nowait(proxy, iocb, iter, rw);
+	/* Few file systems support this write; the others return errors after which io_uring does not retry. */
+	if (!is_sync_kiocb(iocb) && iocb->ki_flags & IOCB_NOWAIT && proxy->is_file && rw == WRITE)
+		return -EAGAIN;
+	return transfer(proxy->target, iocb, iter, rw, iocb->ki_flags & IOCB_NOWAIT);
+}
+
+/*
+ * After a short read of a file a helper repeats the whole read: only that distinguishes the end of the file from the
+ * end of the cached pages. A file is not written here: few file systems can do so without waiting, and half an append
+ * cannot be retried. A stream is polled before it is read: the response to what was just written is seldom there yet,
+ * and a poll is cheap compared with a read.
+ */
+ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
+{
+	struct iov_iter copy = *iter;
+	loff_t pos = iocb->ki_pos;
+	ssize_t res;
+
+	if (!proxy->nowait || (proxy->is_file && rw == WRITE))
+		return -EAGAIN;
+	if (!proxy->is_file && rw == READ && !is_ready(proxy, READ)) {
+		count(inline_missed);
+		return -EAGAIN;
+	}
+	res = transfer(proxy->nowait, iocb, &copy, rw, IOCB_NOWAIT);
+	if (res == -EOPNOTSUPP || (proxy->is_file && res >= 0 && res < iov_iter_count(iter)))
+		res = -EAGAIN;
+	if (res != -EAGAIN) {
+		count(inline_done);
+		return res;
+	}
+	count(inline_missed);
+	iocb->ki_pos = pos;
+	return -EAGAIN;
+}

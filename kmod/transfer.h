@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Transfers: calls passed to the target of a proxy, in whoever calls. Each returns bytes or -errno. */
+#ifndef TAIO_TRANSFER_H
+#define TAIO_TRANSFER_H
+
+#include <linux/types.h>
+
+struct file;
+struct iov_iter;
+struct kiocb;
+struct taio_proxy;
+
+/* The transfer itself. Advances @iter and the position of @from by what it transferred. */
+ssize_t transfer(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags);
+
+/* Does @iocb, its file or the target ask not to wait? */
+bool transfer_is_nonblock(const struct taio_proxy *proxy, const struct kiocb *iocb);
+
+/* Returns -EAGAIN if it would have to wait. */
+ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
+
+/* For callers other than fs/aio: behaves as a call on the target itself. */
+ssize_t transfer_passed(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
+
+/* TAIO_ATTACH_INLINE: -EAGAIN if the operation has to be kept; @iter and the position are then unchanged. */
+ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
+
+#endif
