@@ -10,6 +10,8 @@
 #include "counters.h"
 #include "debugfs.h"
 #include "op.h"
+#include "op_state.h"
+#include "policy.h"
 #include "proxy.h"
 
 static struct dentry *directory;

@@ -5,6 +5,8 @@
 #include "debugfs.h"
 #include "dev.h"
 #include "op.h"
+#include "policy_block.h"
+#include "policy_park.h"
 
 static int __init taio_init(void)
 {

@@ -17,6 +17,8 @@
 #include "counters.h"
 #include "proxy.h"
 #include "op.h"
+#include "op_state.h"
+#include "policy.h"
 #include "trace.h"
 #include "transfer.h"
 #include "user.h"

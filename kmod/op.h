@@ -16,36 +16,11 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include "op_state.h"
 #include "submitter.h"
 
-struct taio_op;
+struct taio_policy;
 struct taio_proxy;
 struct taio_user;
-
-/* How an operation waits. */
-struct taio_policy {
-	const char *name;
-	u32 own_state;		/* TAIO_STATE_ that its runner has anyway */
-	bool has_helpers;	/* counted by user */
-
-	/* Owner, OP_ARMING, in io_submit: sees to it that the operation completes, now or later. */
-	void (*start)(struct taio_op *op);
-	/*
-	 * A cancel has found the operation in @was and moved it on. WAITING, HANDED: sees to its completion.
-	 * RUNNING: interrupts the runner, if that may block. Interrupts are off; takes no lock of fs/aio.
-	 */
-	void (*cancelled)(struct taio_op *op, enum op_state was);
-	/* Parked alone: a wake-up has moved it from WAITING to @woken_state; gives it to its runner. Irqs off. */
-	void (*woken)(struct taio_op *op);
-	/* Parked alone: ready before it was on the wait queue, in io_submit; state RUNNING. */
-	void (*ready)(struct taio_op *op);
-	enum op_state woken_state;
-};
-
-extern const struct taio_policy taio_policy_block;
-extern const struct taio_policy taio_policy_park;
-extern const struct taio_policy taio_policy_task;
 
 /* An entry on a wait queue of the file. */
 struct op_wait {
@@ -112,18 +87,5 @@ void op_put(struct taio_op *op);
  * or under proxy->lock. Returns true if it was the first to do so and came in time.
  */
 bool op_cancel(struct taio_op *op);
-
-/* --- policy_*.c --- */
-
-/* The pool is there from the start. Ends its helpers, and waits for them. */
-void block_pool_destroy(void);
-int park_queue_create(void);
-void park_queue_destroy(void);
-
-void park_start(struct taio_op *op);
-/* A runner that may sleep, RUNNING or CANCELLING: transfers and completes, or parks again. */
-void park_run(struct taio_op *op);
-/* Gives the operation to a work item, which runs it, or completes it if it is CANCELLED. Any context. */
-void park_give_to_work(struct taio_op *op);
 
 #endif

@@ -23,8 +23,11 @@
 #include <linux/workqueue.h>
 
 #include "counters.h"
-#include "proxy.h"
 #include "op.h"
+#include "op_state.h"
+#include "policy_block.h"
+#include "policy_park.h"
+#include "proxy.h"
 #include "trace.h"
 #include "user.h"
 

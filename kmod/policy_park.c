@@ -15,8 +15,10 @@
 #include <net/tcp_states.h>
 
 #include "counters.h"
-#include "proxy.h"
 #include "op.h"
+#include "op_state.h"
+#include "policy_park.h"
+#include "proxy.h"
 #include "trace.h"
 
 /* After this many spurious wake-ups in a row an operation waits for a tick before it tries again. */

@@ -16,8 +16,11 @@
 #include <linux/task_work.h>
 
 #include "counters.h"
-#include "proxy.h"
 #include "op.h"
+#include "op_state.h"
+#include "policy_park.h"
+#include "policy_task.h"
+#include "proxy.h"
 
 static void fall_back(struct taio_op *op)
 {

@@ -20,14 +20,9 @@
 #include "counters.h"
 #include "proxy.h"
 #include "op.h"
+#include "policies.h"
 #include "transfer.h"
 #include "user.h"
-
-static const struct taio_policy *const policies[TAIO_NPOLICIES] = {
-	[TAIO_POLICY_BLOCK] = &taio_policy_block,
-	[TAIO_POLICY_PARK] = &taio_policy_park,
-	[TAIO_POLICY_TASK] = &taio_policy_task,
-};
 
 static LIST_HEAD(proxies);
 static DEFINE_MUTEX(proxies_mutex);
@@ -255,7 +250,7 @@ static struct taio_proxy *proxy_alloc(struct file *target, const struct taio_ioc
 	proxy->policy_id = request->policy;
 	if (proxy->is_file || !proxy->nowait)
 		proxy->policy_id = TAIO_POLICY_BLOCK;
-	proxy->policy = policies[proxy->policy_id];
+	proxy->policy = policy_get(proxy->policy_id);
 	return proxy;
 free_proxy:
 	kfree(proxy);

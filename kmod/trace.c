@@ -3,6 +3,7 @@
 #include <linux/ioprio.h>
 
 #include "op.h"
+#include "op_state.h"
 #include "proxy.h"
 
 #define CREATE_TRACE_POINTS

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A row for each policy. */
+#include "policies.h"
+#include "policy_block.h"
+#include "policy_park.h"
+#include "policy_task.h"
+
+static const struct taio_policy *const policies[TAIO_NPOLICIES] = {
+	[TAIO_POLICY_BLOCK] = &taio_policy_block,
+	[TAIO_POLICY_PARK] = &taio_policy_park,
+	[TAIO_POLICY_TASK] = &taio_policy_task,
+};
+
+const struct taio_policy *policy_get(enum taio_policy_id id)
+{
+	return policies[id];
+}
