@@ -7,7 +7,8 @@
 #include <linux/uaccess.h>
 
 #include "dev.h"
-#include "proxy.h"
+#include "proxy_file.h"
+#include "uapi/taio.h"
 
 #define FLAGS_KNOWN  (TAIO_ATTACH_INLINE | TAIO_ATTACH_STATE | TAIO_ATTACH_CLOEXEC | TAIO_ATTACH_COOP)
 #define STATE_SHARED (TAIO_STATE_FS | TAIO_STATE_FILES)
@@ -38,7 +39,7 @@ static long attach(const struct taio_ioc_attach *request)
 		ret = fd;
 		goto put_target;
 	}
-	file = proxy_create(target, request);
+	file = proxy_file_create(target, request);
 	if (IS_ERR(file)) {
 		ret = PTR_ERR(file);
 		goto put_fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* A proxy: the file behind a descriptor that TAIO_IOC_ATTACH gives, standing for its target. */
-#ifndef TAIO_FILE_H
-#define TAIO_FILE_H
+#ifndef TAIO_PROXY_H
+#define TAIO_PROXY_H
 
 #include <linux/fs.h>
 #include <linux/list.h>
@@ -30,10 +30,17 @@ struct taio_proxy {
 };
 
 /*
- * Makes the proxy's file. The request was checked but for what depends on the target: -EINVAL, -EISDIR, -ELOOP,
- * -EOPNOTSUPP, -EPERM, -ENOMEM, -ENFILE. On success the file owns the caller's reference to @target.
+ * Makes a proxy of a target; the caller sets its policy. The reference to @target stays the caller's, who passes it on
+ * with the proxy. -EINVAL, -EISDIR, -EOPNOTSUPP, -EPERM, -ENOMEM.
  */
-struct file *proxy_create(struct file *target, const struct taio_ioc_attach *request);
+struct taio_proxy *proxy_create(struct file *target, const struct taio_ioc_attach *request);
+
+/* Leaves the target. */
+void proxy_free(struct taio_proxy *proxy);
+
+/* Puts it on the list of all proxies, and takes it off. */
+void proxy_list(struct taio_proxy *proxy);
+void proxy_unlist(struct taio_proxy *proxy);
 
 /* Calls @each for every proxy, under the mutex of their list. */
 void proxy_for_each(void (*each)(struct taio_proxy *proxy, void *arg), void *arg);

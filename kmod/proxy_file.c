@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The proxy's file: what io_submit(2), read(2), write(2), poll(2) and lseek(2) find behind a proxy descriptor.
+ *
+ * fs/aio's kiocbs (IOCB_AIO_RW) become operations where they have to wait. All others are passed to the target in
+ * the caller's context: synchronous ones, and io_uring's, which asks with IOCB_NOWAIT first and brings a thread
+ * of its own where that gives -EAGAIN.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+
+#include "counters.h"
+#include "op.h"
+#include "policies.h"
+#include "proxy.h"
+#include "proxy_file.h"
+#include "transfer.h"
+
+static ssize_t proxy_rw(struct kiocb *iocb, struct iov_iter *iter, int rw)
+{
+	struct taio_proxy *proxy = iocb->ki_filp->private_data;
+	ssize_t res;
+
+	if (!(iocb->ki_flags & IOCB_AIO_RW))
+		return transfer_passed(proxy, iocb, iter, rw);
+	/* As sock_read_iter() and sock_write_iter(), before anything is kept for it. */
+	if (proxy->is_socket && iocb->ki_pos)
+		return -ESPIPE;
+	if (!proxy->is_file && rw == READ && !iov_iter_count(iter))
+		return 0;
+	if (transfer_is_nonblock(proxy, iocb) && !proxy->is_file)
+		return transfer_nowait(proxy, iocb, iter, rw);
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		return transfer(proxy->target, iocb, iter, rw, IOCB_NOWAIT);
+	if (proxy->flags & TAIO_ATTACH_INLINE) {
+		res = transfer_inline(proxy, iocb, iter, rw);
+		if (res != -EAGAIN)
+			return res;
+	}
+	return op_submit(proxy, iocb, iter, rw);
+}
+
+static ssize_t proxy_read_iter(struct kiocb *iocb, struct iov_iter *iter)
+{
+	return proxy_rw(iocb, iter, READ);
+}
+
+static ssize_t proxy_write_iter(struct kiocb *iocb, struct iov_iter *iter)
+{
+	return proxy_rw(iocb, iter, WRITE);
+}
+
+static __poll_t proxy_poll(struct file *file, struct poll_table_struct *table)
+{
+	struct taio_proxy *proxy = file->private_data;
+
+	return vfs_poll(proxy->target, table);
+}
+
+static loff_t proxy_llseek(struct file *file, loff_t offset, int whence)
+{
+	struct taio_proxy *proxy = file->private_data;
+	struct inode *inode = proxy->target->f_mapping->host;
+
+	if (!proxy->is_file || !(proxy->target->f_mode & FMODE_LSEEK))
+		return -ESPIPE;
+	return generic_file_llseek_size(file, offset, whence, inode->i_sb->s_maxbytes, i_size_read(inode));
+}
+
+static long ioctl_cancel(struct taio_proxy *proxy)
+{
+	struct taio_op *op;
+	unsigned long flags;
+	long asked = 0;
+
+	spin_lock_irqsave(&proxy->lock, flags);
+	list_for_each_entry(op, &proxy->ops, link)
+		asked += op_cancel(op);
+	spin_unlock_irqrestore(&proxy->lock, flags);
+	return asked;
+}
+
+static long ioctl_info(struct taio_proxy *proxy, void __user *to)
+{
+	struct taio_ioc_info info = {
+		.policy = proxy->policy_id,
+		.flags = proxy->flags,
+		.state = proxy->state,
+		.inflight = READ_ONCE(proxy->nops),
+	};
+
+	return copy_to_user(to, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+static long proxy_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	switch (cmd) {
+	case TAIO_IOC_CANCEL:
+		return ioctl_cancel(file->private_data);
+	case TAIO_IOC_INFO:
+		return ioctl_info(file->private_data, (void __user *)arg);
+	}
+	return -ENOTTY;
+}
+
+/* Nothing is in flight: every kiocb holds the file. */
+static int proxy_release(struct inode *inode, struct file *file)
+{
+	struct taio_proxy *proxy = file->private_data;
+
+	WARN_ON_ONCE(!list_empty(&proxy->ops));
+	proxy_unlist(proxy);
+	fput(proxy->target);
+	proxy_free(proxy);
+	count(detached);
+	return 0;
+}
+
+#define PROXY_FOPS                               \
+	.owner = THIS_MODULE,                    \
+	.read_iter = proxy_read_iter,            \
+	.write_iter = proxy_write_iter,          \
+	.llseek = proxy_llseek,                  \
+	.unlocked_ioctl = proxy_ioctl,           \
+	.compat_ioctl = compat_ptr_ioctl,        \
+	.release = proxy_release
+
+static const struct file_operations proxy_fops = {
+	PROXY_FOPS,
+	.poll = proxy_poll,
+};
+
+/* Of a file that is always ready: epoll_ctl(2) tells by the missing poll. */
+static const struct file_operations unpolled_fops = {
+	PROXY_FOPS,
+};
+
+static bool is_proxy(const struct file *file)
+{
+	return file->f_op == &proxy_fops || file->f_op == &unpolled_fops;
+}
+
+/* --- attach --- */
+
+/* What the proxy inherits of its target's modes: whether it has a position, and whether RWF_NOWAIT is understood. */
+#define MODES_SHARED (FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE | FMODE_STREAM | FMODE_ATOMIC_POS)
+
+struct file *proxy_file_create(struct file *target, const struct taio_ioc_attach *request)
+{
+	struct taio_proxy *proxy;
+	struct file *file;
+
+	if (is_proxy(target))
+		return ERR_PTR(-ELOOP);
+	proxy = proxy_create(target, request);
+	if (IS_ERR(proxy))
+		return ERR_CAST(proxy);
+	proxy->policy = policy_get(proxy->policy_id);
+	file = anon_inode_getfile("[taio]", file_can_poll(target) ? &proxy_fops : &unpolled_fops, proxy,
+				  target->f_flags & O_ACCMODE);
+	if (IS_ERR(file)) {
+		proxy_free(proxy);
+		return file;
+	}
+	file->f_mode &= ~MODES_SHARED;
+	file->f_mode |= target->f_mode & MODES_SHARED;
+	if (proxy->nowait)
+		file->f_mode |= FMODE_NOWAIT;
+	proxy_list(proxy);
+	count(attached);
+	return file;
+}
