@@ -69,23 +69,8 @@ struct taio_op {
 int op_cache_create(void);
 void op_cache_destroy(void);
 
-/*
- * Makes an operation of what fs/aio submits and starts it. Returns -EIOCBQUEUED, after which it completes exactly
- * once, or -ENOMEM and nothing has happened. May sleep for memory, never for the file.
- */
-ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
-
-/* Runner: transfer() of the operation, with its state entered; @nowait: -EAGAIN where it would have to wait. */
-ssize_t op_run(struct taio_op *op, bool nowait);
-
-/* Owner, OP_DONE: the one completion. The operation is gone afterwards, and so may the proxy be. */
-void op_complete(struct taio_op *op, long res);
+/* In the submitter, state ARMING, with one reference; NULL without memory. Leaves the proxy's list and @iocb alone. */
+struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 void op_put(struct taio_op *op);
-
-/*
- * Asks for the completion sooner. Any context with the operation held in its place: under fs/aio's ctx_lock
- * or under proxy->lock. Returns true if it was the first to do so and came in time.
- */
-bool op_cancel(struct taio_op *op);
 
 #endif

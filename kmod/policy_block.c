@@ -24,6 +24,7 @@
 
 #include "counters.h"
 #include "op.h"
+#include "op_life.h"
 #include "op_state.h"
 #include "policy_block.h"
 #include "policy_park.h"

@@ -16,6 +16,7 @@
 
 #include "counters.h"
 #include "op.h"
+#include "op_life.h"
 #include "op_state.h"
 #include "policy_park.h"
 #include "proxy.h"

@@ -15,6 +15,7 @@
 
 #include "counters.h"
 #include "op.h"
+#include "op_life.h"
 #include "policies.h"
 #include "proxy.h"
 #include "proxy_file.h"

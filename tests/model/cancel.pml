@@ -136,7 +136,7 @@ inline release(o)
 	next = NONE
 }
 
-/* --- op.c: op_complete(), in two steps --- */
+/* --- op_life.c: op_complete(), in two steps --- */
 
 /* Guard: !proxy_lock */
 inline op_unlist(o)
@@ -175,7 +175,7 @@ inline op_complete(o)
 	d_step { MAY_COMPLETE(o) -> ki_complete(o) }
 }
 
-/* --- op.c: op_cancel(), in two steps; under ctx_lock or proxy_lock --- */
+/* --- op_life.c: op_cancel(), in two steps; under ctx_lock or proxy_lock --- */
 
 inline op_cancel_move(o)
 {
