@@ -41,7 +41,7 @@ static int cancel_now(struct stream *s, struct cancelled *result)
 }
 
 /*
- * Submits the read and waits. What TLS reads and keeps for itself, such as session tickets, is no answer: the
+ * Submits the read and waits. What TLS reads and keeps for itself, such as session tickets, is no data: the
  * read is submitted anew, and its time with it.
  */
 static ssize_t read_until(struct stream *s, uint64_t deadline_ns, uint64_t *submit_ns)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * taio get: one HTTP/1.1 request, its answer through llhttp to a local end. The answer is read as fast as the
- * local end takes it and no faster.
+ * taio get: one HTTP/1.1 request, its response through llhttp to a local end. The response is read as fast as
+ * the local end takes it and no faster.
  */
 #include "local.h"
 #include "stream.h"
@@ -37,7 +37,7 @@ struct get {
 	bool failed; /* and reported */
 };
 
-/* Reports the failure of the answer and stops the parser. */
+/* Reports the failure of the response and stops the parser. */
 static int get_fail(struct get *get, const char *what)
 {
 	if (!get->failed)
@@ -278,7 +278,7 @@ static int request_send(struct get *get)
 }
 
 /* The connection has ended: a body without a length is complete then, all else is cut short. */
-static int answer_end(struct get *get)
+static int response_end(struct get *get)
 {
 	char what[96];
 
@@ -286,25 +286,25 @@ static int answer_end(struct get *get)
 	if (get->complete || get->failed)
 		return 0;
 	if (!get->head_len)
-		return get_fail(get, "the server closed the connection without an answer");
-	snprintf(what, sizeof(what), "the connection ended after %llu bytes, before the end of the answer",
+		return get_fail(get, "the server closed the connection without a response");
+	snprintf(what, sizeof(what), "the connection ended after %llu bytes, before the end of the response",
 		 (unsigned long long)get->body_len);
 	return get_fail(get, what);
 }
 
-static int answer_parse(struct get *get, const char *data, size_t len)
+static int response_parse(struct get *get, const char *data, size_t len)
 {
 	enum llhttp_errno result = llhttp_execute(&get->parser, data, len);
 	char what[128];
 
 	if (result == HPE_OK || get->complete || get->failed)
 		return 0;
-	snprintf(what, sizeof(what), "not a valid HTTP answer: %s", llhttp_get_error_reason(&get->parser));
+	snprintf(what, sizeof(what), "not a valid HTTP response: %s", llhttp_get_error_reason(&get->parser));
 	return get_fail(get, what);
 }
 
 /* Whatever fails is reported, but a signal. */
-static void answer_read(struct get *get, char *buf, size_t cap)
+static void response_read(struct get *get, char *buf, size_t cap)
 {
 	ssize_t n;
 
@@ -317,9 +317,9 @@ static void answer_read(struct get *get, char *buf, size_t cap)
 		if (n < 0)
 			get_fail(get, stream_error(get->stream, (int)n));
 		else if (n)
-			answer_parse(get, buf, (size_t)n);
+			response_parse(get, buf, (size_t)n);
 		else
-			answer_end(get);
+			response_end(get);
 	}
 }
 
@@ -331,7 +331,7 @@ static void get_exchange(struct get *get)
 	if (!get->stream)
 		return;
 	if (!request_send(get))
-		answer_read(get, buf, sizeof(buf));
+		response_read(get, buf, sizeof(buf));
 	output_close(get);
 	stream_close(get->stream);
 }

@@ -83,23 +83,24 @@ static const char description[] = "taio is a client and a diagnostic tool for li
 				  "writes and waits is an operation "
 				  "submitted to an engine of the library and reaped as an event.";
 
-static const char epilogue[] = "EXIT STATUS:\n"
-			       "0\tThe command succeeded.\n"
-			       "1\tIt failed at run time; one line on standard error says why.\n"
-			       "2\tUsage error.\n"
-			       "\n"
-			       "An interrupted command is ended by the signal; an interrupted ping prints what "
-			       "it has measured and exits with 0.\n"
-			       "\n"
-			       "EXAMPLES:\n"
-			       "  taio engines\n"
-			       "  taio cat localhost:7 < request > response\n"
-			       "  taio get --ca ca.pem -o index.html https://localhost:8443/\n"
-			       "  taio ping --engine threads:block --count 1000 --interval 0s localhost:7\n"
-			       "  taio cancel-read localhost:7 --after 100ms\n"
-			       "\n"
-			       "SEE ALSO:\n"
-			       "taio-load(1), io_cancel(2), io_submit(2), taiod(8)";
+static const char epilogue[] =
+	"EXIT STATUS:\n"
+	"0\tThe command succeeded.\n"
+	"1\tIt failed at run time; one line on standard error says why.\n"
+	"2\tUsage error.\n"
+	"\n"
+	"An interrupted command is ended by the signal; an interrupted ping prints what "
+	"it has measured and exits with 0.\n"
+	"\n"
+	"EXAMPLES:\n"
+	"  taio engines\n"
+	"  taio cat localhost:7 < request > response\n"
+	"  taio get --ca ca.pem -o index.html https://localhost:8443/\n"
+	"  taio ping --engine threads:block --count 1000 --interval 0s localhost:7\n"
+	"  taio cancel-read localhost:7 --after 100ms\n"
+	"\n"
+	"SEE ALSO:\n"
+	"taio-load(1), io_cancel(2), io_submit(2), taiod(8)";
 
 const struct opt_program taio_program = {
 	.name = "taio",

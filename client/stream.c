@@ -237,7 +237,7 @@ int stream_write(struct stream *s, const void *buf, size_t len, uint64_t deadlin
 const char *stream_error(const struct stream *s, int err)
 {
 	if (err == -ETIMEDOUT)
-		return "no answer within the --timeout";
+		return "no response within --timeout";
 	if (err == -EPROTO && s->truncated)
 		return "the connection ended without TLS close_notify, data may be missing";
 	if (err == -EPROTO && s->tls)
@@ -311,7 +311,7 @@ static int connect_any(struct stream *s, const char *target, uint64_t deadline_n
 		addr_text(&addrs[i], text);
 	}
 	if (err == -ETIMEDOUT)
-		fail("cannot connect to %s: no answer within the --timeout", target);
+		fail("cannot connect to %s: no response within --timeout", target);
 	else if (err && err != -EINTR)
 		fail("cannot connect to %s: %s", text, strerror(-err));
 	return err;

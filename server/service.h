@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a service is: plain bytes in, plain bytes and file ranges out. It sees no socket, no TLS and no
- * operation; the connection (conn/input.c) offers it bytes and obeys its answer. All functions are called on
- * the worker's thread.
+ * operation; the connection (conn/input.c) offers it bytes and does what it returns. All functions are called
+ * on the worker's thread.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -79,7 +79,7 @@ struct service {
 	 * STEP_MORE: read on when there is room for output;
 	 *
 	 * STEP_BLOCKED: the session waits for something else. Nothing is read until peer_resume(), which
-	 * offers again what is left, nothing perhaps. A call before that is to be answered likewise;
+	 * offers again what is left, nothing perhaps. A call before that returns the same;
 	 *
 	 * STEP_DONE: send what is queued, close the sending side, drain the peer, close;
 	 *

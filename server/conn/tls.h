@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The TLS of a connection: the session, and the one owner of ciphertext on its way out (wire). Ciphertext
- * that comes in is read by input.c and consumed here. Answers are those of tls/tls.h; STEP_FAILED for want of
+ * that comes in is read by input.c and consumed here. Results are those of tls/tls.h; STEP_FAILED for want of
  * memory leaves the state as it was, a failure of TLS makes it CONN_TLS_ENDED.
  */
 #ifndef CONN_TLS_H

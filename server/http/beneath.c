@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * openat2(2) with RESOLVE_BENEATH, and the same in user space for where openat2 is refused: systemd's
- * RestrictSUIDSGID=, which DynamicUser= brings with it, answers -ENOSYS since a filter cannot look into its
- * argument; old container runtimes answer -EPERM.
+ * RestrictSUIDSGID=, which DynamicUser= brings with it, returns -ENOSYS since a filter cannot look into its
+ * argument; old container runtimes return -EPERM.
  *
  * Invariant of the walk: a name is looked up in a descriptor with O_NOFOLLOW, ".." goes back to the
  * descriptor that it came from and never to the kernel's "..", so that every descriptor is one reached

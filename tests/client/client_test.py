@@ -22,7 +22,7 @@ import time
 import unittest
 
 import peers
-from peers import WAIT, answer, echo, serve, silent
+from peers import WAIT, echo, respond, serve, silent
 
 TAIO = None
 SANITIZED = False  # a sanitizer's shadow memory is no memory of ours
@@ -192,7 +192,7 @@ class Connect(Case):
         with socket.socket() as full, socket.socket() as first, socket.socket() as second:
             full.bind(("127.0.0.1", 0))
             full.listen(0)
-            for filler in (first, second):  # the backlog is full: a further SYN stays without answer
+            for filler in (first, second):  # the backlog is full: a further SYN stays unanswered
                 filler.setblocking(False)
                 filler.connect_ex(full.getsockname())
             target = "127.0.0.1:%d" % full.getsockname()[1]
@@ -436,7 +436,7 @@ class Get(Case):
             self.assert_fails(run("-e", engine, "get", url), 1, "certificate")
 
     def test_request_names_host_and_path_and_no_fragment(self):
-        handler = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        handler = respond(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         with serve(handler) as target:
             self.assert_ok(run("get", f"HTTP://{target}?a=b#fragment"))
         line, *fields = handler.request.split("\r\n")
@@ -459,10 +459,10 @@ class Get(Case):
     def test_every_kind_of_body(self, engine):
         for name, parts in self.BODIES.items():
             with self.subTest(body=name):
-                result = self.get(engine, answer(*parts))
+                result = self.get(engine, respond(*parts))
                 self.assert_ok(result)
                 self.assertEqual(result.stdout, b"hello")
-                result = self.get(engine, answer(*parts), "-k", context=self.certificate.context(), scheme="https")
+                result = self.get(engine, respond(*parts), "-k", context=self.certificate.context(), scheme="https")
                 self.assert_ok(result)
                 self.assertEqual(result.stdout, b"hello")
 
@@ -470,41 +470,41 @@ class Get(Case):
         "cut content-length": ((b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",), "after 5 bytes"),
         "cut chunked": ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",), "after 5 bytes"),
         "cut head": ((b"HTTP/1.1 200 OK\r\nContent-Le",), "before the end"),
-        "nothing": ((), "without an answer"),
-        "garbage": ((b"SSH-2.0-OpenSSH_9.2\r\n",), "not a valid HTTP answer"),
-        "bad chunk": ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",), "not a valid HTTP answer"),
+        "nothing": ((), "without a response"),
+        "garbage": ((b"SSH-2.0-OpenSSH_9.2\r\n",), "not a valid HTTP response"),
+        "bad chunk": ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",), "not a valid HTTP response"),
         "endless head": ((b"HTTP/1.1 200 OK\r\nX: " + 300_000 * b"x",), "headers are too long"),
         "500": ((b"HTTP/1.1 500 Oh No\r\nContent-Length: 4\r\n\r\nbody",), ": 500 Oh No\n"),
     }
 
     def test_broken_answers_and_bad_statuses_exit_1(self):
         for name, (parts, needle) in self.BROKEN.items():
-            with self.subTest(answer=name):
-                self.assert_fails(self.get("auto", answer(*parts)), 1, needle)
+            with self.subTest(response=name):
+                self.assert_fails(self.get("auto", respond(*parts)), 1, needle)
 
     def test_body_of_an_error_is_not_written(self):
-        result = self.get("auto", answer(*self.BROKEN["500"][0]))
+        result = self.get("auto", respond(*self.BROKEN["500"][0]))
         self.assertEqual(result.stdout, b"")
 
     def test_redirection_is_reported_and_not_followed(self):
-        result = self.get("auto", answer(b"HTTP/1.1 302 Found\r\nLocation: http://else/\r\nContent-Length: 1\r\n\r\nx"))
+        result = self.get("auto", respond(b"HTTP/1.1 302 Found\r\nLocation: http://else/\r\nContent-Length: 1\r\n\r\nx"))
         self.assert_fails(result, 0, "302 Found", "http://else/")
         self.assertEqual(result.stdout, b"x")
 
     def test_head_prints_status_and_headers_alone(self):
-        handler = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Two:  2 \r\nEmpty:\r\n\r\n")
+        handler = respond(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Two:  2 \r\nEmpty:\r\n\r\n")
         result = self.get("auto", handler, "--head")
         self.assert_ok(result)
         self.assertTrue(handler.request.startswith("HEAD /path?query HTTP/1.1\r\n"))
         self.assertEqual(result.stdout, b"HTTP/1.1 200 OK\nContent-Length: 5\nX-Two: 2\nEmpty: \n")
 
     def test_escape_sequences_of_the_server_do_not_reach_the_terminal(self):
-        result = self.get("auto", answer(b"HTTP/1.1 302 F\r\nLocation: \x9b\t1m\r\nContent-Length: 0\r\n\r\n"))
+        result = self.get("auto", respond(b"HTTP/1.1 302 F\r\nLocation: \x9b\t1m\r\nContent-Length: 0\r\n\r\n"))
         self.assert_fails(result, 0, "302 F")
         self.assertRegex(result.stderr, rb"\A[ -~]+\n\Z")
 
     def test_head_of_an_error_prints_it_and_exits_1(self):
-        result = self.get("auto", answer(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\n"), "-I")
+        result = self.get("auto", respond(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\n"), "-I")
         self.assert_fails(result, 1, "404 Not Found")
         self.assertTrue(result.stdout.startswith(b"HTTP/1.1 404 Not Found\n"))
 
@@ -514,7 +514,7 @@ class Get(Case):
             self.assert_fails(run("-e", engine, "-t", "100ms", "get", f"http://{target}/"), 1, "--timeout")
 
     def test_unwritable_output_is_named(self):
-        ok = answer(*self.BODIES["content-length"])
+        ok = respond(*self.BODIES["content-length"])
         self.assert_fails(self.get("auto", ok, "-o", "/no/such/file"), 1, "/no/such/file")
         self.assert_fails(self.get("auto", ok, "-o", "/dev/full"), 1, "/dev/full", "No space left")
 

@@ -59,7 +59,7 @@ def silent(conn):
         pass
 
 
-def answer(*parts):
+def respond(*parts):
     """Reads a request head, then sends the parts as they are and closes."""
 
     def handler(conn):

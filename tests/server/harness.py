@@ -168,13 +168,13 @@ def is_open(sock):
         sock.settimeout(PATIENCE)
 
 
-class Answer:
+class Response:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
 
 
 class Http:
-    """Reads answers off a connection one after the other, strictly."""
+    """Reads responses off a connection one after the other, strictly."""
 
     def __init__(self, sock):
         self.sock, self.kept = sock, b""
@@ -188,12 +188,12 @@ class Http:
     def get(self, path, method="GET", **headers):
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         self.send(f"{method} {path} HTTP/1.1\r\nHost: t\r\n{lines}\r\n".encode("latin-1"))
-        return self.answer(method)
+        return self.response(method)
 
     def fill(self):
         piece = self.sock.recv(1 << 16)
         if not piece:
-            raise AssertionError(f"the connection ended inside an answer; last bytes {self.kept[-200:]!r}")
+            raise AssertionError(f"the connection ended inside a response; last bytes {self.kept[-200:]!r}")
         self.kept += piece
 
     def take(self, size):
@@ -230,13 +230,13 @@ class Http:
         assert self.line() == "", "no trailer"
         return body
 
-    def answer(self, method="GET"):
+    def response(self, method="GET"):
         status, headers = self.head()
         if method == "HEAD" or status in (100, 204, 304):
-            return Answer(status, headers, b"")
+            return Response(status, headers, b"")
         if headers.get("transfer-encoding") == "chunked":
-            return Answer(status, headers, self.chunks())
-        return Answer(status, headers, self.take(int(headers["content-length"])))
+            return Response(status, headers, self.chunks())
+        return Response(status, headers, self.take(int(headers["content-length"])))
 
 
 # --- the server ---

@@ -128,10 +128,10 @@ class Hostile(ServerCase):
                     http = Http(connect(self.ports[index], tls=tls))
                     http.send(request)
                     self.check_neighbours()
-                    answer = http.answer()
-                    self.assertEqual(answer.status, status, answer.body)
+                    response = http.response()
+                    self.assertEqual(response.status, status, response.body)
                     if status not in (403, 404):
-                        self.assertEqual(answer.headers["connection"], "close")
+                        self.assertEqual(response.headers["connection"], "close")
                         http.sock.settimeout(5)
                         self.assertEqual(read_to_end(http.sock)[0], b"")
                     http.close()
@@ -144,7 +144,7 @@ class Hostile(ServerCase):
     def test_nothing_behind_a_refused_request_is_answered(self):
         http = self.http()
         http.send(REQUESTS["length and coding"][0] + GET + b"\r\n")
-        self.assertEqual(http.answer().status, 400)
+        self.assertEqual(http.response().status, 400)
         self.assertEqual((http.kept, read_to_end(http.sock)[0]), (b"", b""))
 
     def test_garbage_instead_of_tls_gets_an_alert(self):
@@ -177,7 +177,7 @@ class Hostile(ServerCase):
     def test_a_client_hello_on_the_plain_port_is_a_bad_request(self):
         http = self.http()
         http.send(client_hello())
-        self.assertEqual(http.answer().status, 400)
+        self.assertEqual(http.response().status, 400)
         self.assert_counts(self.before, bad_requests=1)
 
     def test_alpn_that_nobody_speaks_is_refused(self):
@@ -223,7 +223,7 @@ class Hostile(ServerCase):
         yield "mid handshake", sock
         sock = connect(self.ports[1])
         sock.sendall(client_hello())
-        yield "handshake answered", sock
+        yield "handshake done", sock
         for index, tls in ((0, False), (1, True)):
             sock = connect(self.ports[index], tls=tls)
             sock.sendall(b"GET /a.txt HTTP/1.1\r\nHo")
@@ -237,11 +237,11 @@ class Hostile(ServerCase):
             yield "mid response", sock
             sock = connect(self.ports[index], tls=tls)
             sock.sendall(GET + b"\r\n")
-            Http(sock).answer()
+            Http(sock).response()
             yield "idle", sock
             sock = connect(self.ports[index], tls=tls)
             sock.sendall(GET + b"Connection: close\r\n\r\n")
-            Http(sock).answer()
+            Http(sock).response()
             yield "lingering", sock
         sock = connect(self.ports[2], rcvbuf=4096)
         sock.settimeout(0.2)

@@ -155,14 +155,14 @@ class Raw(HttpCase):
                 http = self.http(index, tls=tls)
                 http.send(b"".join(b"GET /many-%d.txt HTTP/1.1\r\nHost: t\r\n\r\n" % i for i in range(100)))
                 for i in range(100):
-                    answer = http.answer()
-                    self.assertEqual((answer.status, answer.body), (200, b"file %d\n" % i))
+                    response = http.response()
+                    self.assertEqual((response.status, response.body), (200, b"file %d\n" % i))
 
     def test_pipelined_big_files_and_errors_are_answered_in_order(self):
         http = self.http()
         http.send(b"".join(b"GET /%s HTTP/1.1\r\nHost: t\r\n\r\n" % name
                            for name in (b"big.bin", b"nothing", b"a.txt", b"big.bin", b"empty")))
-        bodies = [http.answer() for _ in range(5)]
+        bodies = [http.response() for _ in range(5)]
         self.assertEqual([a.status for a in bodies], [200, 404, 200, 200, 200])
         self.assertEqual(bodies[0].body, pattern(BIG))
         self.assertEqual(bodies[2].body, b"0123456789")
@@ -173,15 +173,15 @@ class Raw(HttpCase):
             http = self.http(index, tls=tls)
             for byte in b"GET /a.txt HTTP/1.1\r\nHost: t\r\n\r\n":
                 http.send(bytes([byte]))
-            self.assertEqual(http.answer().body, b"0123456789")
+            self.assertEqual(http.response().body, b"0123456789")
 
     def test_http_1_0_is_closed_unless_asked_otherwise(self):
         http = self.http()
         http.send(b"GET /a.txt HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-        self.assertEqual(http.answer().body, b"0123456789")
+        self.assertEqual(http.response().body, b"0123456789")
         http.send(b"GET /a.txt HTTP/1.0\r\n\r\n")
-        answer = http.answer()
-        self.assertEqual(answer.headers["connection"], "close")
+        response = http.response()
+        self.assertEqual(response.headers["connection"], "close")
         self.assertEqual(read_to_end(http.sock), (b"", True))
 
     def test_connection_close_is_obeyed_and_counted(self):
@@ -197,7 +197,7 @@ class Raw(HttpCase):
         http = self.http()
         http.send(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
         http.sock.shutdown(socket.SHUT_WR)
-        self.assertEqual(http.answer().body, pattern(BIG))
+        self.assertEqual(http.response().body, pattern(BIG))
         self.assertEqual(read_to_end(http.sock), (b"", True))
 
     def test_a_file_cut_short_while_sent_ends_the_connection(self):

@@ -61,7 +61,7 @@ class Timeouts(ServerCase):
     def test_idle_after_an_answer(self):
         http = self.http()
         http.get("/a.txt")
-        since = time.monotonic() - 0.01  # the answer was received, so it was sent before
+        since = time.monotonic() - 0.01  # the response was received, so it was sent before
         self.assert_end(http.sock, since, IDLE, "idle timeout", "closed_idle")
 
     def test_idle_tls_ends_with_close_notify(self):
@@ -112,8 +112,8 @@ class Timeouts(ServerCase):
             since = time.monotonic()
             sock.sendall(b"GET /a.txt HTTP/1.1\r\nHo")
             http = Http(sock)
-            answer = http.answer()
-            self.assertEqual(answer.status, 408)
+            response = http.response()
+            self.assertEqual(response.status, 408)
             self.assertGreaterEqual(time.monotonic() - since, HEADER)
             self.assert_logged(sock.getsockname()[1], "header timeout", HEADER, "closed_header")
             sock.close()
@@ -146,7 +146,7 @@ class Timeouts(ServerCase):
         http.send(b"GET /a.txt HTTP/1.1\r\n")
         time.sleep(HEADER * 0.8)
         http.send(b"Host: t\r\n\r\n")
-        self.assertEqual(http.answer().status, 200)
+        self.assertEqual(http.response().status, 200)
 
     def test_handshake_that_never_begins(self):
         since = time.monotonic()

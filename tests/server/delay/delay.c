@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The service delay, for tests: sends each line back after a timer. What it proves is the interface of
- *services that wait for something outside of their connection: the session answers STEP_BLOCKED, and
- *peer_resume() brings it back. While it waits the line stays unconsumed; lines behind it wait for their turn.
+ * services that wait for something outside of their connection: the session returns STEP_BLOCKED, and
+ * peer_resume() brings it back. While it waits the line stays unconsumed; lines behind it wait their turn.
  *
- *	--delay DURATION	how long a line waits
- *	copies=N		a word of the listener: how often a line is sent back
+ *	--delay DURATION: how long a line waits
+ *	copies=N, a word of the listener: how often a line is sent back
  */
 #include "delay.h"
 
