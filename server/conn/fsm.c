@@ -304,10 +304,10 @@ static void end_of_input(struct conn *c)
 	}
 }
 
-static void serve(struct conn *c)
+/* What the service has come to. */
+static void served(struct conn *c, enum step step)
 {
 	bool ended = c->input == INPUT_ENDED;
-	enum step step = input_feed(c);
 
 	switch (step) {
 	case STEP_MORE:
@@ -335,6 +335,11 @@ static void serve(struct conn *c)
 	}
 }
 
+static void serve(struct conn *c)
+{
+	served(c, input_feed(c));
+}
+
 static void serve_read(struct conn *c, long res)
 {
 	input_received(c, (size_t)res);
@@ -348,7 +353,7 @@ static void serve_eof(struct conn *c, long res)
 
 static void serve_resume(struct conn *c, long res)
 {
-	serve(c);
+	served(c, input_resume(c));
 }
 
 /* Output has moved: there may be room for more. */

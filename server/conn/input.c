@@ -101,12 +101,13 @@ static enum step offer_decrypted(struct conn *c, const char *data, size_t len)
 	return step;
 }
 
-static enum step feed_tls(struct conn *c)
+/* @resumed: the session is called even if it has left nothing. */
+static enum step feed_tls(struct conn *c, bool resumed)
 {
 	struct shard *shard = c->shard;
 	enum step step = STEP_MORE;
 
-	if (c->plain.len || c->input != INPUT_OPEN)
+	if (c->plain.len || resumed)
 		step = offer_buf(c, &c->plain);
 	while (step == STEP_MORE) {
 		size_t n;
@@ -126,7 +127,16 @@ static enum step feed_tls(struct conn *c)
 enum step input_feed(struct conn *c)
 {
 	if (conn_is_tls(c))
-		return feed_tls(c);
+		return feed_tls(c, c->input != INPUT_OPEN);
 	c->moved |= MOVED_INPUT;
 	return offer_buf(c, &c->in);
+}
+
+enum step input_resume(struct conn *c)
+{
+	size_t used;
+
+	if (c->rd.state != OP_IDLE)
+		return offer(c, NULL, 0, &used);
+	return conn_is_tls(c) ? feed_tls(c, true) : offer_buf(c, &c->in);
 }

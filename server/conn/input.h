@@ -29,6 +29,12 @@ enum step input_handshake(struct conn *c);
  */
 enum step input_feed(struct conn *c);
 
+/*
+ * The session asks to be called: the same, at least once. While a read is under way, whose buffer must not
+ * move, nothing is offered.
+ */
+enum step input_resume(struct conn *c);
+
 /* Bytes that the service has left. */
 size_t input_left(const struct conn *c);
 

@@ -121,6 +121,44 @@ class Delay(ServerCase):
         self.server.until_idle()
 
 
+class Push(ServerCase):
+    """A session that has output while a read is under way, whose buffer must not move."""
+    PUSHED = 200
+    listeners = (f"service=delay,push={PUSHED}", f"service=delay,push={PUSHED},tls")
+    options = ("--delay", "1ms")
+
+    def test_what_the_peer_sends_meanwhile_comes_back_intact(self):
+        lines = [b"%d:" % i + b"x" * (i % 700) + b"\n" for i in range(400)]
+        for index, tls in ((0, False), (1, True)):
+            with self.subTest(tls=tls):
+                sock = self.connect(index, tls=tls)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                got = bytearray()
+                want = sum(map(len, lines)) + 5 * self.PUSHED
+                data = b"".join(lines)
+                # Pieces that end inside lines, so that something is left while the next read waits.
+                for at in range(0, len(data), 137):
+                    sock.sendall(data[at:at + 137])
+                    if at % 3 == 0:
+                        time.sleep(0.0005)  # not for order: so that pushes come between pieces
+                while len(got) < want:
+                    piece = sock.recv(1 << 16)
+                    self.assertTrue(piece, f"end after {len(got)} of {want} bytes")
+                    got += piece
+                back = bytes(got).split(b"\n")
+                self.assertEqual(back.count(b"push"), self.PUSHED)
+                self.assertEqual([line + b"\n" for line in back if line not in (b"push", b"")], lines)
+
+    def test_a_half_closed_peer_is_served_no_longer_than_its_lines(self):
+        sock = self.connect(0)
+        sock.sendall(b"last\n")
+        sock.shutdown(socket.SHUT_WR)
+        got, orderly = read_to_end(sock)
+        self.assertTrue(orderly)
+        self.assertEqual(got.count(b"push\n"), self.PUSHED)
+        self.assertIn(b"last\n", got)
+
+
 class Idle(ServerCase):
     """The timer is longer than the idle timeout: the connection ends while its session waits."""
     listeners = ("service=delay", "service=delay,tls")

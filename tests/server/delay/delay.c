@@ -6,6 +6,8 @@
  *
  *	--delay DURATION: how long a line waits
  *	copies=N, a word of the listener: how often a line is sent back
+ *	push=N, likewise: send N lines "push", one each time the timer runs out, while lines come back at
+ *once: a session that has output without having waited
  */
 #include "delay.h"
 
@@ -25,7 +27,7 @@ struct delay_options {
 };
 
 struct delay_words {
-	unsigned int copies;
+	unsigned int copies, push;
 };
 
 // clang-format off
@@ -41,6 +43,8 @@ static const struct opt words[] = {
 	{ .name = "copies", .type = OPT_UINT, .offset = offsetof(struct delay_words, copies), .arg = "N", .deflt = "1",
 	  .min = 1, .max = 1 << 20,
 	  .help = "How often a line is sent back." },
+	{ .name = "push", .type = OPT_UINT, .offset = offsetof(struct delay_words, push), .arg = "N", .deflt = "0",
+	  .help = "How many lines are pushed." },
 	{ 0 }
 };
 // clang-format on
@@ -48,7 +52,7 @@ static const struct opt words[] = {
 struct site {
 	struct ev_loop *loop;
 	ev_tstamp delay_s;
-	unsigned int copies;
+	unsigned int copies, push;
 };
 
 enum session_state {
@@ -62,7 +66,7 @@ struct session {
 	struct site *site;
 	struct peer *peer;
 	enum session_state state;
-	unsigned int sent; /* copies of the line that are in the queue */
+	unsigned int sent; /* copies of the line that are in the queue; lines that were pushed */
 	bool draining;
 };
 
@@ -77,8 +81,10 @@ static int delay_site_open(void **opened, const void *given_options, const void 
 		snprintf(why, 256, "no memory");
 		return -ENOMEM;
 	}
-	*site = (struct site){
-		.loop = env->loop, .delay_s = (ev_tstamp)own->delay_us / 1e6, .copies = word->copies};
+	*site = (struct site){.loop = env->loop,
+			      .delay_s = (ev_tstamp)own->delay_us / 1e6,
+			      .copies = word->copies,
+			      .push = word->push};
 	*opened = site;
 	return 0;
 }
@@ -128,12 +134,35 @@ static void wait_for_timer(struct session *s)
 	ev_timer_start(s->site->loop, &s->timer);
 }
 
+/* Lines come back at once; each time the timer has run out, one more is pushed. */
+static enum step push_input(struct session *s, const char *data, size_t len, size_t *used, struct outq *out)
+{
+	const char *end = len ? memrchr(data, '\n', len) : NULL;
+
+	if (s->state == SESSION_DUE && outq_append(out, "push\n", 5))
+		return STEP_FAILED;
+	if (s->state == SESSION_DUE)
+		s->sent++;
+	if (s->state != SESSION_WAITING && s->sent < s->site->push) {
+		unsigned int sent = s->sent;
+
+		wait_for_timer(s);
+		s->sent = sent;
+	} else if (s->state == SESSION_DUE) {
+		s->state = SESSION_IDLE;
+	}
+	*used = end ? (size_t)(end + 1 - data) : 0;
+	return outq_append(out, data, *used) ? STEP_FAILED : STEP_MORE;
+}
+
 static enum step delay_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
 {
 	struct session *s = session;
 	const char *end;
 
 	*used = 0;
+	if (s->site->push)
+		return push_input(s, data, len, used, out);
 	if (s->state == SESSION_WAITING)
 		return STEP_BLOCKED;
 	while ((end = len ? memchr(data + *used, '\n', len - *used) : NULL)) {
