@@ -6,8 +6,7 @@
  *
  *	--delay DURATION: how long a line waits
  *	copies=N, a word of the listener: how often a line is sent back
- *	push=N, likewise: send N lines "push", one each time the timer runs out, while lines come back at
- *once: a session that has output without having waited
+ *	push=N, likewise: send N lines "push" of its own accord, one each time the timer runs out
  */
 #include "delay.h"
 
@@ -66,7 +65,8 @@ struct session {
 	struct site *site;
 	struct peer *peer;
 	enum session_state state;
-	unsigned int sent; /* copies of the line that are in the queue; lines that were pushed */
+	unsigned int sent;	     /* copies of the line that are in the queue */
+	unsigned int pushed, credit; /* lines that were pushed, and that may come back for it */
 	bool draining;
 };
 
@@ -134,25 +134,38 @@ static void wait_for_timer(struct session *s)
 	ev_timer_start(s->site->loop, &s->timer);
 }
 
-/* Lines come back at once; each time the timer has run out, one more is pushed. */
+/* The end of the line at the start of data[0..len), or NULL. */
+static const char *line_end(const char *data, size_t len)
+{
+	return len ? memchr(data, '\n', len) : NULL;
+}
+
+/*
+ * Each time the timer has run out one more line is pushed, and one may come back. It comes with whatever
+ * brings it: what is left is not waited for, so that a read is under way while there is some.
+ */
 static enum step push_input(struct session *s, const char *data, size_t len, size_t *used, struct outq *out)
 {
-	const char *end = len ? memrchr(data, '\n', len) : NULL;
+	const char *end;
 
-	if (s->state == SESSION_DUE && outq_append(out, "push\n", 5))
-		return STEP_FAILED;
-	if (s->state == SESSION_DUE)
-		s->sent++;
-	if (s->state != SESSION_WAITING && s->sent < s->site->push) {
-		unsigned int sent = s->sent;
-
-		wait_for_timer(s);
-		s->sent = sent;
-	} else if (s->state == SESSION_DUE) {
+	if (s->state == SESSION_DUE) {
+		if (outq_append(out, "push\n", 5))
+			return STEP_FAILED;
+		s->pushed++;
+		s->credit++;
 		s->state = SESSION_IDLE;
 	}
-	*used = end ? (size_t)(end + 1 - data) : 0;
-	return outq_append(out, data, *used) ? STEP_FAILED : STEP_MORE;
+	if (s->state == SESSION_IDLE && s->pushed < s->site->push)
+		wait_for_timer(s);
+	while ((s->credit || s->pushed == s->site->push) && (end = line_end(data + *used, len - *used))) {
+		size_t line = (size_t)(end + 1 - data) - *used;
+
+		if (outq_append(out, data + *used, line))
+			return STEP_FAILED;
+		*used += line;
+		s->credit -= s->credit > 0;
+	}
+	return STEP_MORE;
 }
 
 static enum step delay_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
@@ -165,7 +178,7 @@ static enum step delay_input(void *session, const char *data, size_t len, size_t
 		return push_input(s, data, len, used, out);
 	if (s->state == SESSION_WAITING)
 		return STEP_BLOCKED;
-	while ((end = len ? memchr(data + *used, '\n', len - *used) : NULL)) {
+	while ((end = line_end(data + *used, len - *used))) {
 		size_t line = (size_t)(end + 1 - data) - *used;
 		enum step step;
 
