@@ -364,7 +364,7 @@ class Watchdog(unittest.TestCase):
         with Daemon(*ECHO, env=self.ENV) as taiod:
             taiod.messages_until("WATCHDOG", "1")
             taiod.messages_until("WATCHDOG", "1")
-            self.assertNotIn("does not turn", "".join(taiod.log))
+            self.assertNotIn("loop is stuck", "".join(taiod.log))
 
     def test_it_is_not_fed_while_one_of_two_workers_stands_still(self):
         with Daemon(*ECHO, env=self.ENV) as taiod:
@@ -372,9 +372,9 @@ class Watchdog(unittest.TestCase):
             worker = max(int(tid) for tid in os.listdir(f"/proc/{taiod.process.pid}/task"))
             self.assertNotEqual(worker, taiod.process.pid)
             with Held(worker):
-                taiod.log_line("a worker's loop does not turn")
+                taiod.log_line("a worker's loop is stuck")
                 taiod.messages_waiting()
-                taiod.log_line("a worker's loop does not turn")
+                taiod.log_line("a worker's loop is stuck")
                 self.assertEqual(taiod.messages_waiting(), [])
             taiod.messages_until("WATCHDOG", "1")
             self.assertEqual(taiod.terminate(), 0)
