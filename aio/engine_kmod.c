@@ -234,7 +234,7 @@ static int kmod_open(struct taio **ring, const struct taio_params *params, char 
 	int ret = -ENOMEM;
 
 	if (!k) {
-		snprintf(why, TAIO_WHY_LEN, "no memory for a ring");
+		snprintf(why, TAIO_WHY_LEN, "out of memory for a ring");
 		return ret;
 	}
 	k->policy = policy;

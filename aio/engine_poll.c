@@ -539,7 +539,7 @@ static int poll_open(struct taio **ring, const struct taio_params *params, char 
 	int ret;
 
 	if (!r) {
-		snprintf(why, TAIO_WHY_LEN, "no memory for a ring");
+		snprintf(why, TAIO_WHY_LEN, "out of memory for a ring");
 		return -ENOMEM;
 	}
 	ret = poll_init(r, params, why);

@@ -19,7 +19,7 @@ struct config {
 	struct config *older; /* kept until the end: a worker may still look at it */
 };
 
-/* All functions return 0 or -errno with a line in why[CONFIG_WHY_LEN]. */
+/* Functions that take @why return 0 or -errno, with a line in why[CONFIG_WHY_LEN]. */
 #define CONFIG_WHY_LEN 512
 
 /* Reads the file first, then the command line over it. On success @config is the caller's. */

@@ -108,7 +108,7 @@ static int parse_service(struct listener *l, const char *const *words, unsigned 
 	program = (struct opt_program){.table = l->service->words};
 	l->words = calloc(1, l->service->words_size);
 	if (!l->words || opt_defaults(&program, l->words)) {
-		snprintf(why, LISTENER_WHY_LEN, "no memory");
+		snprintf(why, LISTENER_WHY_LEN, "out of memory");
 		return -ENOMEM;
 	}
 	return 0;
@@ -152,7 +152,7 @@ int listener_parse(struct listener *l, const char *text, char *why)
 	*l = (struct listener){.service = services[0]};
 	l->text = rest = strdup(text);
 	if (!l->text) {
-		snprintf(why, LISTENER_WHY_LEN, "no memory");
+		snprintf(why, LISTENER_WHY_LEN, "out of memory");
 		return -ENOMEM;
 	}
 	l->where = strsep(&rest, ",");
@@ -279,7 +279,7 @@ int listener_open(struct listener *l, unsigned int nworkers, unsigned int backlo
 {
 	l->fds = calloc(nworkers, sizeof(*l->fds));
 	if (!l->fds) {
-		snprintf(why, LISTENER_WHY_LEN, "no memory");
+		snprintf(why, LISTENER_WHY_LEN, "out of memory");
 		return -ENOMEM;
 	}
 	return l->handed_over ? open_handed_over(l, nworkers, why) : open_address(l, nworkers, backlog, why);

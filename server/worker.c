@@ -272,7 +272,7 @@ static int acceptors_open(struct worker *w, const struct config *config, unsigne
 
 	w->acceptors = calloc(n, sizeof(*w->acceptors));
 	if (!w->acceptors) {
-		snprintf(why, WORKER_WHY_LEN, "no memory");
+		snprintf(why, WORKER_WHY_LEN, "out of memory");
 		return ret;
 	}
 	for (w->nacceptors = 0; w->nacceptors < n; w->nacceptors++) {
@@ -300,7 +300,7 @@ int worker_open(struct worker *w, unsigned int index, const struct config *confi
 	hist_reset(&w->shard.cancel_us);
 	w->shard.settings = settings;
 	clock_update(&w->shard);
-	snprintf(why, WORKER_WHY_LEN, "no memory");
+	snprintf(why, WORKER_WHY_LEN, "out of memory");
 	w->shard.scratch = malloc(SCRATCH_SIZE);
 	if (!w->shard.scratch)
 		return ret;

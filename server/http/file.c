@@ -296,7 +296,7 @@ int file_cache_create(struct file_cache **created, struct taio *ring, const char
 		nbuckets *= 2;
 	cache = calloc(1, sizeof(*cache) + nbuckets * sizeof(cache->buckets[0]));
 	if (!cache) {
-		snprintf(why, WHY_LEN, "no memory for a cache of %u files", max);
+		snprintf(why, WHY_LEN, "out of memory for a cache of %u files", max);
 		close(rootfd);
 		return -ENOMEM;
 	}

@@ -71,7 +71,7 @@ static int http_site_open(void **opened, const void *options, const void *given,
 	int err = 0;
 
 	if (!site) {
-		snprintf(why, WHY_LEN, "no memory");
+		snprintf(why, WHY_LEN, "out of memory");
 		return -ENOMEM;
 	}
 	site->options = options;
