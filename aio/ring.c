@@ -9,12 +9,13 @@
 #include "engine.h"
 #include "fd_table.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 
 void taio_close(struct taio *ring)
 {
@@ -161,17 +162,9 @@ int taio_reap(struct taio *ring, long nr, struct io_event *events)
 	return ret;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 int taio_wait(struct taio *ring, long nr, struct io_event *events, int timeout_ms)
 {
-	int64_t until = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+	int64_t until = timeout_ms > 0 ? (int64_t)clock_ms() + timeout_ms : 0;
 	struct pollfd pfd = {.fd = ring->fd, .events = POLLIN};
 
 	for (;;) {
@@ -181,7 +174,7 @@ int taio_wait(struct taio *ring, long nr, struct io_event *events, int timeout_m
 		if (ret || !timeout_ms)
 			return ret;
 		if (timeout_ms > 0) {
-			int64_t ms = until - now_ms();
+			int64_t ms = until - (int64_t)clock_ms();
 
 			if (ms <= 0)
 				return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one clock of the programs: CLOCK_MONOTONIC, in nanoseconds or microseconds. Any thread. */
+/* The one clock of the programs: CLOCK_MONOTONIC, in nanoseconds, microseconds or milliseconds. Any thread.
+ */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
@@ -29,6 +30,11 @@ static inline uint64_t clock_ns(void)
 static inline uint64_t clock_us(void)
 {
 	return clock_ns() / NS_PER_US;
+}
+
+static inline uint64_t clock_ms(void)
+{
+	return clock_ns() / NS_PER_MS;
 }
 
 #endif

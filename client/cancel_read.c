@@ -24,7 +24,7 @@ static void describe(long res, char *text, size_t len)
 
 static int cancel_now(struct stream *s, struct cancelled *result)
 {
-	uint64_t start_ns = now_ns();
+	uint64_t start_ns = clock_ns();
 	int ret, err = 0;
 
 	/* -ENOENT: the event is there already and waits to be reaped. */
@@ -35,7 +35,7 @@ static int cancel_now(struct stream *s, struct cancelled *result)
 		err = client_wait(s->client, deadline_in(s->client->settings->timeout_us));
 	if (err == -ETIMEDOUT)
 		return fail("the cancelled read did not come back within the --timeout");
-	result->cancel_ns = now_ns() - start_ns;
+	result->cancel_ns = clock_ns() - start_ns;
 	result->res = s->rd.res;
 	return err ? 1 : 0;
 }
@@ -52,7 +52,7 @@ static ssize_t read_until(struct stream *s, uint64_t deadline_ns, uint64_t *subm
 
 	while (!err) {
 		if (s->rd.state == OP_IDLE)
-			*submit_ns = now_ns();
+			*submit_ns = clock_ns();
 		n = stream_read_some(s, &byte, 1);
 		if (n != -EAGAIN)
 			return n;
@@ -77,18 +77,18 @@ static int came_first(const struct stream *s, ssize_t n, uint64_t waited_ns)
 
 static int cancel_read(struct stream *s, uint64_t after_us)
 {
-	uint64_t submit_ns = now_ns(), deadline_ns = submit_ns + after_us * 1000;
+	uint64_t submit_ns = clock_ns(), deadline_ns = submit_ns + after_us * 1000;
 	struct cancelled result = {0};
 	char text[128];
 	ssize_t n;
 
 	n = read_until(s, deadline_ns, &submit_ns);
 	if (n != -ETIMEDOUT)
-		return came_first(s, n, now_ns() - submit_ns);
+		return came_first(s, n, clock_ns() - submit_ns);
 	if (cancel_now(s, &result))
 		return 1;
 	describe(result.res, text, sizeof(text));
-	printf("read: %s after %.3f ms\n", text, (double)(now_ns() - submit_ns) / 1e6);
+	printf("read: %s after %.3f ms\n", text, (double)(clock_ns() - submit_ns) / 1e6);
 	printf("cancel: event %.1f us after taio_cancel(), engine %s\n", (double)result.cancel_ns / 1e3,
 	       taio_name(s->client->ring));
 	if (result.res == -ECANCELED)

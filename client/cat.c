@@ -116,7 +116,7 @@ static int pump(struct client *client, struct cat *cat)
 			return down;
 		if (up || down)
 			continue;
-		err = client_wait(client, NEVER);
+		err = client_wait(client, NEVER_NS);
 		if (err) {
 			if (err != -EINTR)
 				fail("cannot wait for events: %s", strerror(-err));

@@ -12,7 +12,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define ENTRIES 16
 #define BATCH	8
@@ -137,11 +136,11 @@ static int let_signals_in(void)
 static int sleep_until(struct client *client, uint64_t deadline_ns)
 {
 	struct pollfd pfd = {.fd = taio_fd(client->ring), .events = POLLIN};
-	uint64_t now = now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
-	struct timespec ts = {.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
+	uint64_t now = clock_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
+	struct timespec ts = {.tv_sec = (time_t)(left / NS_PER_SEC), .tv_nsec = (long)(left % NS_PER_SEC)};
 	int ret;
 
-	ret = ppoll(&pfd, 1, deadline_ns == NEVER ? NULL : &ts, &signals_before);
+	ret = ppoll(&pfd, 1, deadline_ns == NEVER_NS ? NULL : &ts, &signals_before);
 	return ret < 0 && errno != EINTR ? -errno : signal_seen ? -EINTR : 0;
 }
 
@@ -160,7 +159,7 @@ int client_wait(struct client *client, uint64_t deadline_ns)
 		err = sleep_until(client, deadline_ns);
 		if (err)
 			return err;
-		late = deadline_ns != NEVER && now_ns() >= deadline_ns;
+		late = deadline_ns != NEVER_NS && clock_ns() >= deadline_ns;
 	}
 	if (n < 0)
 		return n;
@@ -168,20 +167,12 @@ int client_wait(struct client *client, uint64_t deadline_ns)
 	return let_signals_in();
 }
 
-uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 uint64_t deadline_in(uint64_t us)
 {
 	uint64_t ns, sum;
 
-	if (!us || __builtin_mul_overflow(us, 1000, &ns) || __builtin_add_overflow(now_ns(), ns, &sum))
-		return NEVER;
+	if (!us || __builtin_mul_overflow(us, NS_PER_US, &ns) || __builtin_add_overflow(clock_ns(), ns, &sum))
+		return NEVER_NS;
 	return sum;
 }
 

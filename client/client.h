@@ -6,12 +6,12 @@
 #ifndef CLIENT_H
 #define CLIENT_H
 
-#include "aio/taio.h"
 #include "options.h"
 
-#include <stdint.h>
+#include "aio/taio.h"
+#include "base/clock.h"
 
-#define NEVER UINT64_MAX
+#include <stdint.h>
 
 struct client {
 	struct taio *ring;
@@ -43,7 +43,7 @@ int op_poll(struct client *client, struct op *op, int afd, short events);
 void op_end(struct client *client, struct op *op);
 
 /*
- * Sleeps until an operation is DONE: 0. -ETIMEDOUT at @deadline_ns (of now_ns(); NEVER: none), -EINTR once
+ * Sleeps until an operation is DONE: 0. -ETIMEDOUT at @deadline_ns (of clock_ns()), -EINTR once
  * a signal has come.
  */
 int client_wait(struct client *client, uint64_t deadline_ns);
@@ -51,9 +51,7 @@ int client_wait(struct client *client, uint64_t deadline_ns);
 /* The signal that came, or 0. */
 int client_signal(void);
 
-uint64_t now_ns(void);
-
-/* @us from now; 0 is NEVER. */
+/* @us from now; 0 is NEVER_NS. */
 uint64_t deadline_in(uint64_t us);
 
 /* "taio: ..." as one line on standard error; returns 1, the exit status of a failure. */

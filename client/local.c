@@ -91,7 +91,7 @@ int local_write(struct local *local, const void *buf, size_t len)
 	while (len) {
 		n = local_write_some(local, next, len);
 		if (n == -EAGAIN)
-			n = client_wait(local->client, NEVER);
+			n = client_wait(local->client, NEVER_NS);
 		else if (n > 0) {
 			next += n;
 			len -= (size_t)n;

@@ -83,9 +83,9 @@ static int round_trip(struct ping *ping, unsigned int trip)
 	int err;
 
 	fill(ping->sent, ping->settings->size, trip);
-	start_ns = now_ns();
+	start_ns = clock_ns();
 	err = exchange(ping, deadline_in(ping->settings->timeout_us));
-	ns = now_ns() - start_ns;
+	ns = clock_ns() - start_ns;
 	if (err)
 		return failed(ping, trip, err);
 	err = compare(ping, trip);
@@ -119,7 +119,7 @@ static int rest_until(struct ping *ping, uint64_t ns)
 static int trips(struct ping *ping)
 {
 	const struct settings *settings = ping->settings;
-	uint64_t next_ns = now_ns();
+	uint64_t next_ns = clock_ns();
 	int err = 0;
 
 	for (unsigned int trip = 1; !err; trip++) {
@@ -127,10 +127,10 @@ static int trips(struct ping *ping)
 		if (err || trip == settings->count)
 			break;
 		next_ns += settings->interval_us * 1000;
-		if (next_ns > now_ns())
+		if (next_ns > clock_ns())
 			err = rest_until(ping, next_ns);
 		else
-			next_ns = now_ns();
+			next_ns = clock_ns();
 	}
 	return err;
 }

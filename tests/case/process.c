@@ -2,6 +2,8 @@
 /* Time, children and threads, for the runner as for cases. Used from any thread. */
 #include "tests/case/process.h"
 
+#include "base/clock.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <sched.h>
@@ -16,10 +18,7 @@
 
 int64_t now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+	return (int64_t)clock_ms();
 }
 
 void pause_ms(unsigned int ms)

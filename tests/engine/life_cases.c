@@ -4,6 +4,8 @@
  */
 #include "suite.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -165,14 +167,6 @@ TEST_CASE(kill_with_ops_in_flight, ON(WAITING))
 	leave_in_flight(s, NULL);
 }
 
-static int64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000LL + ts.tv_nsec / 1000;
-}
-
 /* Descriptors that block, nothing to read and no room to write. */
 TEST_CASE(submit_never_blocks, ON(WAITING))
 {
@@ -187,9 +181,9 @@ TEST_CASE(submit_never_blocks, ON(WAITING))
 			op_write(&ops[i], link->afd_out, out, sizeof(out));
 		else
 			op_read(&ops[i], link->afd_in, &in[i], 1);
-		begin = now_us();
+		begin = (int64_t)clock_us();
 		op_start(s, &ops[i]);
-		begin = now_us() - begin;
+		begin = (int64_t)clock_us() - begin;
 		total += begin;
 		longest = begin > longest ? begin : longest;
 	}
