@@ -38,7 +38,10 @@ struct service_env {
 struct service {
 	const char *name;
 	const char *summary;
-	const char *alpn;    /* protocol offered under TLS, or NULL */
+	const char *alpn; /* protocol offered under TLS, or NULL */
+	/* Sent in the place of an alert where TLS is expected and a peer speaks HTTP without it; NULL: an
+	 * alert. */
+	const char *plain_response;
 	size_t session_size; /* zeroed memory that the connection keeps for a session; at most 256 */
 
 	/*

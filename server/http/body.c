@@ -166,20 +166,36 @@ static ssize_t line_length(const char *data, size_t len)
 	return data[at + 1] == '\n' ? (ssize_t)at + 2 : -1;
 }
 
-/* Hexadecimal digits up to the line's end or its extensions; false if there is anything else. */
-static bool parse_size(const char *line, size_t len, uint64_t *size)
+/*
+ * Hexadecimal digits up to the line's end or its extensions, which are ignored (RFC 9112, section 7.1.1);
+ * false if there is anything else. *ndigits: how many.
+ */
+static bool parse_size(const char *line, size_t len, uint64_t *size, size_t *ndigits)
 {
 	size_t i;
 
 	*size = 0;
-	for (i = 0; i < len && line[i] != ';' && line[i] != '\r'; i++) {
-		int digit = hex_value(line[i]);
-
-		if (i == 15 || digit < 0)
+	for (i = 0; i < len && hex_value(line[i]) >= 0; i++) {
+		if (i == 15)
 			return false;
-		*size = *size << 4 | (uint64_t)digit;
+		*size = *size << 4 | (uint64_t)hex_value(line[i]);
 	}
-	return i > 0;
+	*ndigits = i;
+	if (line[i] == '\r')
+		return i > 0;
+	while (i < len && (line[i] == ' ' || line[i] == '\t'))
+		i++;
+	return *ndigits > 0 && line[i] == ';';
+}
+
+/* llhttp gets the size alone: it refuses some extensions. */
+static bool feed_size(struct body *body, const char *digits, size_t ndigits, uint64_t size)
+{
+	char line[15 + 2];
+
+	memcpy(line, digits, ndigits);
+	memcpy(line + ndigits, "\r\n", 2);
+	return !feed(body, line, ndigits + 2) && body->s->parser.content_length == size;
 }
 
 /* The chunk of @size bytes begins: sends the head that was held back, and repeats its size line. */
@@ -203,15 +219,16 @@ ssize_t http_body_chunk_size(struct http_session *s, const char *data, size_t le
 {
 	ssize_t n = line_length(data, len < CHUNK_LINE_MAX ? len : CHUNK_LINE_MAX);
 	struct body body = {.s = s, .out = out};
+	size_t ndigits;
 	uint64_t size;
 
 	if (n == 0)
 		return len < CHUNK_LINE_MAX ? 0 : refuse(s, len, out, &size_long);
-	if (n < 0 || !parse_size(data, (size_t)n, &size))
+	if (n < 0 || !parse_size(data, (size_t)n, &size, &ndigits))
 		return refuse(s, len, out, &size_form);
 	if (size > s->site->options->body_max - s->body_len)
 		return refuse(s, len, out, &http_body_too_large);
-	if (feed(&body, data, (size_t)n) || s->parser.content_length != size)
+	if (!feed_size(&body, data, ndigits, size))
 		return refuse(s, len, out, &size_form);
 	return begin_chunk(s, size, out) ? -ENOMEM : n;
 }

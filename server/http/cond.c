@@ -62,6 +62,18 @@ static bool etag_matches(struct span list, const struct file *file, bool strong)
 	return false;
 }
 
+/* In any line of the field @list. */
+static bool list_matches(const struct http_request *req, enum http_field list, const struct file *file,
+			 bool strong)
+{
+	if (etag_matches(req->fields[list], file, strong))
+		return true;
+	for (unsigned int i = 0; i < req->nmore; i++)
+		if (req->more[i].field == list && etag_matches(req->more[i].value, file, strong))
+			return true;
+	return false;
+}
+
 static bool field_date(const struct http_request *req, enum http_field field, time_t now, time_t *date)
 {
 	struct span text = req->fields[field];
@@ -73,15 +85,14 @@ enum http_cond http_cond(const struct http_request *req, const struct file *file
 {
 	time_t date;
 
-	if (has_single(req, FIELD_IF_MATCH)) {
-		if (!etag_matches(req->fields[FIELD_IF_MATCH], file, true))
+	if (http_has(req, FIELD_IF_MATCH)) {
+		if (!list_matches(req, FIELD_IF_MATCH, file, true))
 			return COND_FAILED;
 	} else if (field_date(req, FIELD_IF_UNMODIFIED_SINCE, now, &date) && file->mtime > date) {
 		return COND_FAILED;
 	}
 	if (http_has(req, FIELD_IF_NONE_MATCH)) {
-		if (has_single(req, FIELD_IF_NONE_MATCH) &&
-		    etag_matches(req->fields[FIELD_IF_NONE_MATCH], file, false))
+		if (list_matches(req, FIELD_IF_NONE_MATCH, file, false))
 			return COND_NOT_MODIFIED;
 	} else if (field_date(req, FIELD_IF_MODIFIED_SINCE, now, &date) && file->mtime <= date) {
 		return COND_NOT_MODIFIED;

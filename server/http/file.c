@@ -91,11 +91,15 @@ static void file_format(struct file *file)
 
 static void file_describe(struct file *file, const struct stat *st)
 {
+	time_t now = time(NULL);
+
 	file->ino = st->st_ino;
 	file->dev = st->st_dev;
 	file->is_dir = S_ISDIR(st->st_mode);
 	file->size = st->st_size;
-	file->mtime = st->st_mtim.tv_sec;
+	/* Last-Modified must not be later than Date (RFC 9110, section 8.8.2.1), which may be a second old.
+	 */
+	file->mtime = st->st_mtim.tv_sec < now ? st->st_mtim.tv_sec : now - 1;
 	file->mtime_ns = stat_mtime_ns(st);
 	file->mime = mime_type(file->path, file->path_len);
 	file_format(file);

@@ -82,10 +82,16 @@ static int http_site_open(void **opened, const void *options, const void *given,
 	memcpy(site->common + HTTP_COMMON_LEN - 2, "\r\n", 2);
 	site->now = -1;
 	site_tick(site);
-	if (words->root)
+	site->copy = malloc(site->options->header_max);
+	if (!site->copy) {
+		snprintf(why, WHY_LEN, "out of memory");
+		err = -ENOMEM;
+	}
+	if (!err && words->root)
 		err = file_cache_create(&site->files, env->ring, words->root, site->options->file_cache,
 					(unsigned int)(site->options->file_valid_us / 1000), why);
 	if (err) {
+		free(site->copy);
 		free(site);
 		return err;
 	}
@@ -103,6 +109,7 @@ static void http_site_close(void *closed)
 	struct http_site *site = closed;
 
 	file_cache_destroy(site->files);
+	free(site->copy);
 	free(site);
 }
 
@@ -190,7 +197,8 @@ static int respond_path(struct http_session *s, const struct http_request *req, 
 	if (req->method == METHOD_OPTIONS)
 		return respond_options(s, out, allow);
 	if (!(methods & BIT(req->method)))
-		return http_response_status(s, out, 405, allow);
+		return route ? http_response_status(s, out, 405, allow)
+			     : http_static_refuse(s, path, out, allow);
 	return route ? route->respond(s, req, out) : http_static(s, req, path, out);
 }
 
@@ -251,7 +259,7 @@ static ssize_t step_head(struct http_session *s, const char *data, size_t len, s
 	if (!refusal && !head_len)
 		return 0;
 	if (!refusal)
-		refusal = http_head_parse(&s->scan, data, head_len, &s->parser, &req);
+		refusal = http_head_parse(&s->scan, data, head_len, s->site->copy, &s->parser, &req);
 	if (refusal)
 		return refuse_head(s, out, refusal) ? -ENOMEM : (ssize_t)len;
 	http_request_begin(s, &req);
@@ -345,6 +353,10 @@ const struct service service_http = {
 	.name = "http",
 	.summary = "HTTP/1.1: files, /echo, /healthz, /metrics",
 	.alpn = "http/1.1",
+	.plain_response =
+		"HTTP/1.1 400 Bad Request\r\nServer: taiod\r\nContent-Type: text/plain; charset=utf-8\r\n"
+		"Content-Length: 55\r\nConnection: close\r\n\r\n"
+		"400 Bad Request: plain HTTP on a port that expects TLS\n",
 	.session_size = sizeof(struct http_session),
 	.options = http_options,
 	.options_size = sizeof(struct http_options),

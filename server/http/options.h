@@ -18,6 +18,7 @@ struct http_options {
 	unsigned int keepalive_max; /* requests on a connection; 0: unlimited */
 	unsigned int file_cache;    /* open files kept by a worker; 0: none */
 	uint64_t file_valid_us;	    /* how long a cached open file is trusted before it is looked at again */
+	bool dotfiles;		    /* names that begin with a dot are served */
 	bool metrics;		    /* /metrics is served */
 };
 

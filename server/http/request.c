@@ -22,9 +22,10 @@ static const struct http_refusal control = {400, REFUSE_BAD, "control byte in th
 static const struct http_refusal line_form = {400, REFUSE_BAD, "malformed request line"};
 static const struct http_refusal no_version = {400, REFUSE_SMUGGLING,
 					       "request line without version 1.0 or 1.1"};
-static const struct http_refusal version = {505, REFUSE_BAD, "only versions 1.0 and 1.1 are spoken"};
+static const struct http_refusal version = {505, REFUSE_BAD, "only HTTP/1.x is supported"};
 static const struct http_refusal line_too_long = {414, REFUSE_TOO_BIG, "request line too long"};
 static const struct http_refusal too_big = {431, REFUSE_TOO_BIG, "header block too big"};
+static const struct http_refusal too_many = {431, REFUSE_TOO_BIG, "too many lines of one field"};
 static const struct http_refusal method = {501, REFUSE_BAD, "unknown method"};
 static const struct http_refusal header_form = {400, REFUSE_BAD, "malformed header line"};
 static const struct http_refusal host_missing = {400, REFUSE_BAD, "the Host field is missing"};
@@ -57,8 +58,11 @@ static enum http_method method_of(const char *text, size_t len)
 	return METHOD_UNKNOWN;
 }
 
-/* The version at the end of a request line: 0, 1, or -1 with why in *refusal. */
-static int line_minor(const char *line, size_t len, const struct http_refusal **refusal)
+/*
+ * The version at the end of a request line: 0, 1, or -1 with why in *refusal. A minor version above 1 is
+ * served as 1 (RFC 9110, section 2.5); *newer tells.
+ */
+static int line_minor(const char *line, size_t len, bool *newer, const struct http_refusal **refusal)
 {
 	static const char sample[] = " HTTP/1.1";
 	const size_t n = sizeof(sample) - 1;
@@ -71,8 +75,9 @@ static int line_minor(const char *line, size_t len, const struct http_refusal **
 	end = line + len - n;
 	if (memcmp(end, sample, 6) != 0 || end[7] != '.')
 		return -1;
-	if (end[6] == '1' && (end[8] == '0' || end[8] == '1'))
-		return end[8] - '0';
+	*newer = end[8] > '1';
+	if (end[6] == '1' && end[8] >= '0' && end[8] <= '9')
+		return end[8] > '0';
 	if (end[6] >= '0' && end[6] <= '9' && end[8] >= '0' && end[8] <= '9')
 		*refusal = &version;
 	return -1;
@@ -82,7 +87,8 @@ static int line_minor(const char *line, size_t len, const struct http_refusal **
 static const struct http_refusal *scan_request_line(struct http_scan *scan, const char *line, size_t len)
 {
 	const struct http_refusal *refusal;
-	int minor = line_minor(line, len, &refusal);
+	bool newer;
+	int minor = line_minor(line, len, &newer, &refusal);
 	size_t method_len = 0, end;
 
 	if (minor < 0)
@@ -99,6 +105,7 @@ static const struct http_refusal *scan_request_line(struct http_scan *scan, cons
 	if (scan->method == METHOD_UNKNOWN)
 		return &method;
 	scan->minor = (uint8_t)minor;
+	scan->is_unusual |= newer;
 	scan->target = (uint32_t)method_len + 1;
 	scan->target_len = (uint32_t)(end - method_len - 1);
 	return NULL;
@@ -119,8 +126,10 @@ static const struct http_refusal *scan_control(struct http_scan *scan, const cha
 	const struct http_refusal *refusal = NULL;
 
 	*line_end = 0;
-	if (data[at] == '\t' && scan->line)
+	if (data[at] == '\t' && scan->line) {
+		scan->is_unusual = true;
 		return NULL;
+	}
 	if (data[at] == '\n')
 		return &lone_lf;
 	if (data[at] != '\r')
@@ -197,6 +206,26 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t len)
 	return 0;
 }
 
+/* Fields whose lines make one list. Of others a repetition is noted, and the last line stands. */
+#define LIST_FIELDS (1U << FIELD_IF_MATCH | 1U << FIELD_IF_NONE_MATCH)
+
+static void take_field(struct http_request *req, enum http_field field, struct span value)
+{
+	bool again = http_has(req, field);
+
+	if (again && LIST_FIELDS & 1U << field) {
+		if (req->nmore < HTTP_MORE_MAX)
+			req->more[req->nmore++] = (struct http_line){field, value};
+		else
+			req->has_too_many = true;
+		return;
+	}
+	if (again)
+		req->repeated |= 1U << field;
+	req->present |= 1U << field;
+	req->fields[field] = value;
+}
+
 /* Called with nothing for an empty value, too (a test holds it to that). */
 static int on_header_value(llhttp_t *parser, const char *at, size_t len)
 {
@@ -208,9 +237,7 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t len)
 		if (names[i].len != req->name.len ||
 		    strncasecmp(names[i].at, req->name.at, req->name.len) != 0)
 			continue;
-		req->repeated |= req->present & 1U << i;
-		req->present |= 1U << i;
-		req->fields[i] = span_trim(at, len);
+		take_field(req, (enum http_field)i, span_trim(at, len));
 		break;
 	}
 	return 0;
@@ -251,6 +278,8 @@ static const struct http_refusal *check_host(const struct http_request *req)
 		return req->minor ? &host_missing : NULL;
 	if (req->repeated & 1U << FIELD_HOST)
 		return &host_repeated;
+	if (!host.len)
+		return &host_form;
 	for (size_t i = 0; i < host.len; i++)
 		if (!is_host(host.at[i]))
 			return &host_form;
@@ -330,20 +359,45 @@ static const struct http_refusal *check_fields(struct http_request *req)
 		refusal = check_length(req);
 	if (!refusal)
 		refusal = check_host(req);
+	if (!refusal && req->has_too_many)
+		refusal = &too_many;
 	if (!refusal && http_has(req, FIELD_EXPECT))
 		refusal = check_expect(req);
 	return refusal;
 }
 
+/*
+ * OWS is SP or HTAB (RFC 9110, section 5.6.3), but llhttp knows no HTAB behind a value; and of versions it
+ * knows 1.0 and 1.1. An HTAB in a field's name stays, and is refused.
+ */
+static void copy_head(const struct http_scan *scan, const char *data, size_t len, char *copy)
+{
+	size_t minor_at = scan->target + scan->target_len + sizeof(" HTTP/1.x") - 2;
+	bool in_value = false;
+
+	for (size_t i = 0; i < len; i++) {
+		copy[i] = in_value && data[i] == '\t' ? ' ' : data[i];
+		in_value = data[i] != '\n' && (in_value || data[i] == ':');
+	}
+	if (scan->minor)
+		copy[minor_at] = '1';
+}
+
 const struct http_refusal *http_head_parse(const struct http_scan *scan, const char *data, size_t head_len,
-					   llhttp_t *parser, struct http_request *req)
+					   char *copy, llhttp_t *parser, struct http_request *req)
 {
 	llhttp_errno_t err;
+
+	if (scan->is_unusual) {
+		copy_head(scan, data, head_len, copy);
+		data = copy;
+	}
 
 	req->method = scan->method;
 	req->minor = scan->minor;
 	req->target = (struct span){data + scan->target, scan->target_len};
-	req->present = req->repeated = 0;
+	req->present = req->repeated = req->nmore = 0;
+	req->has_too_many = false;
 	req->length = 0;
 	req->chunked = req->expects_continue = false;
 	llhttp_init(parser, HTTP_REQUEST, &head_settings);

@@ -35,7 +35,10 @@ enum http_field {
 	FIELD_COUNT
 };
 
-/* Spans point into the data of the present input() call. */
+#define HTTP_MORE_MAX 16
+
+/* Spans point into the data of the present input() call, or into the copy that http_head_parse() was given.
+ */
 struct http_request {
 	enum http_method method;
 	unsigned int minor; /* HTTP/1.minor */
@@ -46,6 +49,13 @@ struct http_request {
 	unsigned int repeated;		 /* of those, that are there more than once */
 	struct span fields[FIELD_COUNT]; /* where present; without blanks around */
 	struct span name;		 /* the field being parsed */
+	/* Further lines of list fields (RFC 9110, section 5.3); the first is in @fields. */
+	struct http_line {
+		enum http_field field;
+		struct span value;
+	} more[HTTP_MORE_MAX];
+	unsigned int nmore;
+	bool has_too_many; /* more than that */
 };
 
 static inline bool http_has(const struct http_request *req, enum http_field field)
@@ -58,7 +68,8 @@ struct http_scan {
 	uint32_t at, line; /* next byte to look at; start of its line */
 	uint32_t target, target_len;
 	uint8_t method, minor;
-	bool has_crlf; /* an empty line before the request line was skipped */
+	bool has_crlf;	 /* an empty line before the request line was skipped */
+	bool is_unusual; /* llhttp is given a copy in which HTABs are SP and the version is 1.1 */
 };
 
 /*
@@ -67,8 +78,9 @@ struct http_scan {
  */
 const struct http_refusal *http_head_scan(struct http_scan *scan, const char *data, size_t len,
 					  size_t head_max, size_t *head_len);
-/* Parses the block that the scan found. Leaves @parser before the body. */
+/* Parses the block that the scan found. Leaves @parser before the body. @copy has room for @head_len bytes.
+ */
 const struct http_refusal *http_head_parse(const struct http_scan *scan, const char *data, size_t head_len,
-					   llhttp_t *parser, struct http_request *req);
+					   char *copy, llhttp_t *parser, struct http_request *req);
 
 #endif

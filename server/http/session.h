@@ -27,6 +27,7 @@ struct http_site {
 	const struct service_env *env;
 	struct counters *counters;
 	struct file_cache *files;     /* NULL without a root */
+	char *copy;		      /* header-max bytes, for http_head_parse() */
 	uint64_t now_ms;	      /* CLOCK_MONOTONIC, read once for each request */
 	time_t now;		      /* that @common shows */
 	char common[HTTP_COMMON_LEN]; /* the lines Server and Date */

@@ -181,13 +181,51 @@ static int get_index(struct http_session *s, const struct http_request *req, con
 	return respond_conditional(s, req, out, file);
 }
 
+/* Whether a segment of the normalised @path is a name that is not served (option dotfiles). */
+static bool is_hidden(const struct http_session *s, struct span path)
+{
+	static const struct span known = {".well-known", 11};
+	const char *end = path.at + path.len;
+
+	if (s->site->options->dotfiles)
+		return false;
+	if (path.len >= known.len && memcmp(path.at, known.at, known.len) == 0 &&
+	    (path.len == known.len || path.at[known.len] == '/'))
+		path.at += known.len;
+	for (const char *at = path.at; at < end; at++)
+		if (*at == '.' && (at == path.at || at[-1] == '/'))
+			return true;
+	return false;
+}
+
+/* What @path can name at all. */
+static bool is_servable(const struct http_session *s, const struct http_path *path)
+{
+	return s->site->files && path->path.len < HTTP_PATH_MAX && !is_hidden(s, path->path);
+}
+
+int http_static_refuse(struct http_session *s, const struct http_path *path, struct outq *out,
+		       const char *allow)
+{
+	struct file *file;
+	int err;
+
+	if (!is_servable(s, path))
+		return http_response_status(s, out, 404, "");
+	err = open_path(s, path->path, &file);
+	if (err)
+		return respond_errno(s, out, err);
+	file_put(file);
+	return http_response_status(s, out, 405, allow);
+}
+
 int http_static(struct http_session *s, const struct http_request *req, const struct http_path *path,
 		struct outq *out)
 {
 	struct file *file;
 	int err;
 
-	if (!s->site->files || path->path.len >= HTTP_PATH_MAX)
+	if (!is_servable(s, path))
 		return http_response_status(s, out, 404, "");
 	if (path->is_dir)
 		return get_index(s, req, path, out);

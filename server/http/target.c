@@ -20,7 +20,10 @@ static const struct http_refusal outside = {400, REFUSE_ESCAPE, "path leads out 
 static const struct http_refusal encoded_slash = {404, REFUSE_PLAIN, "encoded slash in the path"};
 static const struct http_refusal too_long = {404, REFUSE_PLAIN, "path too long"};
 
-/* Leaves the path of an absolute-form target (RFC 9112, section 3.2.2). */
+/*
+ * Leaves the path of an absolute-form target (RFC 9112, section 3.2.2). One without an authority is invalid
+ * (RFC 9110, section 4.2.1): nothing at NULL.
+ */
 static struct span strip_authority(struct span target)
 {
 	static const struct span schemes[] = {{"http://", 7}, {"https://", 8}};
@@ -28,10 +31,12 @@ static struct span strip_authority(struct span target)
 	for (size_t i = 0; i < 2; i++) {
 		size_t n = schemes[i].len;
 
-		if (target.len <= n || strncasecmp(target.at, schemes[i].at, n) != 0)
+		if (target.len < n || strncasecmp(target.at, schemes[i].at, n) != 0)
 			continue;
 		while (n < target.len && target.at[n] != '/' && target.at[n] != '?')
 			n++;
+		if (n == schemes[i].len)
+			return (struct span){0};
 		return (struct span){target.at + n, target.len - n};
 	}
 	return target;
@@ -133,7 +138,11 @@ static const struct http_refusal *normalise(struct span in, struct http_path *pa
 const struct http_refusal *http_target_path(struct span target, struct http_path *path)
 {
 	struct span in = strip_authority(target);
-	const char *query = memchr(in.at, '?', in.len);
+	const char *query;
+
+	if (!in.at)
+		return &form;
+	query = memchr(in.at, '?', in.len);
 
 	path->query = (struct span){query, query ? (size_t)(in.at + in.len - query) : 0};
 	in.len -= path->query.len;

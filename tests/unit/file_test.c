@@ -2,6 +2,7 @@
 /* The cache of open files, attached to a ring: trust, change, eviction, and what is never opened. */
 #include "aio/taio.h"
 #include "http_run.h"
+#include "server/http/date.h"
 #include "server/http/mime.h"
 
 #include <errno.h>
@@ -85,6 +86,27 @@ static void a_file_is_described_by_its_lines(void **state)
 	assert_non_null(strstr(file->lines, "Content-Length: 10\r\n"));
 	assert_memory_equal(file->lines + file->validators, "Last-Modified: Sun, 06 Nov 1994", 31);
 	assert_int_equal(strlen(file->lines), file->lines_len);
+	file_put(file);
+	file_cache_destroy(cache);
+}
+
+/* RFC 9110, section 8.8.2.1. */
+static void a_time_in_the_future_is_not_told(void **state)
+{
+	struct file_cache *cache = cache_of(4, 1000);
+	time_t now = time(NULL), told;
+	struct timespec times[2] = {{.tv_sec = now + 86400}, {.tv_sec = now + 86400}};
+	struct file *file;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/future.txt", tree.root);
+	tree_file(tree.root, "future.txt", "x", 1);
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+	file = must_open(cache, "future.txt", 0);
+	assert_memory_equal(file->lines + file->validators, "Last-Modified: ", 15);
+	assert_true(http_date_parse(file->lines + file->validators + 15, HTTP_DATE_LEN, now, &told));
+	assert_true(told <= time(NULL));
+	assert_int_equal(told, file->mtime);
 	file_put(file);
 	file_cache_destroy(cache);
 }
@@ -278,6 +300,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(open_results_are_told_apart),
 		cmocka_unit_test(a_file_is_described_by_its_lines),
+		cmocka_unit_test(a_time_in_the_future_is_not_told),
 		cmocka_unit_test(a_file_can_be_read_through_the_ring),
 		cmocka_unit_test_setup(a_trusted_file_is_the_same_one_without_a_look, make_gone),
 		cmocka_unit_test(an_unchanged_file_is_trusted_again_after_a_look),

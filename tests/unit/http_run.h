@@ -104,6 +104,13 @@ static inline void tree_create(struct http_tree *tree)
 	tree_file(tree->root, "1k.bin", kib, sizeof(kib));
 	tree_file(tree->root, "a b.txt", "blank", 5);
 	tree_file(tree->root, ".hidden", "hidden", 6);
+	tree_dir(tree->root, ".git");
+	tree_file(tree->root, ".git/config", "hidden", 6);
+	tree_file(tree->root, "sub/.htpasswd", "hidden", 6);
+	tree_dir(tree->root, ".well-known");
+	tree_file(tree->root, ".well-known/acme", "token", 5);
+	tree_file(tree->root, ".well-known/.acme", "hidden", 6);
+	tree_file(tree->root, ".well-known2", "hidden", 6);
 	tree_link(tree->root, "inside", "ten.txt");
 	tree_link(tree->root, "outside", "/etc/hostname");
 	tree_link(tree->root, "above", "../");

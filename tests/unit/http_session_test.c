@@ -284,6 +284,21 @@ static void a_site_names_the_root_that_it_cannot_open(void **state)
 	assert_non_null(strstr(run.why, "/none/such"));
 }
 
+static void dotfiles_are_served_where_that_is_wanted(void **state)
+{
+	struct http_run run = {.options = {.dotfiles = true}};
+	const char *requests = REQ("/.hidden") REQ("/.git/config") REQ("/sub/.htpasswd") REQ("/.none");
+	struct http_output output;
+	char statuses[64];
+
+	assert_int_equal(run_open(&run, tree.root), 0);
+	output = run_bytes(&run, requests, strlen(requests), NULL, 0);
+	statuses_of(&output, statuses, sizeof(statuses));
+	assert_string_equal(statuses, "200 200 200 404");
+	free(output.text);
+	run_close(&run);
+}
+
 static void options_refuse_what_cannot_work(void **state)
 {
 	static const struct {
@@ -388,6 +403,7 @@ int main(void)
 		cmocka_unit_test(without_memory_the_connection_is_aborted),
 		cmocka_unit_test(without_a_root_only_the_routes_respond),
 		cmocka_unit_test(a_site_names_the_root_that_it_cannot_open),
+		cmocka_unit_test(dotfiles_are_served_where_that_is_wanted),
 		cmocka_unit_test(options_refuse_what_cannot_work),
 		cmocka_unit_test(dates_parse_in_three_forms_only),
 		cmocka_unit_test(dates_format_and_parse_back),

@@ -98,7 +98,7 @@ static void smuggling_shapes_are_refused_and_counted(void **state)
 		{"HTTP/0.9 with CRLF", "GET /x\r\n\r\n", "400.", SMUGGLING},
 		{"HTTP/0.9 with a body", "GET /x\nContent-Length: 5\n\nhello", "400.", SMUGGLING},
 		{"version with a blank behind", "GET / HTTP/1.1 \r\nHost: h\r\n\r\n", "400.", SMUGGLING},
-		{"version 1.2", "GET / HTTP/1.2\r\nHost: h\r\n\r\n", "505.", BAD},
+		{"version 2.0", "GET / HTTP/2.0\r\nHost: h\r\n\r\n", "505.", BAD},
 		{"version 11.1", "GET / HTTP/11.1\r\nHost: h\r\n\r\n", "400.", SMUGGLING},
 		{"length and coding", POST("/echo", "Content-Length: 5\r\n" CHUNKED) "0\r\n\r\n", "400.", SMUGGLING},
 		{"coding and length", POST("/echo", CHUNKED "Content-Length: 5\r\n") "0\r\n\r\n", "400.", SMUGGLING},
@@ -153,7 +153,8 @@ static void malformed_heads_are_refused(void **state)
 		{"two Hosts", GET("/") "Host: h\r\n\r\n", "400.", BAD},
 		{"Host with a path", "GET / HTTP/1.1\r\nHost: h/x\r\n\r\n", "400.", BAD},
 		{"Host with user", "GET / HTTP/1.1\r\nHost: u@h\r\n\r\n", "400.", BAD},
-		{"empty Host", "GET /ten.txt HTTP/1.1\r\nHost:\r\n\r\n", "200"},
+		{"empty Host", "GET /ten.txt HTTP/1.1\r\nHost:\r\n\r\n", "400.", BAD},
+		{"blank Host", "GET /ten.txt HTTP/1.1\r\nHost: \t \r\n\r\n", "400.", BAD},
 		{"IPv6 Host", "GET /ten.txt HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", "200"},
 		{"no Host in HTTP/1.0", "GET /ten.txt HTTP/1.0\r\n\r\n", "200."},
 		{"header without colon", GET("/") "nocolon\r\n\r\n", "400.", BAD},
@@ -205,7 +206,16 @@ static void paths_stay_beneath_the_root(void **state)
 		{"absolute form of a file", REQ("HTTP://h:80/ten.txt"), "200", "0123456789"},
 		{"absolute form without path", REQ("http://h"), "200", "<p>root"},
 		{"absolute form with query only", REQ("http://h?x"), "200", "<p>root"},
-		{"hidden file", REQ("/.hidden"), "200", "hidden"},
+		{"hidden file", REQ("/.hidden"), "404"},
+		{"file in a hidden directory", REQ("/.git/config"), "404"},
+		{"hidden file below", REQ("/sub/.htpasswd"), "404"},
+		{"hidden file, encoded", REQ("/%2ehidden"), "404"},
+		{"well-known (RFC 8615)", REQ("/.well-known/acme"), "200", "token"},
+		{"hidden below well-known", REQ("/.well-known/.acme"), "404"},
+		{"what only begins like it", REQ("/.well-known2"), "404"},
+		{"absolute form without authority (RFC 9110, 4.2.1)", REQ("http:///ten.txt"), "400.", BAD},
+		{"absolute form with nothing", REQ("https://"), "400.", BAD},
+		{"absolute form with a query alone", REQ("http://?x"), "400.", BAD},
 	};
 
 	CHECK(rows);
@@ -244,6 +254,11 @@ static void methods_are_allowed_or_named(void **state)
 {
 	static const struct row rows[] = {
 		{"POST to a file", POST("/ten.txt", "Content-Length: 3\r\n") "abc" REQ("/ten.txt"), "405 200", "\r\nAllow: GET, HEAD, OPTIONS\r\n"},
+		{"POST to nothing", POST("/none", "Content-Length: 3\r\n") "abc" REQ("/ten.txt"), "404 200", NULL, "Allow:"},
+		{"PUT to nothing", "PUT /none HTTP/1.1\r\nHost: h\r\n\r\n", "404"},
+		{"DELETE of what is hidden", "DELETE /.hidden HTTP/1.1\r\nHost: h\r\n\r\n", "404"},
+		{"DELETE of what leads out", "DELETE /outside HTTP/1.1\r\nHost: h\r\n\r\n", "403", ESCAPE},
+		{"POST to a directory", POST("/sub/", "Content-Length: 0\r\n"), "405"},
 		{"PUT", "PUT /ten.txt HTTP/1.1\r\nHost: h\r\n\r\n", "405", "\r\nAllow: GET, HEAD, OPTIONS\r\n"},
 		{"GET of echo", REQ("/echo"), "405", "\r\nAllow: POST, OPTIONS\r\n"},
 		{"DELETE of healthz", "DELETE /healthz HTTP/1.1\r\nHost: h\r\n\r\n", "405"},
@@ -438,6 +453,49 @@ static char *field_of(struct http_run *run, const char *request, const char *fie
 	return value;
 }
 
+/* Said with the section of RFC 9110 (semantics) or RFC 9112 (HTTP/1.1). */
+static void what_the_rfcs_allow_is_taken(void **state)
+{
+	// clang-format off
+	static const struct row rows[] = {
+		{"9110, 2.5: version 1.2 is served as 1.1", "GET /ten.txt HTTP/1.2\r\nHost: h\r\n\r\n" REQ("/none"), "200 404"},
+		{"9110, 2.5: version 1.9", "GET /ten.txt HTTP/1.9\r\nHost: h\r\nConnection: close\r\n\r\n", "200."},
+		{"9110, 2.5: 1.2 with a body", "POST /echo HTTP/1.2\r\nHost: h\r\n" CHUNKED "\r\n2\r\nab\r\n0\r\n\r\n" REQ("/none"), "200 404", "ab"},
+		{"9110, 5.6.3: HTAB behind close", GET("/ten.txt") "Connection: close\t\r\n\r\n", "200."},
+		{"9110, 5.6.3: HTAB around close", GET("/ten.txt") "Connection:\t close \t\r\n\r\n", "200."},
+		{"9110, 5.6.3: HTAB behind keep-alive", "GET /ten.txt HTTP/1.0\r\nConnection: keep-alive\t\r\n\r\n" REQ("/none"), "200 404"},
+		{"9110, 5.6.3: HTAB behind a length", POST("/echo", "Content-Length: 5\t\r\n") "hello" REQ("/none"), "200 404", "hello"},
+		{"9110, 5.6.3: HTAB behind a coding", POST("/echo", "Transfer-Encoding: chunked\t\r\n") "5\r\nhello\r\n0\r\n\r\n" REQ("/none"), "200 404", "hello"},
+		{"9110, 5.6.3: HTAB behind an expectation", POST("/echo", "Expect: 100-continue\t\r\nContent-Length: 2\r\n") "ab", "100 200"},
+		{"9110, 5.6.3: HTAB behind a range", GET("/ten.txt") "Range: bytes=1-2\t\r\n\r\n", "206"},
+		{"an HTAB inside a length", POST("/echo", "Content-Length: 5\t6\r\n") "hello", "400.", SMUGGLING},
+		{"an HTAB inside a coding", POST("/echo", "Transfer-Encoding: chu\tnked\r\n") "0\r\n\r\n", "400.", SMUGGLING},
+		{"an HTAB behind a name", GET("/") "A\t: b\r\n\r\n", "400.", BAD},
+		{"an HTAB behind the name of a length", POST("/echo", "Content-Length\t: 5\r\n") "hello", "400.", BAD},
+		{"9112, 7.1.1: two extensions", POST("/echo", CHUNKED) "5;a=b;c=d\r\nhello\r\n0\r\n\r\n" REQ("/none"), "200 404", "hello"},
+		{"9112, 7.1.1: a blank in an extension", POST("/echo", CHUNKED) "5; a\r\nhello\r\n0\r\n\r\n" REQ("/none"), "200 404", "hello"},
+		{"9112, 7.1.1: a quoted extension", POST("/echo", CHUNKED) "5;a=\"b;\\\"c\"\r\nhello\r\n0\r\n\r\n" REQ("/none"), "200 404", "hello"},
+		{"9112, 7.1.1: blanks around", POST("/echo", CHUNKED) "5 \t;\ta = b\r\nhello\r\n0;z\r\n\r\n" REQ("/none"), "200 404", "hello"},
+		{"a blank and no extension", POST("/echo", CHUNKED) "5 \r\nhello\r\n0\r\n\r\n", "400.", SMUGGLING},
+		{"an extension and no size", POST("/echo", CHUNKED) ";a\r\n0\r\n\r\n", "400.", SMUGGLING},
+		{"a word behind the size", POST("/echo", CHUNKED) "5 a\r\nhello\r\n0\r\n\r\n", "400.", SMUGGLING},
+	};
+	// clang-format on
+
+	check_rows(rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+static void lines_of_one_list_are_bounded(void **state)
+{
+	char in[2048] = GET("/ten.txt");
+	struct row row = {.name = "too many lines", .in = in, .want = "431.", TOO_BIG};
+
+	for (int i = 0; i < 20; i++)
+		strcat(in, "If-None-Match: \"a\"\r\n");
+	strcat(in, "\r\n");
+	check_row(&row, NULL, 0);
+}
+
 static void check_etag(struct http_run *run, const char *fmt, const char *etag, const char *want)
 {
 	char request[512], statuses[64];
@@ -462,6 +520,12 @@ static void etags_compare_as_rfc_9110_wants(void **state)
 	check_etag(&run, GET("/ten.txt") "If-None-Match: %s\r\n\r\n", etag, "304");
 	check_etag(&run, GET("/ten.txt") "If-None-Match: W/%s\r\n\r\n", etag, "304");
 	check_etag(&run, GET("/ten.txt") "If-None-Match: \"a\", W/\"b,c\" ,, %s\r\n\r\n", etag, "304");
+	check_etag(&run, GET("/ten.txt") "If-None-Match: \"a\"\r\nIf-None-Match: %s\r\n\r\n", etag, "304");
+	check_etag(&run, GET("/ten.txt") "If-None-Match: \"a\"\r\nA: b\r\nIf-None-Match: \"b\", W/%s\r\n\r\n",
+		   etag, "304");
+	check_etag(&run, GET("/1k.bin") "If-None-Match: \"a\"\r\nIf-None-Match: %s\r\n\r\n", etag, "200");
+	check_etag(&run, GET("/ten.txt") "If-Match: \"a\"\r\nIf-Match: %s\r\n\r\n", etag, "200");
+	check_etag(&run, GET("/1k.bin") "If-Match: \"a\"\r\nIf-Match: %s\r\n\r\n", etag, "412");
 	check_etag(&run, GET("/ten.txt") "If-None-Match: x%s\r\n\r\n", etag, "200");
 	check_etag(&run, GET("/1k.bin") "If-None-Match: %s\r\n\r\n", etag, "200");
 	check_etag(&run, GET("/ten.txt") "If-Match: \"a\", %s\r\n\r\n", etag, "200");
@@ -500,6 +564,8 @@ int main(void)
 		cmocka_unit_test(chunked_framing_is_strict),
 		cmocka_unit_test(heads_are_bounded),
 		cmocka_unit_test(chunk_lines_are_bounded),
+		cmocka_unit_test(what_the_rfcs_allow_is_taken),
+		cmocka_unit_test(lines_of_one_list_are_bounded),
 		cmocka_unit_test(etags_compare_as_rfc_9110_wants),
 	};
 
