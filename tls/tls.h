@@ -133,6 +133,12 @@ void tls_info(const struct tls *tls, struct tls_info *info);
 const char *tls_error(const struct tls *tls);
 
 /*
+ * The session has failed because the peer sent an HTTP request without TLS: a plain response may be sent to
+ * it in the place of the alert.
+ */
+bool tls_is_http(const struct tls *tls);
+
+/*
  * Resumption on the client: the newest session ticket received on @tls (NULL if none), to be passed to
  * tls_resume() before the handshake of another session; the caller frees it. TLS 1.3 servers send it after
  * the handshake: it has arrived once tls_read() has consumed what came with the first response. A ticket may

@@ -81,16 +81,31 @@ int tls_why_file(char *why, const char *file, const char *wanted)
 	return tls_why(why, -EINVAL, "%s: not a valid %s: %s", file, wanted, ERR_reason_error_string(first));
 }
 
+/* A record that is too short to be decrypted is an "internal error" for these. */
+static bool is_of_record(const char *func)
+{
+	static const char *const funcs[] = {"tls1_enc", "tls13_enc", "tls1_cipher", "tls13_cipher"};
+
+	for (size_t i = 0; func && i < sizeof(funcs) / sizeof(funcs[0]); i++)
+		if (!strcmp(func, funcs[i]))
+			return true;
+	return false;
+}
+
 /* The earliest entry of the SSL library names the cause; other libraries' entries are its details. */
 static unsigned long ssl_cause(void)
 {
 	unsigned long first = 0, err;
+	const char *func;
 
-	while ((err = ERR_get_error())) {
+	while ((err = ERR_get_error_all(NULL, NULL, &func, NULL, NULL))) {
 		if (!first)
 			first = err;
-		if (ERR_GET_LIB(err) == ERR_LIB_SSL)
-			return err;
+		if (ERR_GET_LIB(err) != ERR_LIB_SSL)
+			continue;
+		if (ERR_GET_REASON(err) == ERR_R_INTERNAL_ERROR && is_of_record(func))
+			return ERR_PACK(ERR_LIB_SSL, 0, SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC);
+		return err;
 	}
 	return first;
 }
@@ -139,9 +154,14 @@ static char *cause_text(SSL *ssl, unsigned long err)
 }
 
 /* An empty queue means that bio_write() was out of memory: nothing else fails without an entry. */
-char *tls_why_session(SSL *ssl)
+char *tls_why_session(SSL *ssl, bool *is_http)
 {
-	char *line = cause_text(ssl, ssl_cause());
+	unsigned long cause = ssl_cause();
+	int reason = ERR_GET_REASON(cause);
+	char *line = cause_text(ssl, cause);
+
+	*is_http = ERR_GET_LIB(cause) == ERR_LIB_SSL &&
+		   (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST);
 
 	ERR_clear_error();
 	return line;

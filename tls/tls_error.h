@@ -4,6 +4,7 @@
 #define TLS_ERROR_H
 
 #include <openssl/types.h>
+#include <stdbool.h>
 
 /* Writes the line to why[TLS_WHY_LEN], which may be NULL; returns @err. */
 int tls_why(char *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -11,7 +12,10 @@ int tls_why(char *why, int err, const char *fmt, ...) __attribute__((format(prin
 /* "@file: what the queue says", -errno where a system call failed, else -EINVAL. */
 int tls_why_file(char *why, const char *file, const char *wanted);
 
-/* The line for a session on which a call has failed; to be freed; NULL: no memory. */
-char *tls_why_session(SSL *ssl);
+/*
+ * The line for a session on which a call has failed; to be freed; NULL: no memory. *is_http: because the peer
+ * speaks HTTP without TLS.
+ */
+char *tls_why_session(SSL *ssl, bool *is_http);
 
 #endif

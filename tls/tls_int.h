@@ -43,6 +43,7 @@ struct tls {
 	char *why;	     /* NULL unless failed, or no memory for the line */
 	bool closed;	     /* close_notify has arrived */
 	bool failed;
+	bool is_http; /* it failed as the peer speaks HTTP without TLS */
 };
 
 /* Bytes of ciphertext that wait for room in io->out. */

@@ -150,7 +150,7 @@ static enum step session_more(const struct tls *tls)
 static enum step session_failed(struct tls *tls)
 {
 	tls->failed = true;
-	tls->why = tls_why_session(tls->ssl);
+	tls->why = tls_why_session(tls->ssl, &tls->is_http);
 	return STEP_FAILED;
 }
 
@@ -274,6 +274,11 @@ void tls_info(const struct tls *tls, struct tls_info *info)
 	info->version = SSL_get_version(tls->ssl);
 	info->cipher = cipher ? cipher : "";
 	info->resumed = SSL_session_reused(tls->ssl);
+}
+
+bool tls_is_http(const struct tls *tls)
+{
+	return tls->is_http;
 }
 
 const char *tls_error(const struct tls *tls)

@@ -79,6 +79,15 @@ static void flush_then_close(struct conn *c, enum close_reason reason)
 	advance(c);
 }
 
+/* A peer that speaks HTTP without TLS is told so in its own language. */
+static void say_plain(struct conn *c)
+{
+	const char *text = c->endpoint->service->plain_response;
+
+	if (text && c->wr.state == OP_IDLE && !c->tls.sent)
+		conn_tls_say(&c->tls, &c->shard->blocks, text);
+}
+
 /* Input has failed, and said why. What TLS has to say about it is still sent. */
 static void failed(struct conn *c)
 {
@@ -91,6 +100,8 @@ static void failed(struct conn *c)
 	count(&c->shard->counters, tls_failed);
 	log_info("%s: TLS: %s", addr_text(&c->peer, peer), tls_error(c->tls.session));
 	output_drop(c);
+	if (c->state == CONN_HANDSHAKE && tls_is_http(c->tls.session))
+		say_plain(c);
 	flush_then_close(c, CLOSE_TLS);
 }
 

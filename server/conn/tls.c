@@ -3,7 +3,9 @@
 
 #include "tls/tls.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 /* Room that one more TLS record is worth. */
 #define ROOM_MIN 1024
@@ -127,6 +129,17 @@ void conn_tls_sent(struct conn_tls *t, size_t n)
 	t->sent += (uint32_t)n;
 	if (t->sent == t->wire.len)
 		t->sent = t->wire.len = 0;
+}
+
+void conn_tls_say(struct conn_tls *t, struct blocks *blocks, const char *text)
+{
+	size_t len = strlen(text);
+
+	assert(t->state == CONN_TLS_ENDED && !t->sent && len <= BLOCK_SIZE);
+	if (!wire_open(t, blocks))
+		return;
+	memcpy(t->wire.data, text, len);
+	t->wire.len = (uint32_t)len;
 }
 
 bool conn_tls_end(struct conn_tls *t, struct blocks *blocks)

@@ -58,6 +58,9 @@ static inline bool conn_tls_is_sent(const struct conn_tls *t)
 /* The network has taken @n bytes. */
 void conn_tls_sent(struct conn_tls *t, size_t n);
 
+/* The peer does not speak TLS: @text is sent to it in the place of an alert. Nothing was sent before. */
+void conn_tls_say(struct conn_tls *t, struct blocks *blocks, const char *text);
+
 /* Puts close_notify behind what was sent, once. True if there is something to send now. */
 bool conn_tls_end(struct conn_tls *t, struct blocks *blocks);
 

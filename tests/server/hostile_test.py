@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Bad input: each shape gets its status or alert and moves its counter, and others go on being served."""
+import contextlib
 import os
 import socket
 import ssl
@@ -158,10 +159,29 @@ class Hostile(ServerCase):
                     sock.shutdown(socket.SHUT_WR)
                 got, _ = read_to_end(sock)
                 sock.close()
-                if got:
+                if what == "plain HTTP":
+                    self.assertTrue(got.startswith(b"HTTP/1.1 400 "), got)
+                elif got:
                     self.assertEqual(got[0], 0x15, "an alert")
                 after = self.server.until_counter("closed_tls", before["closed_tls"] + 1)
                 self.assertEqual(after["tls_failed"], before["tls_failed"] + 1)
+
+    def test_plain_http_on_a_tls_port_is_told_so(self):
+        """As nginx does; by a service that speaks HTTP, whatever the request and its body."""
+        for method, size in (("GET", 0), ("HEAD", 0), ("POST", 10), ("POST", 300000), ("PUT", 5)):
+            with self.subTest(method=method, size=size):
+                http = Http(connect(self.ports[1]))
+                self.addCleanup(http.close)
+                with contextlib.suppress(ConnectionError):
+                    http.send(f"{method} / HTTP/1.1\r\nHost: t\r\nContent-Length: {size}\r\n\r\n".encode() + bytes(size))
+                response = http.response()
+                self.assertEqual((response.status, response.headers["connection"]), (400, "close"))
+                self.assertIn(b"TLS", response.body)
+                self.assertEqual(read_to_end(http.sock)[0], b"")
+        sock = connect(self.ports[3])
+        self.addCleanup(sock.close)
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+        self.assertNotIn(b"HTTP", read_to_end(sock)[0], "echo knows no HTTP")
 
     def test_garbage_after_the_handshake_gets_an_alert(self):
         sock = self.connect(3, tls=True)

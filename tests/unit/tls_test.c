@@ -265,6 +265,26 @@ static void a_forged_record_ends_the_session(void **state)
 	}
 }
 
+/* One of every length: what is too short to be decrypted is the peer's fault, too, and no "internal error".
+ */
+static void a_record_of_garbage_is_blamed_on_the_peer(void **state)
+{
+	for (size_t v = 0; v < 2; v++)
+		for (size_t len = 1; len < 40; len++) {
+			unsigned char record[5 + 40] = {0x17, 3, 3, 0, (unsigned char)len}, plain[16];
+			struct link link;
+			size_t n;
+
+			memset(record + 5, 0x5a, len);
+			link_ready(&link, versions[v], &whole);
+			wire_push(&link.to[SERVER], record, 5 + len);
+			assert_int_equal(call(&link, SERVER, OP_READ, plain, 16, &n), STEP_FAILED);
+			if (!strstr(tls_error(link.tls[SERVER]), "record"))
+				fail_msg("%zu bytes: %s", len, tls_error(link.tls[SERVER]));
+			link_close(&link);
+		}
+}
+
 static void key_updates_are_answered_and_change_nothing(void **state)
 {
 	struct link link;
@@ -357,6 +377,7 @@ int main(void)
 		cmocka_unit_test(an_alert_waits_for_room),
 		cmocka_unit_test(a_handshake_cut_anywhere_waits_and_leaves_nothing),
 		cmocka_unit_test(a_forged_record_ends_the_session),
+		cmocka_unit_test(a_record_of_garbage_is_blamed_on_the_peer),
 		cmocka_unit_test(key_updates_are_answered_and_change_nothing),
 		cmocka_unit_test(a_flood_of_key_updates_is_held_within_bounds),
 		cmocka_unit_test(an_idle_session_takes_less_than_16_kib),
