@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What differs between kernels, by feature. The only place with version tests; each function says what the
- * rest of the module may count on.
+ * Differences between kernels, by feature. The only place with version tests; each function says what the rest of the
+ * module may rely on.
  */
 #ifndef TAIO_COMPAT_H
 #define TAIO_COMPAT_H
@@ -12,15 +12,15 @@
 #include <linux/sched.h>
 #include <linux/version.h>
 
-/* Pipes honour IOCB_NOWAIT, and say so by FMODE_NOWAIT, since 6.4. Sockets honour it everywhere. */
+/* Pipes honour IOCB_NOWAIT, and show it by FMODE_NOWAIT, since 6.4. Sockets honour it on every kernel. */
 static inline bool compat_honours_nowait(struct file *file)
 {
 	return S_ISSOCK(file_inode(file)->i_mode) || file->f_mode & FMODE_NOWAIT;
 }
 
 /*
- * The file to use for a transfer of @target's that must not wait, with a reference: @target itself, or a pipe that
- * does not honour IOCB_NOWAIT opened once more with O_NONBLOCK. NULL: there is no such file.
+ * The file to use for transfers of @target that must not wait, with a reference: @target itself, or a pipe that does
+ * not honour IOCB_NOWAIT, opened a second time with O_NONBLOCK. NULL: there is no such file.
  */
 static inline struct file *compat_nowait_file(struct file *target)
 {
@@ -34,12 +34,12 @@ static inline struct file *compat_nowait_file(struct file *target)
 	file = dentry_open(&target->f_path, flags, target->f_cred);
 	if (IS_ERR(file))
 		return NULL;
-	/* Packets, in a pipe; dentry_open() would look for a file system that can do direct I/O. */
+	/* For a pipe it means packets; dentry_open() would look for a file system capable of direct I/O. */
 	file->f_flags |= target->f_flags & O_DIRECT;
 	return file;
 }
 
-/* vfs_iocb_iter_write() that holds off a freeze of the file system, which it does by itself since 6.8. */
+/* vfs_iocb_iter_write() that holds off a freeze of the file system, as the kernel's own does since 6.8. */
 static inline ssize_t compat_iocb_write(struct file *file, struct kiocb *iocb, struct iov_iter *iter)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)

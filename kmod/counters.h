@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the module counts, per CPU and from any context. Only the sum over the CPUs means something, and a sum taken
- * while operations are in flight may be between two steps. counters.c has a row for each.
+ * What the module counts, per CPU and from any context. Only the sum over all CPUs is meaningful, and one taken while
+ * operations are in flight may miss part of a step. counters.c has a row for each.
  */
 #ifndef TAIO_COUNTERS_H
 #define TAIO_COUNTERS_H
@@ -11,12 +11,12 @@
 struct taio_counters {
 	unsigned long attached;			/* proxies made */
 	unsigned long detached;			/* proxies released */
-	unsigned long submitted;		/* operations kept: not completed inside io_submit(2) */
+	unsigned long submitted;		/* operations not completed inside io_submit(2) */
 	unsigned long completed;		/* of those, completed */
 	unsigned long cancelled;		/* of those, completed with -ECANCELED */
 	unsigned long inline_done;		/* operations that INLINE completed inside io_submit(2) */
-	unsigned long inline_missed;		/* operations that INLINE tried and that had to wait */
-	unsigned long passed;			/* calls not from io_submit(2), passed to the file */
+	unsigned long inline_missed;		/* operations that INLINE tried but that had to wait */
+	unsigned long passed;			/* calls from elsewhere than io_submit(2), passed to the file */
 	unsigned long handed;			/* operations handed to an idle helper by its wake function */
 	unsigned long queued;			/* operations that waited for a helper */
 	unsigned long overflowed;		/* operations parked because no helper was free */
@@ -25,19 +25,19 @@ struct taio_counters {
 	unsigned long helpers_refused;		/* helper threads that the kernel refused to create */
 	unsigned long parked;			/* times an operation went on a wait queue */
 	unsigned long woken;			/* times a wait queue woke an operation */
-	unsigned long spurious_wakeups;		/* of those, with nothing to transfer */
+	unsigned long spurious_wakeups;		/* of those, without anything to transfer */
 	unsigned long task_runs;		/* operations that their submitter ran in task work */
-	unsigned long task_fallbacks;		/* operations of policy task left to the workqueue */
-	unsigned long signals_sent;		/* helpers that a cancel signalled */
-	unsigned long signals_flushed;		/* signals that helpers took and discarded */
+	unsigned long task_fallbacks;		/* operations of policy task that the workqueue ran instead */
+	unsigned long signals_sent;		/* signals that cancels sent to helpers */
+	unsigned long signals_flushed;		/* signals that helpers received and flushed */
 	unsigned long state_mm_taken;		/* references to address spaces taken */
-	unsigned long state_mm_put;		/* and given back */
+	unsigned long state_mm_put;		/* and released */
 	unsigned long state_cred_taken;		/* references to credentials taken */
-	unsigned long state_cred_put;		/* and given back */
+	unsigned long state_cred_put;		/* and released */
 	unsigned long state_iocontext_taken;	/* references to io_contexts taken */
-	unsigned long state_iocontext_put;	/* and given back */
+	unsigned long state_iocontext_put;	/* and released */
 	unsigned long state_blkcg_taken;	/* references to block cgroups taken */
-	unsigned long state_blkcg_put;		/* and given back */
+	unsigned long state_blkcg_put;		/* and released */
 	unsigned long state_fsize_taken;	/* RLIMIT_FSIZE limits recorded */
 	unsigned long state_fsize_put;		/* and dropped */
 };

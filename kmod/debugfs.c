@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /sys/kernel/debug/taio: "counters", one "name value" a line, and "inflight", one operation a line. Both are for
- * people and tests; nothing in the module depends on them.
+ * /sys/kernel/debug/taio: "counters" with one "name value" per line, and "inflight" with one operation per line. Both
+ * are for people and tests; nothing in the module depends on them.
  */
 #include <linux/debugfs.h>
 #include <linux/jiffies.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* /dev/taio: checks a request of TAIO_IOC_ATTACH, makes the proxy, and publishes its descriptor last. */
+/* /dev/taio: checks a TAIO_IOC_ATTACH request, makes the proxy and, last of all, publishes its descriptor. */
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>

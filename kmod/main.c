@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* taio.ko: init and exit, in mirror order. uapi/taio.h is the manual. */
+/* taio.ko: init, and exit in the reverse order. uapi/taio.h is the manual. */
 #include <linux/module.h>
 
 #include "debugfs.h"
@@ -31,7 +31,7 @@ destroy_cache:
 	return ret;
 }
 
-/* The device and every proxy hold the module: when this runs there is none left, and no operation. */
+/* The device's file and every proxy's hold the module: when this runs there are none left, and no operation. */
 static void __exit taio_exit(void)
 {
 	dev_deregister();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The memory of operations: made in the submitter, put wherever the last reference is dropped. */
+/* The memory of operations: made in the submitter, freed wherever the last reference is dropped. */
 #include <linux/cred.h>
 #include <linux/jiffies.h>
 #include <linux/sched/task.h>
@@ -25,7 +25,7 @@ void op_cache_destroy(void)
 	kmem_cache_destroy(op_cache);
 }
 
-/* dup_iter() returns NULL with success for one plain buffer, on kernels that keep no iovec for it. */
+/* On kernels that keep no iovec for a single plain buffer, dup_iter() returns NULL for one and has succeeded. */
 static int iter_copy(struct taio_op *op, struct iov_iter *iter)
 {
 	op->iov = dup_iter(&op->iter, iter, GFP_KERNEL_ACCOUNT);
@@ -39,7 +39,7 @@ static struct taio_user *user_of_submitter(struct taio_proxy *proxy)
 	return user_get(current_uid());
 }
 
-/* Each member that is read before it is written by a policy: clearing the whole would cost more than the rest. */
+/* Sets only what is read before a policy writes it: clearing all of it would cost more than everything else here. */
 struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
 	struct taio_op *op = kmem_cache_alloc(op_cache, GFP_KERNEL);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The life of an operation but for its waiting: started by its policy, transferred by a runner, completed exactly once.
+ * The life of an operation except its waiting: started by its policy, transferred by a runner, completed exactly once.
  *
- * Order in op_submit(), as fs/aio demands: everything that can fail; iocb->private; the proxy's list;
+ * The order in op_submit() is what fs/aio demands: everything that can fail; iocb->private; the proxy's list;
  * kiocb_set_cancel_fn(); start. From kiocb_set_cancel_fn() on a cancel may come, and an error is completed, never
- * returned. Order in op_complete(): off the proxy's list, ki_complete(), then free: after ki_complete() no cancel of
- * fs/aio runs or can run for the operation, and off the list TAIO_IOC_CANCEL does not find it.
+ * returned. The order in op_complete(): off the proxy's list, ki_complete(), then free. Once it is off the list,
+ * TAIO_IOC_CANCEL does not find it; after ki_complete() no cancel of fs/aio is running or can run for it.
  */
 #include <linux/aio.h>
 
@@ -25,7 +25,7 @@ bool op_cancel(struct taio_op *op)
 	if (!op_mark_cancelled(&op->state, &was))
 		return false;
 	trace_taio_cancel(op, was);
-	/* In ARMING and WOKEN its armer finds it cancelled, and completes it. */
+	/* In ARMING and WOKEN its armer finds it cancelled and completes it. */
 	if (was == OP_WAITING || was == OP_HANDED || was == OP_RUNNING)
 		op->policy->cancelled(op, was);
 	return true;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The state word of an operation, and every transition of it. One writer wins each: a transition is one cmpxchg, and
- * who makes it owns what follows. docs/cancel.md tells the protocol; tests/model checks it.
+ * Every transition of an operation's state word. Each is one atomic step, which one writer wins; the winner owns what
+ * follows. docs/cancel.md explains the protocol; tests/model checks it.
  *
- *   ARMING --> WOKEN      a wake-up while its armer is still at it
+ *   ARMING --> WOKEN      a wake-up while it is still being armed
  *   ARMING --> WAITING    queued, or on the wait queue of its file
  *   ARMING, WOKEN --> RUNNING               ready at once
  *   WAITING --> RUNNING                     block: a helper takes it; park: a wake-up, for a work item
@@ -24,7 +24,7 @@ static const char *const state_names[OP_NSTATES] = {
 	[OP_CANCELLING] = "cancelling", [OP_DONE] = "done",
 };
 
-/* Where a cancel takes an operation; where it is too late for one, the state itself. */
+/* The state to which a cancel moves an operation; the state itself where it is too late for a cancel. */
 static const enum op_state cancel_to[OP_NSTATES] = {
 	[OP_ARMING] = OP_CANCELLED,	    [OP_WOKEN] = OP_CANCELLED,
 	[OP_WAITING] = OP_CANCELLED,	    [OP_HANDED] = OP_CANCELLED,
@@ -51,7 +51,7 @@ bool op_wake(atomic_t *state, enum op_state woken)
 {
 	if (op_move(state, OP_WAITING, woken))
 		return true;
-	/* Its armer is still at it and looks before it lets go. */
+	/* It is still being armed: the armer checks before it lets go. */
 	if (!op_move(state, OP_ARMING, OP_WOKEN))
 		return op_move(state, OP_WAITING, woken);
 	return false;
@@ -76,7 +76,7 @@ bool op_mark_cancelled(atomic_t *state, enum op_state *was)
 	return true;
 }
 
-/* A result that says no more than that the wait was broken off. */
+/* Does the result only say that the wait was interrupted? */
 static bool is_interruption(long res)
 {
 	switch (res) {

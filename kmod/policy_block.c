@@ -6,16 +6,16 @@
  * hand-over: the submitter wakes one helper with the operation as the wake-up's key, and the wake function puts it
  * into the container, under the lock of the wait queue. That lock, pool.idle.lock, is the pool's only one.
  *
- * An operation is admitted while its user and the pool are below their caps; an admitted one has a helper or is in
- * pool.queue for the next one, and there are always as many helpers, or a work item making them, as are admitted.
- * What is not admitted parks if its file can do so, and else waits in its user's queue, where nothing waits that
- * could be admitted: who makes room admits. Reads fill no more than three quarters of a cap: a pool full of blocked
- * reads never keeps the writes waiting that would unblock them.
+ * An operation is admitted while its user and the pool are below their caps. An admitted one has a helper or waits in
+ * pool.queue for the next one, and there are always as many helpers as admitted operations, or a work item creating
+ * them. An operation that is not admitted parks if its file allows that, and otherwise waits in its user's queue, which
+ * never holds one that could be admitted: whoever makes room admits. Reads fill at most three quarters of a cap, so a
+ * pool full of blocked reads never holds up the writes that would unblock them.
  *
- * Cancel: cmpxchg RUNNING to CANCELLING, then SIGKILL to the helper: of those that a kthread can take only it
- * breaks killable waits as well as interruptible ones. allow_kernel_signal() keeps users, root included, from sending
- * it. A helper that finds itself cancelled waits for its signal and throws it away before it goes on: none is left for
- * the next operation. docs/cancel.md; modelled in tests/model.
+ * Cancel: cmpxchg RUNNING to CANCELLING, then SIGKILL to the helper: it is the only signal to a kthread that breaks
+ * killable waits as well as interruptible ones. allow_kernel_signal() keeps users, root included, from sending it. A
+ * helper that finds its operation cancelled waits for the signal and flushes it before it goes on: none is left for the
+ * next operation. The protocol is in docs/cancel.md, its model in tests/model.
  */
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -39,7 +39,7 @@ static unsigned int idle_ms = 5000;
 module_param(idle_ms, uint, 0644);
 MODULE_PARM_DESC(idle_ms, "Milliseconds after which an idle helper thread ends");
 
-/* After the kernel has refused a thread. */
+/* How long to wait after the kernel has refused to create a thread. */
 #define GROW_RETRY (HZ / 10)
 
 static void grow(struct work_struct *work);
@@ -104,11 +104,11 @@ static int helper_wake(struct wait_queue_entry *entry, unsigned int mode, int sy
 		op->helper = entry->private;
 	}
 	default_wake_function(entry, mode, sync, NULL);
-	/* Not its result: it is 0 where the helper's time was just up, and the next one would be given @op as well. */
+	/* Not its result, which is 0 if the helper's idle time was just up: the next helper would get @op as well. */
 	return 1;
 }
 
-/* An admitted operation, WAITING: to the helper that went idle last, or to the queue. */
+/* Gives an admitted operation, WAITING, to the helper that went idle last, or puts it into the queue. */
 static void hand_over(struct taio_op *op)
 {
 	if (pool.nidle) {
@@ -158,7 +158,7 @@ static bool admit_from(struct taio_user *user, int rw)
 	return true;
 }
 
-/* The first user whose turn it is and who may have one more, writes before reads. */
+/* Admits one operation, a write before a read, of the first user in turn who is allowed one more. */
 static bool admit_next(void)
 {
 	struct taio_user *user;
@@ -169,7 +169,7 @@ static bool admit_next(void)
 	return false;
 }
 
-/* An admitted operation is over, or cancelled before a helper had it: there is room for one. */
+/* An admitted operation is over, or was cancelled before a helper had it: there is room for another. */
 static void release(struct taio_op *op)
 {
 	op->user->busy[op->rw]--;
@@ -177,7 +177,7 @@ static void release(struct taio_op *op)
 	admit_next();
 }
 
-/* A cap that was raised has room for what waits. */
+/* A raised cap makes room for operations that wait. */
 static int cap_set(const char *text, const struct kernel_param *param)
 {
 	int ret = param_set_uint(text, param);
@@ -198,15 +198,15 @@ static const struct kernel_param_ops cap_ops = {
 
 module_param_cb(helpers_max, &cap_ops, &helpers_max, 0644);
 __MODULE_PARM_TYPE(helpers_max, "uint");
-MODULE_PARM_DESC(helpers_max, "Helper threads of policy block at most, of all users together");
+MODULE_PARM_DESC(helpers_max, "Maximum helper threads of policy block, for all users together");
 
 module_param_cb(user_max, &cap_ops, &user_max, 0644);
 __MODULE_PARM_TYPE(user_max, "uint");
-MODULE_PARM_DESC(user_max, "Helper threads of policy block at most, of one user");
+MODULE_PARM_DESC(user_max, "Maximum helper threads of policy block, for each user");
 
 /* --- the helper --- */
 
-/* The signal was sent, or is about to be: the canceller has decided so before we could decide otherwise. */
+/* The signal was sent or is about to be: the canceller moved the state before we could. */
 static void signal_take(void)
 {
 	for (;;) {
@@ -227,7 +227,7 @@ static void helper_run(struct taio_op *op)
 
 	if (op_move(&op->state, OP_WAITING, OP_RUNNING))
 		res = op_run(op, false);
-	/* Paired with block_cancelled(): who has found it RUNNING sends its signal, now or soon. */
+	/* Paired with block_cancelled(): a canceller that found it RUNNING sends its signal, now or soon. */
 	if (op_finish(&op->state, &res))
 		signal_take();
 	spin_lock_irq(&pool.idle.lock);
@@ -236,7 +236,7 @@ static void helper_run(struct taio_op *op)
 	op_complete(op, res);
 }
 
-/* Sleeps until there is an operation, admitted and ours. NULL: time to end; the helper is not counted any more. */
+/* Sleeps until there is an admitted operation for us. NULL: time to end; the helper is no longer counted. */
 static struct taio_op *helper_next(void)
 {
 	long timeout = msecs_to_jiffies(READ_ONCE(idle_ms));
@@ -256,11 +256,11 @@ static struct taio_op *helper_next(void)
 		op->helper = current;
 		goto unlock;
 	}
-	/* Last in, first out: the helper whose stack is warm, and the others get old. */
+	/* Last in, first out: the helper with the warm stack works, and the others reach their idle time. */
 	__add_wait_queue_exclusive(&pool.idle, &container.entry);
 	pool.nidle++;
 	while (!list_empty(&container.entry.entry) && timeout && !pool.stopping) {
-		/* Not interruptible: it is the wake function that ends this, and no signal is pending. */
+		/* Not interruptible: only the wake function ends this sleep, and no signal is pending. */
 		set_current_state(TASK_IDLE);
 		spin_unlock_irq(&pool.idle.lock);
 		timeout = schedule_timeout(timeout);
@@ -286,11 +286,11 @@ static int helper_main(void *unused)
 	while ((op = helper_next()))
 		helper_run(op);
 	count(helpers_ended);
-	/* Ends in the kernel's text: the module may be gone as soon as the completion is counted. */
+	/* Ends in the kernel's text: the module may be gone as soon as the completion is signalled. */
 	kthread_complete_and_exit(&pool.ended, 0);
 }
 
-/* Ends reaped here, so that the count of the completion stays small however long the module lives. */
+/* Also reaps helpers that have ended, which keeps the completion's count small however long the module lives. */
 static bool wants_helper(unsigned int *serial)
 {
 	bool wants;
@@ -309,7 +309,7 @@ static bool wants_helper(unsigned int *serial)
 	return wants;
 }
 
-/* Work: makes helpers until there are as many as are wanted. What waits for one waits on where the kernel refuses. */
+/* Work: creates helpers until there are enough. If the kernel refuses one, operations keep waiting, and it retries. */
 static void grow(struct work_struct *work)
 {
 	struct task_struct *task;
@@ -371,7 +371,7 @@ static void block_start(struct taio_op *op)
 	op_complete(op, res);
 }
 
-/* It was in a queue, or in a helper's hands. The helper finds it cancelled; from a queue it has to be taken. */
+/* Takes it out of its queue if it is in one. A helper that has it already finds it cancelled. */
 static void cancelled_waiting(struct taio_op *op)
 {
 	unsigned long flags;
@@ -395,7 +395,7 @@ static void block_cancelled(struct taio_op *op, enum op_state was)
 		cancelled_waiting(op);
 		return;
 	}
-	/* Paired with helper_run(): the helper does not go on before it has this. */
+	/* Paired with helper_run(): the helper does not go on before it has received this. */
 	count(signals_sent);
 	send_sig(SIGKILL, op->helper, 1);
 }
@@ -407,7 +407,7 @@ const struct taio_policy taio_policy_block = {
 	.cancelled = block_cancelled,
 };
 
-/* No proxy is left, and so no operation: the helpers are idle. */
+/* No proxy is left and so no operation: the helpers are idle. */
 void block_pool_destroy(void)
 {
 	spin_lock_irq(&pool.idle.lock);

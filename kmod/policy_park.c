@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Policy park: an operation waits as an entry on the file's own wait queue. The wake function takes it off and queues
- * a work item, which transfers without waiting, under the submitter's address space and credentials, and parks again
- * if there was nothing. A cancel hands the operation to the work item, which unhooks it: no signals.
+ * a work item, which transfers without waiting, with the submitter's address space and credentials, and parks again
+ * if there was nothing to transfer. A cancel hands the operation to the work item, which unhooks it: no signals.
  *
- * The wake function runs under the lock of the file's wait queue, with interrupts off. What it gives away may run at
- * once, but unhook() takes the same lock first, so that no wake function works on an operation that is completed.
- * A queue may go before its file (POLLFREE, signalfd): the entry lets go of it then, as fs/aio's own poll does.
+ * The wake function runs under the lock of the file's wait queue, with interrupts off. The runner that it gives the
+ * operation to may start at once, but unhook() takes the same lock first, so no wake function touches a completed
+ * operation. A wait queue may go away before its file (POLLFREE, signalfd): the entry then lets go of it, as that of
+ * fs/aio's own poll does.
  */
 #include <linux/net.h>
 #include <linux/poll.h>
@@ -22,7 +23,7 @@
 #include "proxy.h"
 #include "trace.h"
 
-/* After this many spurious wake-ups in a row an operation waits for a tick before it tries again. */
+/* After this many spurious wake-ups in a row an operation waits for a tick before it is tried again. */
 #define SPURIOUS_MAX 3
 
 static struct workqueue_struct *park_queue;
@@ -97,12 +98,12 @@ static void unhook(struct taio_op *op)
 }
 
 enum arm_result {
-	ARM_PARKED,	/* on the wait queue, and not the caller's any more */
+	ARM_PARKED,	/* on the wait queue, and no longer the caller's */
 	ARM_READY,	/* RUNNING, the caller's, not hooked */
 	ARM_CANCELLED,	/* CANCELLED, the caller's, not hooked */
 };
 
-/* It polls as never ready, but who transfers there fails and does not wait. */
+/* A listening socket never polls as ready, but a transfer fails at once instead of waiting. */
 static bool is_listening(const struct taio_op *op)
 {
 	struct socket *sock = sock_from_file(op->proxy->target);
@@ -136,7 +137,7 @@ static void park_work(struct work_struct *work)
 	park_run(container_of(to_delayed_work(work), struct taio_op, work));
 }
 
-/* Initialised once and as late as this: most operations have no use for it. */
+/* Initialises the work only here: most operations never need it. */
 static void give_to_work(struct taio_op *op, unsigned long delay)
 {
 	if (!op->has_work) {
@@ -158,7 +159,7 @@ static void finish(struct taio_op *op, long res)
 	op_complete(op, res);
 }
 
-/* There was nothing to transfer. False: it is not ours any more. */
+/* There was nothing to transfer. False: it is no longer ours. */
 static bool park_again(struct taio_op *op)
 {
 	count(spurious_wakeups);
@@ -168,7 +169,7 @@ static bool park_again(struct taio_op *op)
 		return false;
 	if (++op->nspurious < SPURIOUS_MAX || op_is_cancelled(&op->state))
 		return true;
-	/* Its file says ready and gives nothing: memory is short, say. */
+	/* Its file polls as ready but gives nothing, perhaps for lack of memory. */
 	op->nspurious = 0;
 	give_to_work(op, 1);
 	return false;
@@ -229,7 +230,7 @@ int park_queue_create(void)
 	return park_queue ? 0 : -ENOMEM;
 }
 
-/* No proxy is left, and so no operation; what has completed one may still be on its way out of a work item. */
+/* No proxy is left and so no operation, but a work item that completed one may still be returning. */
 void park_queue_destroy(void)
 {
 	destroy_workqueue(park_queue);

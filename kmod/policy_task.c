@@ -3,13 +3,13 @@
  * Policy task: an operation waits as with park; the wake function gives it to the submitter's own task work, which
  * transfers in the submitter's context: no helper, no address space to change to.
  *
- * HANDED is the state from the wake-up to the begin of the callback. A cancel takes the operation out of it: the
- * submitter may be in exit_aio() or io_destroy(2) and wait there for this very operation, and would not run the
- * callback before. The work item completes it then, and the callback, late, only drops its reference. So an operation
- * with a callback pending has two references, and holds the proxy's file: the callback is this module's code,
- * and the final fput() in it is itself put off to later task work, after it.
+ * HANDED is the state from the wake-up to the start of the callback. A cancel takes the operation out of it, because
+ * the submitter may be waiting for this very operation in exit_aio() or io_destroy(2), and would not run the callback
+ * before it is done. A work item then completes it, and the late callback only drops its reference. So an operation
+ * with a pending callback has two references and holds the proxy's file: the callback is this module's code, and the
+ * final fput() in it is itself deferred to later task work, after it.
  *
- * Where the submitter has gone (-ESRCH), or is exiting or has another address space by now, the workqueue serves.
+ * If the submitter is gone (-ESRCH), is exiting, or has a different address space by now, the workqueue takes over.
  */
 #include <linux/file.h>
 #include <linux/sched/task.h>
@@ -50,7 +50,7 @@ static void task_callback(struct callback_head *callback)
 	fput(handed);
 }
 
-/* Wake function; HANDED. The unhook() of whoever completes it waits for us: neither put below is the last. */
+/* Wake function; HANDED. Whoever completes it calls unhook(), which waits for us: neither put below is the last. */
 static void task_woken(struct taio_op *op)
 {
 	bool coop = op->proxy->flags & TAIO_ATTACH_COOP;
@@ -67,7 +67,7 @@ static void task_woken(struct taio_op *op)
 	fput(file);
 }
 
-/* A callback that is pending still has the operation: its delayed work is free, as it was WAITING before. */
+/* A pending callback still refers to the operation; its work is not queued, because it was WAITING before. */
 static void task_cancelled(struct taio_op *op, enum op_state was)
 {
 	if (was == OP_WAITING || was == OP_HANDED)

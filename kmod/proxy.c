@@ -30,14 +30,14 @@ static int target_check(struct file *target)
 		return -EISDIR;
 	if (is_unix_socket(target))
 		return -EOPNOTSUPP;
-	/* What io_submit(2) cannot read or write the proxy cannot either. */
+	/* A file that io_submit(2) can neither read nor write is of no use behind a proxy. */
 	if (!(target->f_mode & FMODE_CAN_READ && fop->read_iter) &&
 	    !(target->f_mode & FMODE_CAN_WRITE && fop->write_iter))
 		return -EINVAL;
 	return 0;
 }
 
-/* What a caller without the capability may not leave out of the defaults. */
+/* The bits of the defaults that only a caller with the capability may leave out. */
 static const struct {
 	u32 bit;
 	int capability;
@@ -104,7 +104,7 @@ void proxy_free(struct taio_proxy *proxy)
 	kfree(proxy);
 }
 
-/* --- the list of all --- */
+/* --- the list of all proxies --- */
 
 static LIST_HEAD(proxies);
 static DEFINE_MUTEX(proxies_mutex);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A proxy: the file behind a descriptor that TAIO_IOC_ATTACH gives, standing for its target. */
+/* A proxy: what is behind a descriptor from TAIO_IOC_ATTACH. It stands for its target. */
 #ifndef TAIO_PROXY_H
 #define TAIO_PROXY_H
 
@@ -14,14 +14,14 @@ struct taio_user;
 
 struct taio_proxy {
 	struct file *target;			/* a reference, until the proxy is released */
-	struct file *nowait;			/* where a transfer does not wait; a reference, or NULL: nowhere */
+	struct file *nowait;			/* for transfers that must not wait; a reference, or NULL */
 	const struct taio_policy *policy;	/* in force */
-	enum taio_policy_id policy_id;		/* its name for user space */
+	enum taio_policy_id policy_id;		/* its number in user space */
 	u32 flags;				/* TAIO_ATTACH_ */
 	u32 state;				/* TAIO_STATE_ */
 	bool is_file;				/* regular file or block device: waits for the disk, never polled */
 	bool is_socket;
-	struct taio_user *user;			/* who attached; a reference */
+	struct taio_user *user;			/* of whoever attached; a reference */
 
 	spinlock_t lock;	/* irqs off; outside it: fs/aio's ctx_lock; inside it: pool.idle.lock, siglock */
 	struct list_head ops;	/* in flight, oldest first */
@@ -35,10 +35,10 @@ struct taio_proxy {
  */
 struct taio_proxy *proxy_create(struct file *target, const struct taio_ioc_attach *request);
 
-/* Leaves the target. */
+/* Keeps the reference to the target, which is the caller's again. */
 void proxy_free(struct taio_proxy *proxy);
 
-/* Puts it on the list of all proxies, and takes it off. */
+/* Puts it on the list of all proxies, or takes it off. */
 void proxy_list(struct taio_proxy *proxy);
 void proxy_unlist(struct taio_proxy *proxy);
 

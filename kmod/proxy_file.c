@@ -2,9 +2,9 @@
 /*
  * The proxy's file: what io_submit(2), read(2), write(2), poll(2) and lseek(2) find behind a proxy descriptor.
  *
- * fs/aio's kiocbs (IOCB_AIO_RW) become operations where they have to wait. All others are passed to the target in
- * the caller's context: synchronous ones, and io_uring's, which asks with IOCB_NOWAIT first and brings a thread
- * of its own where that gives -EAGAIN.
+ * fs/aio's kiocbs (IOCB_AIO_RW) become operations if they have to wait. All others are passed to the target in the
+ * caller's context: synchronous ones, and those of io_uring, which tries with IOCB_NOWAIT first and uses a thread of
+ * its own if that returns -EAGAIN.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -28,7 +28,7 @@ static ssize_t proxy_rw(struct kiocb *iocb, struct iov_iter *iter, int rw)
 
 	if (!(iocb->ki_flags & IOCB_AIO_RW))
 		return transfer_passed(proxy, iocb, iter, rw);
-	/* As sock_read_iter() and sock_write_iter(), before anything is kept for it. */
+	/* As in sock_read_iter() and sock_write_iter(), but before an operation is made. */
 	if (proxy->is_socket && iocb->ki_pos)
 		return -ESPIPE;
 	if (!proxy->is_file && rw == READ && !iov_iter_count(iter))
@@ -135,7 +135,7 @@ static const struct file_operations proxy_fops = {
 	.poll = proxy_poll,
 };
 
-/* Of a file that is always ready: epoll_ctl(2) tells by the missing poll. */
+/* For a file that is always ready: epoll_ctl(2) recognises it by the missing poll. */
 static const struct file_operations unpolled_fops = {
 	PROXY_FOPS,
 };
@@ -147,7 +147,7 @@ static bool is_proxy(const struct file *file)
 
 /* --- attach --- */
 
-/* What the proxy inherits of its target's modes: whether it has a position, and whether RWF_NOWAIT is understood. */
+/* The modes that the proxy inherits from its target: they say what position it has. */
 #define MODES_SHARED (FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE | FMODE_STREAM | FMODE_ATOMIC_POS)
 
 struct file *proxy_file_create(struct file *target, const struct taio_ioc_attach *request)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The state mask and its submit-time helpers: one row for each bit. cargo_take() runs in the submitter,
- * cargo_enter() and cargo_leave() around the transfer in whoever runs it, cargo_put() where the operation ends.
+ * The state mask: one row for each bit. cargo_take() runs in the submitter, cargo_enter() and cargo_leave() around the
+ * transfer in whoever runs it, cargo_put() where the operation ends.
  *
- * The address space: mmgrab(), never mmget(). Whoever holds mm_users keeps a process that dies from reaching
- * exit_aio(), which is what cancels its operations. kthread_use_mm() works under mmgrab(), as exit_aio() waits for
- * every operation before the page tables go.
+ * The address space: mmgrab(), never mmget(). Whoever holds mm_users keeps a dying process from reaching exit_aio(),
+ * which is what cancels its operations. mmgrab() is enough for kthread_use_mm(), because exit_aio() waits for every
+ * operation before the page tables go.
  */
 #include <linux/blk-cgroup.h>
 #include <linux/cgroup.h>
@@ -97,7 +97,7 @@ static struct io_context *iocontext_swap(struct io_context *ioc)
 	return old;
 }
 
-/* Where the submitter has none, the helper's own does as well as one made for the occasion: its ioprio is none. */
+/* A submitter without one gets the helper's own, which serves as well as a new one: it has no ioprio either. */
 static void iocontext_enter(const struct op_cargo *cargo, struct op_saved *saved)
 {
 	if (cargo->ioc && is_helper())
@@ -134,7 +134,7 @@ static void blkcg_leave(const struct op_cargo *cargo, const struct op_saved *sav
 	kthread_associate_blkcg(NULL);
 }
 
-/* --- RLIMIT_FSIZE: a helper's own is infinite; it has a signal_struct, and so limits, to itself --- */
+/* --- RLIMIT_FSIZE: a helper's own is infinite; it shares its signal_struct, and so its limits, with nobody --- */
 
 static void fsize_take(struct op_cargo *cargo)
 {
@@ -160,7 +160,7 @@ static void fsize_leave(const struct op_cargo *cargo, const struct op_saved *sav
 		WRITE_ONCE(current->signal->rlim[RLIMIT_FSIZE].rlim_cur, saved->fsize);
 }
 
-/* In the order of the bits, so that a mask of low ones ends the walk early. No row depends on another. */
+/* In the order of the bits, so that a mask of low bits ends the walk early. No row depends on another. */
 static const struct {
 	u32 bit;
 	void (*take)(struct op_cargo *cargo);
@@ -196,7 +196,7 @@ void cargo_put(struct op_cargo *cargo)
 			rows[i].put(cargo);
 }
 
-/* The address space first: it is entered whether or not a reference was taken, where it is not there already. */
+/* The address space comes first. A helper enters it whether or not a reference was taken. */
 void cargo_enter(const struct op_cargo *cargo, struct op_saved *saved)
 {
 	int i;

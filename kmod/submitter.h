@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The state mask: what of the submitter's state an operation takes along (TAIO_STATE_), taken at submit,
- * put on by a helper for the transfer, given back at the end.
+ * The cargo of an operation: the parts of its submitter's state that the mask of TAIO_STATE_ bits selects. They are
+ * taken at submit, entered for the transfer, and released at the end.
  */
-#ifndef TAIO_STATE_H
-#define TAIO_STATE_H
+#ifndef TAIO_SUBMITTER_H
+#define TAIO_SUBMITTER_H
 
 #include <linux/types.h>
 
@@ -13,7 +13,7 @@ struct cred;
 struct io_context;
 struct mm_struct;
 
-/* What is taken. A bit of @taken that is clear: the member is not ours, or not set. */
+/* Where a bit of @taken is clear, its member is not ours or not set. */
 struct op_cargo {
 	u32 taken;
 	u16 ioprio;			/* IOCONTEXT */
@@ -24,18 +24,18 @@ struct op_cargo {
 	unsigned long fsize;
 };
 
-/* What a helper had before it put the cargo on. */
+/* What a helper had before it entered the cargo. */
 struct op_saved {
 	const struct cred *cred;
 	struct io_context *ioc;
 	unsigned long fsize;
 };
 
-/* In the submitter. Takes what @mask says. Cannot fail. */
+/* In the submitter: takes what @mask selects. Cannot fail. */
 void cargo_take(struct op_cargo *cargo, u32 mask, u16 ioprio);
 void cargo_put(struct op_cargo *cargo);
 
-/* In a helper or the submitter itself, around a transfer. */
+/* Around a transfer, in whoever runs it. */
 void cargo_enter(const struct op_cargo *cargo, struct op_saved *saved);
 void cargo_leave(const struct op_cargo *cargo, const struct op_saved *saved);
 

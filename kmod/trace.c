@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The code of the tracepoints. It alone looks into what trace.h names; those who trace know no more than the name. */
+/* The code of the tracepoints. It reads the structs that trace.h only names, so callers need not see them. */
 #include <linux/ioprio.h>
 
 #include "op.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Tracepoints: the steps of an operation's life. An operation is named by its iocb's kernel address. */
+/* Tracepoints: the steps of an operation's life. The kernel address of its iocb identifies an operation. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM taio
 
@@ -52,13 +52,13 @@ DECLARE_EVENT_CLASS(taio_op_class,
 		  show_policy(__entry->policy), __entry->submitter, __entry->bytes)
 );
 
-/* It could not be completed inside io_submit(2), and is kept. */
+/* It was not completed inside io_submit(2). */
 DEFINE_EVENT(taio_op_class, taio_submit, TP_PROTO(const struct taio_op *op), TP_ARGS(op));
 
 /* It waits: for a helper, or on the file's wait queue. */
 DEFINE_EVENT(taio_op_class, taio_queue, TP_PROTO(const struct taio_op *op), TP_ARGS(op));
 
-/* Its runner, which is current, transfers. ioprio: the priority of current's I/O. */
+/* Its runner, which is current, transfers. ioprio: the I/O priority of current. */
 TRACE_EVENT(taio_start,
 	TP_PROTO(const struct taio_op *op),
 	TP_ARGS(op),

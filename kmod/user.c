@@ -56,7 +56,7 @@ struct taio_user *user_hold(struct taio_user *user)
 	return user;
 }
 
-/* The last reference goes under the lock, so that find() meets no account without one. */
+/* Drops the last reference under the lock, so that find() never sees an account without one. */
 void user_put(struct taio_user *user)
 {
 	bool last;

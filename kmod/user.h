@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Who may have how many helpers: one account for each user (kuid), shared by all that he has attached or in flight. */
+/* How many helpers a user may have: one account for each kuid, shared by everything it has attached or in flight. */
 #ifndef TAIO_USER_H
 #define TAIO_USER_H
 
@@ -13,14 +13,14 @@ struct taio_user {
 	kuid_t uid;
 
 	/* The pool's, under pool.idle.lock; see policy_block.c. By READ and WRITE. */
-	unsigned int busy[2];		/* operations that have a helper, or are sure of the next one */
+	unsigned int busy[2];		/* operations that have a helper, or will get the next one */
 	struct list_head queue[2];	/* operations that wait until the user has room */
 	struct list_head ready;		/* in the pool's list of users with a queue, or empty */
 };
 
 /* The account of @uid, with a reference; NULL without memory. May sleep. */
 struct taio_user *user_get(kuid_t uid);
-/* Another reference to an account that one is held of. */
+/* Another reference to an account; the caller holds one. */
 struct taio_user *user_hold(struct taio_user *user);
 void user_put(struct taio_user *user);
 
