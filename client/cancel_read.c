@@ -27,22 +27,22 @@ static int cancel_now(struct stream *s, struct cancelled *result)
 	uint64_t start_ns = clock_ns();
 	int ret, err = 0;
 
-	/* -ENOENT: the event is there already and waits to be reaped. */
+	/* -ENOENT: the event is already waiting to be reaped. */
 	ret = taio_cancel(s->client->ring, &s->rd.iocb);
 	if (ret && ret != -ENOENT)
 		return fail("cannot cancel: %s", strerror(-ret));
-	while (!err && s->rd.state == OP_FLYING)
+	while (!err && s->rd.state == OP_IN_FLIGHT)
 		err = client_wait(s->client, deadline_in(s->client->settings->timeout_us));
 	if (err == -ETIMEDOUT)
-		return fail("the cancelled read did not come back within the --timeout");
+		return fail("the cancelled read did not complete within --timeout");
 	result->cancel_ns = clock_ns() - start_ns;
 	result->res = s->rd.res;
 	return err ? 1 : 0;
 }
 
 /*
- * Submits the read and waits. What TLS reads and keeps for itself, such as session tickets, is no data: the
- * read is submitted anew, and its time with it.
+ * Submits the read and waits. What TLS consumes itself, such as session tickets, does not count as data: the
+ * read is submitted again, and its time starts again.
  */
 static ssize_t read_until(struct stream *s, uint64_t deadline_ns, uint64_t *submit_ns)
 {
@@ -72,7 +72,7 @@ static int came_first(const struct stream *s, ssize_t n, uint64_t waited_ns)
 			    stream_error(s, (int)n));
 	if (!n)
 		return fail("nothing to cancel: the peer closed the connection after %.3f ms", ms);
-	return fail("nothing to cancel: data came after %.3f ms", ms);
+	return fail("nothing to cancel: data arrived after %.3f ms", ms);
 }
 
 static int cancel_read(struct stream *s, uint64_t after_us)

@@ -2,7 +2,7 @@
 /*
  * taio cat: two flows through buffers of fixed size, up from standard input to the peer and down from the
  * peer to standard output. Each is stepped until both wait for an event; neither ever waits for the other, so
- * a peer that echoes cannot lock up with us.
+ * an echoing peer cannot deadlock with us.
  */
 #include "local.h"
 #include "stream.h"
@@ -23,7 +23,7 @@ struct cat {
 	struct stream *stream;
 	struct local in, out;
 	struct flow up, down;
-	int up_err; /* sending has failed: told at the end, what the peer still says comes first */
+	int up_err; /* sending has failed; reported after everything from the peer is written */
 };
 
 /* The steps: 1 if something moved, 0 if the flow waits or is done, -errno. */
@@ -104,7 +104,7 @@ static int down_step(struct cat *cat)
 	return err;
 }
 
-/* Until the peer has said its last byte and it is written. Failures but a signal's are reported. */
+/* Runs until the peer's last byte is written. Reports every failure but a signal. */
 static int pump(struct client *client, struct cat *cat)
 {
 	int up, down, err;

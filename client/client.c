@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations on the ring of a command. Signals are let in only within client_wait(), so that none can slip in
- * between the look at the flag and the sleep; the ring is closed and O_NONBLOCK of what was attached
- * restored before the process ends by them.
+ * Owns a command's ring, its sleep and its signals. Called by the one thread of taio. Invariant: signals are
+ * unblocked only inside client_wait(), so that none can arrive between the check of the flag and the sleep;
+ * the ring is closed and O_NONBLOCK restored before a signal ends the process.
  */
 #include "client.h"
 
@@ -24,7 +24,7 @@ static void on_signal(int number)
 	signal_seen = number;
 }
 
-/* The second signal of a kind has its default effect, should the first be of no avail. */
+/* A second signal of the same kind has its default effect, in case the first has none. */
 static void take_signals(void)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
@@ -79,7 +79,7 @@ static int op_submit(struct client *client, struct op *op)
 	op->iocb.data = op;
 	ret = taio_submit(client->ring, 1, iocbs);
 	if (ret == 1)
-		op->state = OP_FLYING;
+		op->state = OP_IN_FLIGHT;
 	return ret == 1 ? 0 : ret ? ret : -EAGAIN;
 }
 
@@ -115,14 +115,14 @@ void op_end(struct client *client, struct op *op)
 {
 	struct io_event events[BATCH];
 
-	if (op->state == OP_FLYING)
+	if (op->state == OP_IN_FLIGHT)
 		taio_cancel(client->ring, &op->iocb);
-	while (op->state == OP_FLYING)
+	while (op->state == OP_IN_FLIGHT)
 		take_events(events, taio_wait(client->ring, BATCH, events, -1));
 	op->state = OP_IDLE;
 }
 
-/* Where there is always an event, no sleep does it. */
+/* For a caller that always finds an event and so never sleeps. */
 static int let_signals_in(void)
 {
 	sigset_t blocked;
@@ -184,7 +184,7 @@ int fail(const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
-	/* One line, whatever was typed. */
+	/* One line, whatever the user or the peer wrote. */
 	for (char *p = line; *p; p++) {
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = '?';

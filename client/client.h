@@ -19,10 +19,10 @@ struct client {
 };
 
 /*
- * One operation: FLYING from submit to event, DONE until its owner has looked at res and made it IDLE. The
- * buffer is the engine's while it flies.
+ * One operation: IN_FLIGHT from submit to event, DONE until its owner has looked at res and made it IDLE. The
+ * buffer is the engine's while the operation is in flight.
  */
-enum op_state { OP_IDLE, OP_FLYING, OP_DONE };
+enum op_state { OP_IDLE, OP_IN_FLIGHT, OP_DONE };
 
 struct op {
 	struct iocb iocb;
@@ -30,16 +30,16 @@ struct op {
 	long res;
 };
 
-/* Opens the ring and takes SIGINT, SIGTERM and SIGHUP over. -errno, reported on standard error. */
+/* Opens the ring and takes over SIGINT, SIGTERM and SIGHUP. 0, or -errno reported on standard error. */
 int client_open(struct client *client, const struct settings *settings);
 void client_close(struct client *client);
 
-/* Each starts an IDLE operation; -errno if the ring did not take it. */
+/* Each starts an IDLE operation. 0, or -errno if the ring refused it. */
 int op_read(struct client *client, struct op *op, int afd, void *buf, size_t len, off_t offset);
 int op_write(struct client *client, struct op *op, int afd, const void *buf, size_t len, off_t offset);
 int op_poll(struct client *client, struct op *op, int afd, short events);
 
-/* Cancels what flies and waits for its event; what it transferred is in res. The operation is IDLE then. */
+/* Cancels @op if it is in flight, waits for its event and makes it IDLE. res says what it transferred. */
 void op_end(struct client *client, struct op *op);
 
 /*
@@ -57,11 +57,12 @@ uint64_t deadline_in(uint64_t us);
 /* "taio: ..." as one line on standard error; returns 1, the exit status of a failure. */
 int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* The commands: exit status, everything reported. @operand is "" for a command that takes none. */
-int engines_run(const struct settings *settings, const char *operand);
-int cat_run(const struct settings *settings, const char *operand);
-int get_run(const struct settings *settings, const char *operand);
-int ping_run(const struct settings *settings, const char *operand);
-int cancel_read_run(const struct settings *settings, const char *operand);
+/* A command: returns the exit status and has reported any failure. @operand is "" if the command takes none.
+ */
+typedef int command_fn(const struct settings *settings, const char *operand);
+
+#define COMMAND_RUN(id, name) command_fn name##_run;
+COMMANDS(COMMAND_RUN)
+#undef COMMAND_RUN
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* taio engines: what libtaio finds when it tries each engine here. */
+/* taio engines: tries every engine of libtaio here and prints what it finds. */
 #include "client.h"
 
 #include <string.h>
@@ -29,7 +29,7 @@ static void print_auto(void)
 {
 	struct taio_params params = {.engine = "auto"};
 	char why[TAIO_WHY_LEN];
-	struct taio *ring;
+	struct taio *ring = NULL;
 
 	if (taio_open(&ring, &params, why))
 		printf("\nauto takes none: %s\n", why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * taio get: one HTTP/1.1 request, its response through llhttp to a local end. The response is read as fast as
- * the local end takes it and no faster.
+ * taio get: one HTTP/1.1 request, its response through llhttp to a local end. The response is read no
+ * faster than the local end takes it.
  */
 #include "local.h"
 #include "stream.h"
@@ -25,7 +25,7 @@ struct get {
 
 	char *head; /* status line and headers so far, as --head prints them */
 	size_t head_len;
-	size_t field_at, value_at; /* where the present header begins in head */
+	size_t field_at, value_at; /* where the current header begins in head */
 	char location[256];
 
 	int out_fd; /* -1: not open yet */
@@ -185,7 +185,7 @@ static void output_close(struct get *get)
 	}
 }
 
-/* The server's words on a terminal: no escape sequence, not even one of the upper half. */
+/* Text from the server is shown on a terminal: no escape sequence may pass, not even an 8-bit one. */
 static char *harmless(char *text)
 {
 	for (char *p = text; *p; p++) {
@@ -277,7 +277,7 @@ static int request_send(struct get *get)
 	return err && err != -EINTR ? get_fail(get, stream_error(get->stream, err)) : err;
 }
 
-/* The connection has ended: a body without a length is complete then, all else is cut short. */
+/* The connection has ended: only a body without a length is complete. */
 static int response_end(struct get *get)
 {
 	char what[96];
@@ -303,7 +303,7 @@ static int response_parse(struct get *get, const char *data, size_t len)
 	return get_fail(get, what);
 }
 
-/* Whatever fails is reported, but a signal. */
+/* Reports every failure but a signal. */
 static void response_read(struct get *get, char *buf, size_t cap)
 {
 	ssize_t n;
@@ -343,7 +343,7 @@ int get_run(const struct settings *settings, const char *text)
 	const char *why;
 
 	if (url_parse(text, &get.url, &why)) {
-		fail("'%.100s' is no URL for get: %s", text, why);
+		fail("'%.100s' is not a URL that get can fetch: %s", text, why);
 		return 2;
 	}
 	if (client_open(&client, settings))

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Local ends of the client: see local.h. */
+/*
+ * Owns a local end: how it is attached, its offset and its flags. Called by the one thread of taio.
+ * Invariant: at most one operation is in flight on it.
+ */
 #include "local.h"
 
 #include <errno.h>
@@ -8,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Devices such as /dev/null and /dev/zero never make anyone wait and cannot be polled: EPERM. */
+/* Devices such as /dev/null and /dev/zero are always ready and cannot be polled: EPERM. */
 static bool is_pollable(int fd)
 {
 	struct epoll_event event = {.events = 0};
@@ -52,10 +55,10 @@ void local_close(struct local *local)
 		lseek(local->fd, local->offset, SEEK_SET);
 }
 
-/* What has become of the operation: -EAGAIN while it flies, its result once. */
+/* The result of the operation, once; -EAGAIN while it is in flight. */
 static ssize_t local_result(struct local *local)
 {
-	if (local->op.state == OP_FLYING)
+	if (local->op.state == OP_IN_FLIGHT)
 		return -EAGAIN;
 	local->op.state = OP_IDLE;
 	if (local->op.res > 0 && local->has_offset)

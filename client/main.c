@@ -9,15 +9,9 @@
 
 #define EXIT_USAGE 2
 
-typedef int command_fn(const struct settings *settings, const char *operand);
-
-static command_fn *const runs[COMMAND_COUNT] = {
-	[COMMAND_ENGINES] = engines_run,
-	[COMMAND_CAT] = cat_run,
-	[COMMAND_GET] = get_run,
-	[COMMAND_PING] = ping_run,
-	[COMMAND_CANCEL_READ] = cancel_read_run,
-};
+#define COMMAND_ROW(id, name) [COMMAND_##id] = name##_run,
+static command_fn *const runs[COMMAND_COUNT] = {COMMANDS(COMMAND_ROW)};
+#undef COMMAND_ROW
 
 static int usage(const char *what, const char *word)
 {
@@ -34,7 +28,7 @@ static enum command find_command(const char *name)
 	return command;
 }
 
-/* An option given that is another command's would be ignored: better to say so. */
+/* Reports an option of another command, which would be ignored. */
 static int check_options(enum command command, char **given)
 {
 	const char *name = taio_program.commands[command].name;
@@ -70,7 +64,7 @@ static int run_command(const struct settings *settings, int nwords, char **words
 	return status ? status : runs[command](settings, wants_operand ? words[1] : "");
 }
 
-/* Is what we wrote really written? A full disk shows here. */
+/* Output is buffered: a full disk may show only here. */
 static int finish_output(int status)
 {
 	if (fflush(stdout) || ferror(stdout))
@@ -114,7 +108,7 @@ int main(int argc, char **argv)
 	if (status == 1 && client_signal()) {
 		sigset_t all;
 
-		/* Cleaned up: now end as the signal's sender expects. */
+		/* Everything is cleaned up: end by the signal, as its sender expects. */
 		signal(client_signal(), SIG_DFL);
 		sigfillset(&all);
 		sigprocmask(SIG_UNBLOCK, &all, NULL);

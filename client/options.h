@@ -27,15 +27,19 @@ struct settings {
 	bool help, version, man;
 };
 
-/* Rows of taio_program.commands, in this order. */
-enum command {
-	COMMAND_ENGINES,
-	COMMAND_CAT,
-	COMMAND_GET,
-	COMMAND_PING,
-	COMMAND_CANCEL_READ,
-	COMMAND_COUNT,
-};
+/* Each command: its row of taio_program.commands, and NAME_run() in NAME.c. */
+// clang-format off
+#define COMMANDS(X)                  \
+	X(ENGINES, engines)          \
+	X(CAT, cat)                  \
+	X(GET, get)                  \
+	X(PING, ping)                \
+	X(CANCEL_READ, cancel_read)
+// clang-format on
+
+#define COMMAND_ID(id, name) COMMAND_##id,
+enum command { COMMANDS(COMMAND_ID) COMMAND_COUNT };
+#undef COMMAND_ID
 
 extern const struct opt_program taio_program;
 

@@ -18,7 +18,7 @@ struct ping {
 	struct hist hist; /* ns */
 };
 
-/* Every round trip has other bytes, so that a late echo of the last one is no match. */
+/* Every round trip has different bytes, so that a late echo of an earlier one does not match. */
 static void fill(unsigned char *buf, size_t size, unsigned int trip)
 {
 	uint32_t x = 2654435769u * (trip + 1);
@@ -50,8 +50,8 @@ static int failed(struct ping *ping, unsigned int trip, int err)
 }
 
 /*
- * Writes and reads by turns: an echo of more than the sockets hold comes back before the last byte has gone.
- * The number of bytes sent and got, or -errno.
+ * Writes and reads in turn: the echo of more bytes than the sockets hold comes back before the last byte is
+ * sent. 0 once all bytes are back, or -errno.
  */
 static int exchange(struct ping *ping, uint64_t deadline_ns)
 {
@@ -98,7 +98,7 @@ static int round_trip(struct ping *ping, unsigned int trip)
 	return 0;
 }
 
-/* Until @ns; whatever comes meanwhile belongs to no round trip. */
+/* Waits until @ns. Anything the peer sends meanwhile belongs to no round trip and is an error. */
 static int rest_until(struct ping *ping, uint64_t ns)
 {
 	unsigned char byte;
@@ -112,7 +112,7 @@ static int rest_until(struct ping *ping, uint64_t ns)
 	if (n < 0)
 		fail("connection lost: %s", stream_error(ping->stream, (int)n));
 	else
-		fail(n ? "the peer sent a byte that was not asked for" : "the peer closed the connection");
+		fail(n ? "the peer sent more bytes than it received" : "the peer closed the connection");
 	return -ECONNRESET;
 }
 
@@ -153,7 +153,7 @@ static void summarise(const struct ping *ping, const char *engine)
 		printf(" ms\n");
 }
 
-/* An interrupt is the user's way to end it, once there is something to show. */
+/* An interrupt is success if there is a round trip to report. */
 static int ping_stream(struct ping *ping, const char *engine)
 {
 	int err;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a connection of the client. Invariant: out[out_pos..out_len) is what the kernel has not taken
- * yet; a write in flight names a prefix of it, so bytes may be appended behind it but none moved.
+ * Owns a connection of the client from connect to close. Called by the one thread of taio. Invariant:
+ * out[out_pos..out_len) is what the kernel has not taken yet; a write in flight names a prefix of it, so
+ * bytes may be appended but not moved.
  */
 #include "stream.h"
 
@@ -17,7 +18,7 @@
 
 #define ADDRS_MAX 8
 
-/* Takes the result of a finished write and starts the next. 0, or why nothing can be sent. */
+/* Takes the result of a finished write and starts the next one. 0, or -errno if nothing more can be sent. */
 static int stream_kick(struct stream *s)
 {
 	if (s->wr.state == OP_DONE) {
@@ -27,7 +28,7 @@ static int stream_kick(struct stream *s)
 		else
 			s->out_pos += (size_t)s->wr.res;
 	}
-	if (s->broken || s->wr.state == OP_FLYING)
+	if (s->broken || s->wr.state == OP_IN_FLIGHT)
 		return s->broken;
 	if (s->out_pos == s->out_len)
 		s->out_pos = s->out_len = 0;
@@ -37,7 +38,7 @@ static int stream_kick(struct stream *s)
 	return s->broken;
 }
 
-/* Input from the network in in[in_pos..in_len): 1, 0 at the end, -EAGAIN while it is on its way, -errno. */
+/* Makes input available in in[in_pos..in_len): 1, 0 at the end, -EAGAIN while a read is in flight, -errno. */
 static int stream_fill(struct stream *s)
 {
 	int err;
@@ -50,7 +51,7 @@ static int stream_fill(struct stream *s)
 		err = op_read(s->client, &s->rd, s->afd, s->in, sizeof(s->in), 0);
 		return err ? err : -EAGAIN;
 	}
-	if (s->rd.state == OP_FLYING)
+	if (s->rd.state == OP_IN_FLIGHT)
 		return -EAGAIN;
 	s->rd.state = OP_IDLE;
 	if (s->rd.res < 0)
@@ -72,7 +73,7 @@ static struct tls_io tls_io_begin(struct stream *s)
 	};
 }
 
-/* What was consumed and produced; the latter goes out. */
+/* Accounts for what TLS consumed and produced, and sends what it produced. */
 static void tls_io_end(struct stream *s, const struct tls_io *io)
 {
 	s->in_pos = s->in_len - io->in_len;
@@ -80,7 +81,7 @@ static void tls_io_end(struct stream *s, const struct tls_io *io)
 	stream_kick(s);
 }
 
-/* A session asked for more input: -EAGAIN until it is there, 1 then. */
+/* Input for a session that needs more: 1 once there is some, -EAGAIN before that, -EPROTO at the end. */
 static int tls_more(struct stream *s)
 {
 	int got = stream_fill(s);
@@ -176,7 +177,7 @@ int stream_flush_some(struct stream *s)
 	if (s->tls && s->wr.state == OP_IDLE && tls_has_output(s->tls)) {
 		struct tls_io io = tls_io_begin(s);
 
-		tls_handshake(s->tls, &io); /* done long ago: hands out what is held, and no more */
+		tls_handshake(s->tls, &io); /* already done: only hands out the output that is held */
 		tls_io_end(s, &io);
 	}
 	return s->broken ? s->broken : s->wr.state == OP_IDLE ? 0 : -EAGAIN;
@@ -197,7 +198,7 @@ int stream_end_some(struct stream *s)
 	err = stream_flush_some(s);
 	if (err)
 		return err;
-	/* ENOTCONN: the peer has reset the connection, which the next read tells. */
+	/* ENOTCONN: the peer has reset the connection, which the next read reports. */
 	return shutdown(s->fd, SHUT_WR) < 0 && errno != ENOTCONN ? -errno : 0;
 }
 
@@ -245,14 +246,14 @@ const char *stream_error(const struct stream *s, int err)
 	return strerror(-err);
 }
 
-/* Waits until the connect in progress has an outcome. */
+/* Waits for the outcome of the connect in progress. */
 static int connect_await(struct stream *s, uint64_t deadline_ns)
 {
 	socklen_t len = sizeof(int);
 	int err, outcome;
 
 	err = op_poll(s->client, &s->wr, s->afd, POLLOUT);
-	while (!err && s->wr.state == OP_FLYING)
+	while (!err && s->wr.state == OP_IN_FLIGHT)
 		err = client_wait(s->client, deadline_ns);
 	if (err) {
 		op_end(s->client, &s->wr);
@@ -264,7 +265,7 @@ static int connect_await(struct stream *s, uint64_t deadline_ns)
 	return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &outcome, &len) < 0 ? -errno : -outcome;
 }
 
-/* On success the socket is attached and the stream's. */
+/* On success the socket is attached and belongs to the stream. */
 static int connect_one(struct stream *s, const union addr *addr, uint64_t deadline_ns)
 {
 	int err, one = 1;
@@ -292,7 +293,7 @@ close_fd:
 	return err;
 }
 
-/* Every address in turn; what is reported is the failure of the last. */
+/* Tries every address in turn; reports the failure of the last one. */
 static int connect_any(struct stream *s, const char *target, uint64_t deadline_ns)
 {
 	char why[ADDR_WHY_LEN], text[ADDR_TEXT_LEN];
@@ -317,7 +318,7 @@ static int connect_any(struct stream *s, const char *target, uint64_t deadline_n
 	return err;
 }
 
-/* 0 once the handshake is done. */
+/* 0 once the handshake is done, -EAGAIN before that, -errno. */
 static int handshake_some(struct stream *s)
 {
 	for (;;) {
@@ -338,7 +339,7 @@ static int handshake_some(struct stream *s)
 	}
 }
 
-/* The alert that tells the peer why goes out if it can without a wait. */
+/* On failure, the alert that tells the peer why is sent if that takes no wait. */
 static int handshake(struct stream *s, const char *target, uint64_t deadline_ns)
 {
 	int err;
@@ -368,11 +369,11 @@ static int session_open(struct stream *s, const char *target, const char *alpn)
 		fail("%s", why);
 		return err;
 	}
-	addr_split(target, host, sizeof(host), &port); /* connect_any() has found it good */
+	addr_split(target, host, sizeof(host), &port); /* connect_any() has checked it */
 	s->tls = tls_connect(s->tls_ctx, *host ? host : "localhost");
 	if (s->tls)
 		return 0;
-	fail("cannot speak TLS to '%s': no host name, or no memory", host);
+	fail("cannot start TLS with '%s': invalid host name, or out of memory", host);
 	return -EINVAL;
 }
 

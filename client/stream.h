@@ -3,8 +3,8 @@
  * A TCP connection over the ring, plain or TLS. Bytes pass through two buffers of fixed size, so that
  * memory is bounded whatever the peer does; at most one read and one write are in flight.
  *
- * The *_some functions never sleep: -EAGAIN says that an operation is in flight whose event client_wait()
- * will bring. The others sleep, to a deadline. After a failure stream_error() has the words.
+ * The *_some functions never sleep: -EAGAIN means that an operation is in flight, whose event
+ * client_wait() waits for. The others sleep until a deadline. After a failure stream_error() describes it.
  */
 #ifndef CLIENT_STREAM_H
 #define CLIENT_STREAM_H
@@ -44,16 +44,16 @@ void stream_close(struct stream *stream);
 ssize_t stream_read_some(struct stream *stream, void *buf, size_t cap);
 /* Takes 1..len bytes to be sent, or -EAGAIN, -errno. */
 ssize_t stream_write_some(struct stream *stream, const void *buf, size_t len);
-/* Goes on with what was taken: 0 once all is with the kernel. */
+/* Sends what was taken: 0 once the kernel has all of it, or -EAGAIN, -errno. */
 int stream_flush_some(struct stream *stream);
-/* Sends what was taken, then the end: close_notify and a half-close. */
+/* Sends what was taken, then the end of the stream: close_notify and a half-close. As stream_flush_some(). */
 int stream_end_some(struct stream *stream);
 
 ssize_t stream_read(struct stream *stream, void *buf, size_t cap, uint64_t deadline_ns);
-/* All of it, and flushes; 0 or -errno. */
+/* Sends all of it. 0 or -errno. */
 int stream_write(struct stream *stream, const void *buf, size_t len, uint64_t deadline_ns);
 
-/* What -errno @err from one of these means on this stream. */
+/* Describes @err, -errno from one of these functions, on this stream. */
 const char *stream_error(const struct stream *stream, int err);
 
 #endif

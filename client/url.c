@@ -24,7 +24,7 @@ static const struct scheme *find_scheme(const char *text)
 	return NULL;
 }
 
-/* What may not stand in a request line: it would end it. */
+/* Blanks and control characters would end a request line early. */
 static bool has_controls(const char *text)
 {
 	for (; *text; text++) {
@@ -70,7 +70,7 @@ int url_parse(const char *text, struct url *url, const char **why)
 	*why = "it must begin with http:// or https://";
 	if (!scheme)
 		return -EINVAL;
-	*why = "it has blanks or control characters; write them as %20 and the like";
+	*why = "it contains blanks or control characters; percent-encode them (%20)";
 	if (has_controls(text))
 		return -EINVAL;
 	text += strlen(scheme->prefix);

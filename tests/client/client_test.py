@@ -51,14 +51,6 @@ def each_engine(test):
     return wrapper
 
 
-def wait_for(condition, what):
-    end = time.monotonic() + WAIT
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("in vain: " + what)
-        time.sleep(0.01)
-
-
 def digest(data):
     return hashlib.sha256(data).hexdigest()
 
@@ -618,7 +610,7 @@ class CancelRead(Case):
             silent(conn)
 
         with serve(greet) as target:
-            self.assert_fails(run("-e", engine, "cancel-read", target, "--after", "20s"), 1, "data came after")
+            self.assert_fails(run("-e", engine, "cancel-read", target, "--after", "20s"), 1, "data arrived after")
         with serve(lambda conn: None) as target:
             self.assert_fails(run("-e", engine, "cancel-read", target, "--after", "20s"), 1, "the peer closed")
 
