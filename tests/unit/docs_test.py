@@ -78,6 +78,10 @@ class DocsTest(unittest.TestCase):
         self.assertEqual(self.check(a_h="\n/* See\n * c.c, a.h. */\nint x; // d.h\n"),
                          ["low/a.h:5: there is no c.c", "low/a.h:6: there is no d.h"])
 
+    def test_functions_in_comments(self):
+        self.assertEqual(self.check(model_pml="/* b.c: a_run(), a.c: a_run() */\n"),
+                         ["model.pml:3: b.c does not define a_run()"])
+
     def test_foreign_name_that_nothing_names(self):
         with_more = TABLES._replace(foreign=TABLES.foreign | {"gone()"})
         with tempfile.TemporaryDirectory() as root:
