@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the list of jobs that are done and not yet seen by the ring's thread. Helpers push, the ring's
- * thread takes. Invariant: a list that is not empty has an eventfd write behind it or on its way.
+ * Owns the list of jobs that are done and that the ring's thread has not taken yet. Helpers push, the ring's
+ * thread takes. Invariant: for a list that is not empty the eventfd has been written or is about to be.
  */
 #include "done.h"
 
@@ -30,8 +30,8 @@ void done_push(struct done *done, struct job *job)
 	STAILQ_INSERT_TAIL(&done->jobs, job, link);
 	pthread_mutex_unlock(&done->lock);
 
-	/* Outside the lock: the reader that this wakes takes the lock at once. Fails only if the counter is
-	 * full, and then the eventfd is readable anyway. */
+	/* Outside the lock, which the reader takes as soon as it wakes. Fails only if the counter is full,
+	 * and then the eventfd is readable anyway. */
 	if (was_empty && write(done->eventfd, &one, sizeof(one)) < 0)
 		return;
 }

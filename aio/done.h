@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way back from helper threads: many push, the ring's thread takes all.
+ * The way back from helper threads: helpers push, the ring's thread takes everything.
  *
  * done_push() writes the eventfd only when the list was empty, so that a burst costs one wake-up. The reader
  * resets the eventfd itself, and takes the list after that, so that no push can fall between. The write may
- * come after its job was taken: that costs one early wake-up.
+ * come after its job was taken: that costs one spurious wake-up.
  */
 #ifndef TAIO_DONE_H
 #define TAIO_DONE_H

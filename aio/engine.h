@@ -27,7 +27,8 @@ struct engine {
 	int (*attach)(struct taio *ring, int fd, enum taio_class class);
 	void (*detach)(struct taio *ring, int afd);
 
-	/* Takes as many as it can, in order; each was checked and ring.c counts them. 0 .. nr, or -errno. */
+	/* Takes as many as it can, in order, and returns how many, or -errno. Each was checked; ring.c counts
+	 * them. */
 	int (*submit)(struct taio *ring, long nr, struct iocb **iocbs);
 	int (*cancel)(struct taio *ring, struct iocb *iocb);
 	int (*reap)(struct taio *ring, long nr, struct io_event *events);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine epoll: readiness and plain read and write, as a good epoll server does it. The baseline that the
- * other engines are measured against, and the oracle that they are compared with.
+ * Engine epoll: readiness, then plain read and write, as a good epoll server does it. The baseline that the
+ * other engines are measured against, and the reference for their results.
  *
  * Owns an edge-triggered epoll set, which is also taio_fd(), the operations in flight, and what is known
  * about each descriptor. Everything runs on the ring's thread; only operations on files go to helpers.
@@ -12,8 +12,8 @@
  * between the two. So an operation that waits has its flag clear, and an edge on its way when there is
  * something to do.
  *
- * What completes outside of reap (at submit, by cancel) would leave a sleeper asleep. The eventfd in the set
- * is written for it, but only if reap has returned 0 since: before that the caller is bound to reap again.
+ * What completes outside of reap (at submit, by cancel) makes no edge. The eventfd in the set is written for
+ * it, but only if the last reap returned 0: otherwise the caller must reap again before it sleeps.
  */
 #include "engine_epoll.h"
 
@@ -34,17 +34,17 @@
 
 enum {
 	EVENTS_MAX = 128,	     /* taken by one epoll_wait(2) */
-	HANDED_MAX = 4 * EVENTS_MAX, /* events handed out before the set is looked at in any case */
+	HANDED_MAX = 4 * EVENTS_MAX, /* events handed out before the set is checked in any case */
 	FILE_HELPERS = 16,
 };
 
-/* struct waiting, events: above what epoll reports in the low half. */
+/* Flags in struct waiting.events, above those that epoll reports in the low half. */
 enum {
-	/* A short read has emptied it: TCP, and neither its end nor urgent data has come into sight. */
+	/* A short read means that it is empty: TCP, with neither its end nor urgent data in sight. */
 	FD_SHORT_IS_EMPTY = 1 << 16,
 };
 
-/* In epoll_event.data, where descriptors are: the ring's own eventfd. */
+/* In epoll_event.data, in place of a descriptor: the ring's own eventfd. */
 #define DATA_EVENTFD UINT64_MAX
 
 enum op_state {
@@ -73,13 +73,13 @@ struct epoll_ring {
 	struct taio ring;
 	struct slots slots;
 	struct op *ops;		/* by slot */
-	struct file_job *files; /* by slot; pages are touched by operations on files alone */
+	struct file_job *files; /* by slot; only operations on files touch its pages */
 	struct waiters waiters;
 	struct waiter_queue completed;
 	struct pool *pool;
 	struct done done;
 	int eventfd;
-	unsigned int handed; /* since the set was last looked at */
+	unsigned int handed; /* since the set was last checked */
 	bool is_drained;     /* the last epoll_wait(2) left nothing behind */
 	bool is_woken;	     /* an edge of the eventfd is in the set */
 	bool may_sleep;	     /* reap returned 0: the caller may be asleep on the set */
@@ -114,7 +114,7 @@ static void complete(struct epoll_ring *r, struct op *op, long res)
 	wake(r);
 }
 
-/* One attempt; what it tells about the descriptor goes to its flags. */
+/* One attempt, which updates the flags of the descriptor. */
 static long stream_move(struct waiting *fd, const struct iocb *iocb)
 {
 	long res = transfer_now(iocb, TAIO_CLASS_STREAM);
@@ -133,7 +133,7 @@ static void stream_start(struct epoll_ring *r, struct op *op)
 	struct waiting *fd = waiters_at(&r->waiters, iocb->aio_fildes);
 	long res = -EAGAIN;
 
-	/* A flag that is set means that nobody waits in that direction: there is nobody to overtake. */
+	/* A flag that is set means that nothing waits in that direction, so that nothing is overtaken. */
 	if (iocb->aio_lio_opcode == IO_CMD_POLL || !transfer_may_wait(iocb))
 		res = transfer_now(iocb, TAIO_CLASS_STREAM);
 	else if (fd->events & iocb_wants(iocb))
@@ -154,7 +154,7 @@ static void file_run(struct job *job)
 	done_push(&file->ring->done, job);
 }
 
-/* Reads from the page cache need no helper. */
+/* What the page cache holds needs no helper. */
 static int file_start(struct epoll_ring *r, struct op *op)
 {
 	struct iocb *iocb = op->waiter.iocb;
@@ -229,7 +229,7 @@ static void on_ready(struct epoll_ring *r, int fd, uint32_t events)
 	struct waiting *waiting = waiters_at(&r->waiters, fd);
 
 	/* The end of the stream, an error or data behind the urgent mark may have come with the same edge as
-	 * the data: from here on only -EAGAIN says that there is nothing more. */
+	 * the data: from here on only -EAGAIN means that there is nothing more. */
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
 		waiting->events &= ~FD_SHORT_IS_EMPTY;
 	waiting->events |= events_to_directions(events);
@@ -273,7 +273,8 @@ static struct op *find(struct epoll_ring *r, const struct iocb *iocb)
 	return &r->ops[iocb->key];
 }
 
-/* Data that came before the cancel is delivered, as a helper would have delivered it by now. */
+/* Data that arrived before the cancel is delivered, as another engine's helper would have delivered it by
+ * now. */
 static void waiting_cancel(struct epoll_ring *r, struct op *op)
 {
 	look(r);
@@ -281,7 +282,7 @@ static void waiting_cancel(struct epoll_ring *r, struct op *op)
 		waiters_remove(&r->waiters, &op->waiter);
 		complete(r, op, -ECANCELED);
 	}
-	/* The look may have taken the edge that was to wake the caller. */
+	/* look() may have taken the edge that was to wake the caller. */
 	wake(r);
 }
 
@@ -297,7 +298,7 @@ static int epoll_cancel(struct taio *ring, struct iocb *iocb)
 		waiting_cancel(r, op);
 		return 0;
 	case OP_FILE:
-		/* A helper that has begun brings the result of the disk. */
+		/* A helper that has begun reports the result of the disk. */
 		if (pool_withdraw(r->pool, &r->files[iocb->key].job))
 			complete(r, op, -ECANCELED);
 		return 0;
@@ -330,7 +331,7 @@ static int epoll_reap(struct taio *ring, long nr, struct io_event *events)
 	int n;
 
 	r->may_sleep = false;
-	/* What came after the last look keeps the set readable: no need to ask again before sleeping. */
+	/* What came after the last look keeps the set readable: no need to look again before sleeping. */
 	if ((is_empty && !r->is_drained) || r->handed >= HANDED_MAX)
 		look(r);
 	n = hand_out(r, nr, events);
@@ -449,7 +450,7 @@ fail:
 	return err;
 }
 
-/* Nothing but a helper can be touching an iocb or a buffer while we are here. */
+/* Only helpers can be using an iocb or a buffer by now. */
 static void epoll_close(struct taio *ring)
 {
 	struct epoll_ring *r = to_epoll(ring);

@@ -33,7 +33,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Of so many reaps that find nothing one enters the kernel. */
+/* One of this many reaps that find nothing enters the kernel. */
 #define SPINS 64
 
 /* By descriptor; links are descriptor + 1, 0 is none. */
@@ -78,8 +78,9 @@ static int proxy_open(struct kmod_ring *k, int fd)
 }
 
 /*
- * Character devices and files without a name (eventfd, signalfd, ...) are left to engine poll: some must not
- * be read by a helper in the caller's place (a terminal's job control), others lack what io_submit(2) calls.
+ * Character devices and anonymous files (eventfd, signalfd, ...) are left to engine poll: some must not be
+ * read by a helper in the caller's place (a terminal's job control), others lack the functions that
+ * io_submit(2) calls.
  */
 static bool wants_proxy(mode_t mode)
 {
@@ -87,9 +88,9 @@ static bool wants_proxy(mode_t mode)
 }
 
 /*
- * Can a proxy be asked not to wait? A pipe cannot before Linux 6.4, nor can a FIFO that has a name: the proxy
- * would know no RWF_NOWAIT, and a thread would block for each operation. The kernel looks at the flag before
- * it finds the address bad; where it finds no room first, engine poll's way is as right.
+ * Does a proxy support RWF_NOWAIT? That of a pipe does not before Linux 6.4, nor does that of a named FIFO: a
+ * thread would block for each operation. The kernel checks the flag before it finds the address bad. If it
+ * finds no room first (-EAGAIN), going without a proxy is as correct.
  */
 static bool takes_nowait(const struct kmod_ring *k, int afd)
 {
@@ -102,7 +103,7 @@ static bool takes_nowait(const struct kmod_ring *k, int afd)
 	return ret == -EFAULT || ret == -EBADF; /* -EBADF: not open for reading */
 }
 
-/* -EOPNOTSUPP: not with a proxy. */
+/* The proxy, or -errno; -EOPNOTSUPP: @fd goes without one. */
 static int proxy_make(struct kmod_ring *k, int fd)
 {
 	struct stat st;
@@ -166,8 +167,8 @@ static void kmod_detach(struct taio *ring, int afd)
 }
 
 /*
- * A caller that does not sleep but reaps again and again never enters the kernel, and no operation of policy
- * task would go on before a timer interrupts it.
+ * A caller that reaps in a loop instead of sleeping never enters the kernel, and operations of policy task
+ * would not proceed until a timer interrupts it.
  */
 static int kmod_reap(struct taio *ring, long nr, struct io_event *events)
 {
@@ -188,8 +189,8 @@ static void explain_device(int err, char *why)
 		snprintf(why, TAIO_WHY_LEN, "no " TAIO_DEVICE ": load the module (modprobe taio)");
 	else if (err == EACCES)
 		snprintf(why, TAIO_WHY_LEN,
-			 "no permission for " TAIO_DEVICE ": become a member of its group (ls -l " TAIO_DEVICE
-			 ")");
+			 "permission denied for " TAIO_DEVICE
+			 ": join the group that owns it (ls -l " TAIO_DEVICE ")");
 	else if (err == EPERM)
 		snprintf(why, TAIO_WHY_LEN,
 			 TAIO_DEVICE
@@ -198,7 +199,8 @@ static void explain_device(int err, char *why)
 		snprintf(why, TAIO_WHY_LEN, TAIO_DEVICE ": %s", strerror(err));
 }
 
-/* Asks the module about a descriptor that there is not, to learn whether it speaks of the same things. */
+/* Attaches a descriptor that does not exist, to learn whether the module knows this policy and these flags.
+ */
 static int device_check(struct kmod_ring *k, char *why)
 {
 	int ret = proxy_open(k, -1);
@@ -206,7 +208,7 @@ static int device_check(struct kmod_ring *k, char *why)
 	if (ret == -EBADF)
 		return 0;
 	snprintf(why, TAIO_WHY_LEN,
-		 TAIO_DEVICE " does not know %s: module and library are of different versions (modinfo taio)",
+		 TAIO_DEVICE " does not support %s: the versions of module and library differ (modinfo taio)",
 		 ret == -EINVAL ? "this policy or one of its flags" : "TAIO_IOC_ATTACH");
 	return ret < 0 ? ret : -EPROTO;
 }
@@ -255,7 +257,7 @@ free_ring:
 	return ret;
 }
 
-/* The proxies are closed when nothing is in flight on them any more. */
+/* The proxies are closed once nothing is in flight on them. */
 static void kmod_close(struct taio *ring)
 {
 	struct kmod_ring *k = to_kmod(ring);
@@ -292,12 +294,12 @@ static void kmod_close(struct taio *ring)
 KMOD_ENGINE(task, "task", TAIO_POLICY_TASK, TASK_FLAGS | TAIO_ATTACH_INLINE,
 	    "in the kernel; when the file is ready, the thread that submitted it transfers");
 KMOD_ENGINE(task_noinline, "task-noinline", TAIO_POLICY_TASK, TASK_FLAGS,
-	    "likewise, never tried inside io_submit first");
+	    "like kmod:task, but never tried inside io_submit first");
 KMOD_ENGINE(park, "park", TAIO_POLICY_PARK, TAIO_ATTACH_INLINE,
 	    "in the kernel; when the file is ready, a kernel work item transfers");
 KMOD_ENGINE(park_noinline, "park-noinline", TAIO_POLICY_PARK, 0,
-	    "likewise, never tried inside io_submit first");
+	    "like kmod:park, but never tried inside io_submit first");
 KMOD_ENGINE(block, "block", TAIO_POLICY_BLOCK, TAIO_ATTACH_INLINE,
 	    "a kernel thread blocks for it; cancelled by a signal");
 KMOD_ENGINE(block_noinline, "block-noinline", TAIO_POLICY_BLOCK, 0,
-	    "likewise, never tried inside io_submit first");
+	    "like kmod:block, but never tried inside io_submit first");

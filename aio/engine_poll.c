@@ -9,7 +9,7 @@
  *   FREE ──────────────► TRY ──────────────────► POLL ─────────────────────► TRY ─► event
  *    └─► LATER ──(nothing else to do)──┘           └── io_cancel ─► event -ECANCELED
  *
- * Reads are not tried at once: an answer to what was just written cannot be there yet, but after one more
+ * Reads are not tried at once: the response to what was just written cannot be there yet, but after one more
  * round of work it often is. So a read waits in the LATER list until the ring has nothing else to do, and
  * is tried then: a busy server neither polls nor sleeps. Where that guess keeps failing (few connections),
  * the POLL goes out in the same io_submit as the write, see guess_learn().
@@ -59,7 +59,7 @@ static void queue_try(struct poll_ring *r, struct poll_op *op)
 	if (has_proxy(r, op->user))
 		op->k.aio_rw_flags |= RWF_NOWAIT;
 	else if (file_class(&r->taio, fd) == TAIO_CLASS_STREAM)
-		op->k.aio_rw_flags = 0; /* O_NONBLOCK serves, and needs no RWF_NOWAIT in the file's driver */
+		op->k.aio_rw_flags = 0; /* O_NONBLOCK is enough, and needs no RWF_NOWAIT in the driver */
 	else if (r->file_flags[fd] & FILE_DIRECT)
 		wake_by_eventfd(r, &op->k);
 	else
@@ -103,7 +103,7 @@ static void queue_wait(struct poll_ring *r, struct poll_op *op)
 	sq_put(r, op, KERNEL_WAIT);
 }
 
-/* A stream has nothing now, or is not expected to. */
+/* For a stream that has nothing now, or is not expected to. */
 static void queue_until_ready(struct poll_ring *r, struct poll_op *op)
 {
 	if (has_proxy(r, op->user))
@@ -129,7 +129,7 @@ static void guess_learn(struct poll_ring *r, struct poll_op *op, bool hit)
 		r->guess--;
 }
 
-/* A read of a group was tried: @hit as above. */
+/* After a read of a group was tried. @hit as above. */
 static void try_learn(struct poll_ring *r, struct poll_op *op, bool hit)
 {
 	r->group_missed |= op->guessed && !hit;
@@ -152,9 +152,9 @@ static void read_start(struct poll_ring *r, struct poll_op *op)
 }
 
 /*
- * The reads that have waited longest, in groups: while a group is handed out and answered, what answers the
- * rest arrives. A miss says that the group reached too far; it is never larger than what is handed out at
- * once, so that what is read is still in the cache when it is answered.
+ * Tries the reads that have waited longest, in groups: while the caller works on one group, data for the rest
+ * arrives. A miss means that the group was too large. A group is never larger than what is handed out at
+ * once, so that what was read is still in the cache when the caller works on it.
  */
 static void try_some_later(struct poll_ring *r)
 {
@@ -205,8 +205,8 @@ static void queue_blocking(struct poll_ring *r, struct poll_op *op)
 /* --- what the kernel refuses --- */
 
 /*
- * The kernel's aio can poll a file that has one wait queue, and refuses with -EINVAL what has two, as
- * terminals have. An epoll set has one: it is polled in the terminal's place. True: try again.
+ * The kernel's aio can poll a file with one wait queue, and refuses with -EINVAL a file with two, such as a
+ * terminal. An epoll set has one, and is polled in the terminal's place. True: try again.
  */
 static bool poll_by_set(struct poll_ring *r, struct poll_op *op)
 {
@@ -222,8 +222,8 @@ static bool poll_by_set(struct poll_ring *r, struct poll_op *op)
 }
 
 /*
- * The kernel's aio refuses with -EINVAL a file that has no read_iter or write_iter, as an eventfd has none to
- * write. A plain call does, as the stream does not block. As refuse().
+ * The kernel's aio refuses with -EINVAL a file without read_iter or write_iter, such as an eventfd for
+ * writing. A plain call works, since the stream does not block. Returns as refuse().
  */
 static bool try_by_call(struct poll_ring *r, struct poll_op *op)
 {
@@ -239,7 +239,7 @@ static bool try_by_call(struct poll_ring *r, struct poll_op *op)
 	return true;
 }
 
-/* Likewise for class FILE, and a device that knows no RWF_NOWAIT. */
+/* The same for class FILE, and for a device without RWF_NOWAIT. */
 static bool is_for_helper(struct poll_ring *r, const struct iocb *iocb, int res)
 {
 	if (res != -EOPNOTSUPP || iocb_is_nowait(iocb))
@@ -248,7 +248,7 @@ static bool is_for_helper(struct poll_ring *r, const struct iocb *iocb, int res)
 	return true;
 }
 
-/* A proxy of a file that knows no RWF_NOWAIT lets the operation wait at once. As refuse(). */
+/* On a proxy of a file without RWF_NOWAIT the operation waits at once. Returns as refuse(). */
 static bool wait_by_proxy(struct poll_ring *r, struct poll_op *op)
 {
 	r->file_flags[op->user->aio_fildes] |= FILE_NO_NOWAIT;
@@ -330,7 +330,7 @@ static bool on_try(struct poll_ring *r, struct poll_op *op, long *res)
 	return on_try_file(r, op, res);
 }
 
-/* What is ready, where a set was polled in the file's place. */
+/* What is ready, after a set was polled in the file's place. */
 static long poll_now(const struct iocb *iocb)
 {
 	struct pollfd pfd = {.fd = iocb->aio_fildes, .events = (short)events_of(iocb)};
@@ -345,13 +345,13 @@ static bool on_poll(struct poll_ring *r, struct poll_op *op, long *res)
 	if (op->user->aio_lio_opcode == IO_CMD_POLL) {
 		if (*res > 0 && op->epfd >= 0)
 			*res = poll_now(op->user);
-		else if (*res > 0) /* who wakes tells all that may be ready, not what was asked for */
+		else if (*res > 0) /* a wake-up reports all that may be ready, not only what was asked for */
 			*res &= events_of(op->user) | POLLERR | POLLHUP;
 		if (*res == 0 && op->cancelled)
 			*res = -ECANCELED;
 		return true;
 	}
-	/* What the peer sent stays in the file for another operation: nothing was taken yet. */
+	/* Nothing was taken yet: what the peer sent stays in the file for another operation. */
 	if (op->cancelled) {
 		*res = -ECANCELED;
 		return true;
@@ -409,7 +409,7 @@ static void take_helped(struct poll_ring *r)
 	done_take(&r->done, &jobs);
 	if (STAILQ_EMPTY(&jobs))
 		return;
-	signal_owed(r); /* done_push() signals once for each list that it begins */
+	signal_owed(r); /* done_push() signals once for each empty list that it fills */
 	while ((job = STAILQ_FIRST(&jobs))) {
 		struct poll_op *op = (struct poll_op *)job;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parts of engine poll that engine kmod is built upon. An operation on a proxy goes the same way as any
- * other but for the wait: where POLL would go out, to be followed by another try, the operation itself does,
- * and waits in the kernel until it is done. Ring's thread only.
+ * Engine poll, and the parts of it that engine kmod is built on. An operation on a proxy is treated like any
+ * other except for the wait: instead of a POLL, to be followed by another try, the operation itself is
+ * submitted and waits in the kernel until it is done. Ring's thread only.
  */
 #ifndef TAIO_ENGINE_POLL_H
 #define TAIO_ENGINE_POLL_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a ring of engine poll knows of each descriptor, and O_NONBLOCK of what is attached. Called by
+ * Owns what a ring of engine poll knows about each descriptor, and O_NONBLOCK of attached streams. Called by
  * engines poll and kmod on the ring's thread. Invariant: FILE_PROXY is set as long as a proxy is attached,
  * and no longer.
  */
@@ -48,11 +48,11 @@ int poll_attach_proxy(struct poll_ring *r, int afd, int fd, enum taio_class clas
 	ret = flags_reserve(r, afd);
 	if (ret)
 		return ret;
-	/* The proxy takes O_NONBLOCK at its word: what has to wait would be -EAGAIN. */
+	/* The proxy honours O_NONBLOCK: an operation that has to wait would be -EAGAIN. */
 	if (class == TAIO_CLASS_STREAM && flags & O_NONBLOCK && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
 		return -errno;
 	r->file_flags[afd] = FILE_PROXY;
-	/* O_DIRECT goes past the cache, and there is nothing to try. */
+	/* O_DIRECT bypasses the cache, so there is nothing to try. */
 	if (class == TAIO_CLASS_FILE && flags & O_DIRECT)
 		r->file_flags[afd] |= FILE_NO_NOWAIT;
 	return 0;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What engine poll does with a descriptor when it is attached: O_NONBLOCK, and what it has to know of the
- * file. */
+/* What engine poll does when a descriptor is attached: sets O_NONBLOCK, finds out about the file. */
 #ifndef TAIO_ENGINE_POLL_FILES_H
 #define TAIO_ENGINE_POLL_FILES_H
 

@@ -156,7 +156,7 @@ bool signals_read(struct poll_ring *r)
 
 /* --- opening and closing --- */
 
-/* Pages that are never touched cost nothing, so a large ring is as cheap as what is in flight on it. */
+/* Untouched pages cost nothing, so a ring costs what is in flight on it, however large it is. */
 static void *reserve(size_t nmemb, size_t size)
 {
 	void *p = mmap(NULL, nmemb * size, PROT_READ | PROT_WRITE,
@@ -190,7 +190,8 @@ static void explain_setup(int err, unsigned int entries, char *why)
 
 	if (err == -EAGAIN && max >= 0)
 		snprintf(why, TAIO_WHY_LEN,
-			 "io_setup: fs.aio-max-nr is %ld, %ld are taken, %u more are needed: sysctl -w "
+			 "io_setup: fs.aio-max-nr is %ld, %ld of it is in use and %u more is needed: sysctl "
+			 "-w "
 			 "fs.aio-max-nr=%ld",
 			 max, used, entries, 2 * (used + (long)entries));
 	else if (err == -ENOSYS)
@@ -240,7 +241,7 @@ unreserve:
 
 void poll_ring_fini(struct poll_ring *r)
 {
-	io_destroy(r->ctx); /* cancels the POLLs, and waits for the rest */
+	io_destroy(r->ctx); /* cancels what waits, and waits for the rest */
 	for (uint32_t i = 0; i < r->slots.used; i++) {
 		if (r->ops[i].state != OP_FREE && r->ops[i].epfd >= 0)
 			close(r->ops[i].epfd);

@@ -90,10 +90,10 @@ struct poll_ring {
 	struct done done;
 };
 
-/* As taio_open(). @r is zero, and what engine_poll.c writes stays so, but for done. */
+/* As taio_open(). @r is all zero; what engine_poll.c writes stays so, except done. */
 int poll_ring_init(struct poll_ring *r, const struct taio_params *params, char *why);
 
-/* Returns when the kernel has let go of every iocb. pool and file_flags are gone by then. */
+/* Returns when the kernel has let go of every iocb. pool and file_flags must be freed before. */
 void poll_ring_fini(struct poll_ring *r);
 
 /* Engine kmod's: an operation that can wait in the kernel by itself. */
@@ -104,7 +104,7 @@ static inline bool has_proxy(const struct poll_ring *r, const struct iocb *iocb)
 	return fd < r->nfile_flags && r->file_flags[fd] & FILE_PROXY && iocb->aio_lio_opcode != IO_CMD_POLL;
 }
 
-/* There is one: ring.c never has more in flight than entries. */
+/* Cannot fail: ring.c never has more in flight than entries. */
 struct poll_op *poll_op_alloc(struct poll_ring *r);
 void poll_op_free(struct poll_ring *r, struct poll_op *op);
 
@@ -122,7 +122,7 @@ struct poll_op *fifo_take(struct poll_ring *r, struct fifo *fifo);
 /* @op is in it. Linear: for a cancel that comes before the operation has begun. */
 void fifo_remove(struct poll_ring *r, struct fifo *fifo, const struct poll_op *op);
 
-/* The event is known outside of the kernel's ring: it waits for ready_take(). */
+/* For a result that does not come through the kernel's ring: it waits for ready_take(). */
 void ready_put(struct poll_ring *r, struct poll_op *op, long res);
 int ready_take(struct poll_ring *r, int nr, struct io_event *events);
 
@@ -131,15 +131,16 @@ void sq_put(struct poll_ring *r, struct poll_op *op, enum kernel_op kind);
 void sq_remove(struct poll_ring *r, struct poll_op *op);
 
 /*
- * io_submit(2) says no to the first in the queue, and no event will come. True: it is dealt with otherwise
- * and leaves the queue; false: op->k is another one now, to be submitted again. May not touch the queue.
+ * io_submit(2) has refused the first in the queue, and there will be no event. True: it was dealt with
+ * otherwise and leaves the queue; false: op->k has changed and is to be submitted again. May not touch the
+ * queue.
  */
 typedef bool refuse_fn(struct poll_ring *r, struct poll_op *op, int res);
 
-/* Gives the queue to the kernel, as far as that has room. */
+/* Gives the queue to the kernel, as far as there is room. */
 void sq_flush(struct poll_ring *r, refuse_fn *refuse);
 
-/* Each event that comes with an eventfd write, once it is seen. */
+/* To be called for each event that comes with an eventfd write, once it is seen. */
 static inline void signal_owed(struct poll_ring *r)
 {
 	r->signals_owed++;
@@ -147,7 +148,7 @@ static inline void signal_owed(struct poll_ring *r)
 
 /*
  * Reads back the eventfd writes that belong to events already seen; true: look for events once more. A write
- * that is still to come (the kernel signals after it has filled the event) stays owed and costs one early
+ * that is still to come (the kernel signals after it has filled the event) stays owed and costs one spurious
  * wake-up; one that belongs to an event not seen yet makes the count negative until that event is seen.
  */
 bool signals_read(struct poll_ring *r);

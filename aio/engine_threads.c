@@ -4,13 +4,13 @@
  * way from submit to a helper and back; everything here but op_finish() and once_run() is called on the
  * ring's thread.
  *
- * Who gets an operation:
- *   file, /dev/null, RWF_NOWAIT  a helper, once: it does not wait for a peer. Queues if all are busy
- *   stream, policy block         a helper of its own, which blocks for it; parked when there is none
- *   stream, policy park          the epoll set, from where a poller runs it
+ * Where an operation goes:
+ *   file, /dev/null, RWF_NOWAIT  to a helper, once: it does not wait for a peer. Queued if all are busy
+ *   stream, policy block         to a helper of its own, which blocks for it; parked if there is none
+ *   stream, policy park          to the epoll set, from where a poller runs it
  *
- * A poller is there as long as the ring, and the pool keeps one helper free of operations that wait: so reads
- * that wait can never keep a write or a file operation from being carried out, whatever the cap.
+ * One poller lives as long as the ring, and the pool keeps one helper free of operations that wait. So
+ * waiting reads never prevent a write or a file operation from being carried out, whatever the cap.
  */
 #include "engine_threads.h"
 
@@ -120,7 +120,7 @@ static int cancel_op(struct threads_ring *r, struct threads_op *op)
 		return park_cancel(&r->park, op);
 	switch (op_cancel(op)) {
 	case OP_QUEUED:
-		/* If a helper has just taken it, the helper finishes it. */
+		/* If a helper has just taken it, that helper finishes it. */
 		if (pool_withdraw(r->pool, &op->job))
 			op_finish(op, -ECANCELED);
 		return 0;
@@ -198,7 +198,7 @@ static void threads_detach(struct taio *ring, int afd)
 		park_detach(&to_threads(ring)->park, afd);
 }
 
-/* Pollers do not block in transfers: more of them than processors would only get in each other's way. */
+/* Pollers never block in a transfer: more of them than processors would only compete. */
 static unsigned int pollers_max(unsigned int cap)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -296,7 +296,7 @@ static void threads_close(struct taio *ring)
 			cancel_op(r, &r->ops[i]);
 	}
 	park_stop(&r->park);
-	/* Every operation that a helper has begun is on its way out by now; this waits for the last. */
+	/* Every operation that a helper has begun is about to end; this waits for the last. */
 	pool_destroy(r->pool);
 	park_fini(&r->park);
 	done_fini(&r->done);

@@ -11,9 +11,9 @@
  * Invariant: between two operations of a helper no cancel signal is pending for it or on its way. So none
  * can hit the next operation, and the thread it is sent to is there.
  *
- * Could anybody else send it? They could, and it is told apart: only pthread_kill(3) from this process comes
- * with SI_TKILL and our own pid, and the kernel lets nobody forge that pair. A foreign signal makes ppoll(2)
- * return early, and the helper looks and waits again.
+ * Others can send this signal too, but it can be told apart: only pthread_kill(3) from this process arrives
+ * with SI_TKILL and our own pid, and the kernel does not let that pair be forged. A foreign signal makes
+ * ppoll(2) return early, and the helper tries and waits again.
  */
 #include "engine_threads_block.h"
 
@@ -30,13 +30,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The one signal that this library claims, in the whole process, from the first ring of policy block on. */
+/* The one signal that this library claims in the whole process, from the first ring of policy block on. */
 #define CANCEL_SIGNAL (SIGRTMIN + 7)
 
 /* Written by the handler, in ppoll(2) only; read and reset by the same thread outside of it. */
 static _Thread_local volatile sig_atomic_t has_arrived;
 
-/* Everything but the cancel signal: what ppoll(2) blocks. Written once. */
+/* The signals blocked in ppoll(2): all but the cancel signal. Written once. */
 static sigset_t wait_mask;
 
 static bool is_ours(const siginfo_t *info)
@@ -54,7 +54,7 @@ static int init_err;
 
 static void init_once(void)
 {
-	/* No SA_RESTART: ppoll(2) shall return. */
+	/* No SA_RESTART: ppoll(2) must return. */
 	struct sigaction action = {.sa_sigaction = on_cancel_signal, .sa_flags = SA_SIGINFO};
 	struct sigaction before;
 
@@ -76,13 +76,15 @@ int block_init(char *why)
 
 	pthread_once(&once, init_once);
 	if (init_err < 0) {
-		snprintf(why, TAIO_WHY_LEN, "signal SIGRTMIN+%d, which cancels, has another handler here",
+		snprintf(why, TAIO_WHY_LEN,
+			 "SIGRTMIN+%d, the signal that cancels operations, already has a handler in this "
+			 "process",
 			 CANCEL_SIGNAL - SIGRTMIN);
 		return init_err;
 	}
 	if (getrlimit(RLIMIT_SIGPENDING, &pending) == 0 && pending.rlim_cur == 0) {
 		snprintf(why, TAIO_WHY_LEN,
-			 "no signal can be queued for cancelling: raise ulimit -i above 0");
+			 "cannot queue the signal that cancels operations: raise ulimit -i above 0");
 		return -EAGAIN;
 	}
 	return 0;
@@ -92,11 +94,11 @@ static void wait_ready(const struct iocb *iocb)
 {
 	struct pollfd pfd = {.fd = iocb->aio_fildes, .events = iocb_wants(iocb)};
 
-	/* Whatever it returns, the next attempt tells. */
+	/* Its result does not matter: the next attempt decides. */
 	ppoll(&pfd, 1, NULL, &wait_mask);
 }
 
-/* The canceller has won: its signal is here or will be. */
+/* The canceller has won: its signal has arrived or will arrive. */
 static void take_cancel_signal(void)
 {
 	siginfo_t info;
@@ -148,8 +150,8 @@ void block_interrupt(struct threads_op *op)
 {
 	const struct timespec pause = {.tv_nsec = 1000 * 1000};
 
-	/* Fails only with -EAGAIN, while the user's signal queue is full: the helper cannot go on before it
-	 * has got the signal, so there is no way but to try again. */
+	/* Fails only with EAGAIN, while the user's signal queue is full. The helper waits for the signal, so
+	 * it must be sent: try again until it is. */
 	while (pthread_kill(op->helper, CANCEL_SIGNAL) != 0)
 		nanosleep(&pause, NULL);
 }

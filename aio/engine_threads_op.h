@@ -53,7 +53,7 @@ struct threads_op {
 	bool is_parked;	       /* set at submit */
 	enum taio_class class; /* set at submit */
 	uint32_t link;	       /* the slots' */
-	pthread_t helper;      /* who carries it out; valid for a canceller that took it from WAITING */
+	pthread_t helper;      /* that carries it out; valid for a canceller that took it from WAITING */
 	long res;	       /* written before DONE */
 };
 

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Policy park: operations wait in one epoll set, and pool threads run what is ready. Also what policy block
- * falls back to when its helpers are all taken.
+ * Policy park: operations wait in one epoll set, and helpers run what is ready. Policy block falls back to it
+ * when all of its helpers are taken.
  *
  * Owns the set, the table of waiters and the pollers. Pollers live in poller_run(); the ring's thread calls
  * the rest. Lock order: park.lock, then those of the pool and the done list.
  *
  * Descriptors are registered EPOLLONESHOT and armed (EPOLL_CTL_MOD) for what the waiters want. That costs a
- * system call where edge-triggered readiness flags would cost none, and buys that arming looks at the file's
- * state anew: no edge has to be remembered between threads, so none can be lost, whoever took an event off
- * the set and came too late.
+ * system call where edge-triggered readiness flags would cost none, but arming checks the file's state again:
+ * no edge has to be remembered between threads, so none can be lost, even if the thread that took an event
+ * off the set comes too late.
  *
  * Invariants, under the lock:
  *  - an operation is OP_WAITING exactly while it is in the table;
  *  - a descriptor with waiters is armed for all they want, or its event is with a poller on its way to
- *    serve_fd(), or it is busy; who ends being busy arms it;
+ *    serve_fd(), or it is busy, and is armed when it is no longer busy;
  *  - one poller at a time moves data on a descriptor (is_busy), so that its waiters are served in order.
  */
 #include "engine_threads_park.h"
@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 enum {
-	EVENTS_MAX = 8, /* a batch this large asks for one more poller */
+	EVENTS_MAX = 8, /* a batch this large starts one more poller */
 	IDLE_MS = 10 * 1000,
 };
 
@@ -92,7 +92,8 @@ static void serve_waiters(struct park *park, int fd, uint32_t directions)
 static void serve_fd(struct park *park, int fd, uint32_t events)
 {
 	pthread_mutex_lock(&park->lock);
-	/* Taking the event disarmed the descriptor. If it was armed again since, one event too many comes. */
+	/* Taking the event disarmed the descriptor. If it was armed again since, one event too many arrives.
+	 */
 	waiters_at(&park->waiters, fd)->events = 0;
 	if (!waiters_at(&park->waiters, fd)->is_busy) {
 		waiters_at(&park->waiters, fd)->is_busy = true;
@@ -127,7 +128,7 @@ static void poller_add(struct park *park)
 	pthread_mutex_unlock(&park->lock);
 }
 
-/* False: told to leave, or idle for long. */
+/* False: the poller was told to leave, or has been idle for long. */
 static bool poller_turn(struct poller *poller)
 {
 	struct epoll_event ready[EVENTS_MAX];
@@ -237,7 +238,7 @@ int park_attach(struct park *park, int fd)
 	if (err < 0)
 		goto unlock;
 	waiting = waiters_at(&park->waiters, fd);
-	/* is_busy stays: a poller may still be on its way out from the descriptor's last owner. */
+	/* is_busy stays: a poller may still be leaving the previous file of this descriptor. */
 	waiting->events = 0;
 	waiting->never_waits = false;
 	if (epoll_ctl(park->set, EPOLL_CTL_ADD, fd, &event) == 0)

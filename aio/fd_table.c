@@ -13,7 +13,7 @@ void *fd_table_grow(void *rows, unsigned int *nr, size_t row_size, int fd)
 
 	if (want <= *nr)
 		return rows;
-	/* By a quarter only: an idle connection shall not pay for many that are not there. */
+	/* By a quarter only: idle connections should not pay for many descriptors that do not exist. */
 	if (want < *nr + *nr / 4)
 		want = *nr + *nr / 4;
 	want = (want + 63) & ~63u;

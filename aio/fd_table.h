@@ -8,7 +8,7 @@
 
 /*
  * Makes room for row @fd in @rows (NULL at first), which has *@nr rows of @row_size bytes. Returns the array,
- * which may have moved and whose new rows are zero, or NULL for lack of memory with everything as it was.
+ * which may have moved and whose new rows are zero, or NULL (out of memory) and nothing has changed.
  * free(3) it.
  */
 void *fd_table_grow(void *rows, unsigned int *nr, size_t row_size, int fd);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns the table of engines: finds one by name, or the first that works here, and opens its ring. Called by
- * the thread that will own the ring. Invariant: an engine works if it has carried out an operation; nothing
- * is concluded from versions.
+ * the thread that will own the ring. Invariant: an engine works here if it has just carried out an operation;
+ * versions and features are not consulted.
  */
 #include "taio.h"
 
@@ -43,7 +43,7 @@ static const struct engine *const engines[] = {
 
 #define NR_ENGINES (sizeof(engines) / sizeof(engines[0]))
 
-/* "threads" means the first of its policies in the table. */
+/* "threads" matches the first of its policies in the table. */
 static bool engine_is(const struct engine *engine, const char *name)
 {
 	size_t len = strlen(name);
@@ -61,19 +61,19 @@ static const struct engine *engine_find(const char *name)
 
 static void list_names(char *why, const char *wrong)
 {
-	int len = snprintf(why, TAIO_WHY_LEN, "no engine '%s'; there are: auto", wrong);
+	int len = snprintf(why, TAIO_WHY_LEN, "unknown engine '%s'; the engines are: auto", wrong);
 
 	for (unsigned int i = 0; i < NR_ENGINES && len < TAIO_WHY_LEN; i++)
 		len += snprintf(why + len, (size_t)(TAIO_WHY_LEN - len), " %s", engines[i]->name);
 }
 
-/* Outlives the ring, which may still hold the operation when the probe gives up. */
+/* Must outlive the ring, which may still hold the operation when the probe gives up. */
 struct probe_op {
 	struct iocb iocb;
 	char got;
 };
 
-/* One byte through a pipe: read submitted first, so that it has to wait. */
+/* One byte through a pipe. The read is submitted first, so that it has to wait. */
 static int probe_read(struct taio *ring, const int fds[2], struct probe_op *op, char *why)
 {
 	struct iocb *iocbs[] = {&op->iocb};
@@ -95,8 +95,7 @@ static int probe_read(struct taio *ring, const int fds[2], struct probe_op *op, 
 	}
 	if (ret > 0)
 		ret = (long)event.res < 0 ? (int)event.res : -EIO;
-	snprintf(why, TAIO_WHY_LEN, "a read of one byte did not come back: %s",
-		 strerror(ret ? -ret : ETIMEDOUT));
+	snprintf(why, TAIO_WHY_LEN, "a test read of one byte failed: %s", strerror(ret ? -ret : ETIMEDOUT));
 	return ret ? ret : -ETIMEDOUT;
 }
 
@@ -109,7 +108,7 @@ static int ring_open(struct taio **ring, const struct engine *engine, const stru
 	if (!p.entries)
 		p.entries = DEFAULT_ENTRIES;
 	if (p.entries > MAX_ENTRIES) {
-		snprintf(why, TAIO_WHY_LEN, "%u entries are too many: at most %u", p.entries, MAX_ENTRIES);
+		snprintf(why, TAIO_WHY_LEN, "%u entries exceed the maximum of %u", p.entries, MAX_ENTRIES);
 		return -EINVAL;
 	}
 	ret = engine->open(ring, &p, why);
@@ -131,7 +130,7 @@ static int engine_probe(const struct engine *engine, char *why)
 		return ret;
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		ret = -errno;
-		snprintf(why, TAIO_WHY_LEN, "cannot make a pipe: %s", strerror(-ret));
+		snprintf(why, TAIO_WHY_LEN, "cannot create a pipe: %s", strerror(-ret));
 		goto close_ring;
 	}
 	ret = probe_read(ring, fds, &op, why);

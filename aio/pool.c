@@ -4,12 +4,13 @@
  * and by jobs; helpers live in helper_main() and in their jobs.
  *
  * Invariants, under the lock:
- *  - a queued job has a helper on its way to it, or one that is busy with a short job and will come to it;
- *  - at most cap - 1 helpers are taken by sitting jobs, queued ones included;
+ *  - a queued job has a helper that is waking up for it, or one that is busy with a short job and takes it
+ * next;
+ *  - sitting jobs, including queued ones, take at most cap - 1 helpers;
  *  - a helper leaves only when the queue is empty.
  *
- * Idle helpers are a stack: the one that ran last is woken first, so that those at the bottom grow old
- * and leave. A helper that leaves joins the one that left before it: to join the last is to join all.
+ * Idle helpers are a stack: the one that ran last is woken first, so that those at the bottom time out and
+ * leave. A helper that leaves joins the one that left before it, so that joining the last one joins all.
  */
 #include "pool.h"
 
@@ -93,7 +94,7 @@ static bool wake_idle(struct pool *pool)
 	return true;
 }
 
-/* Lock held. Sleeps until there may be a job; false: nobody came for IDLE_S seconds, or the pool closes. */
+/* Lock held. Sleeps until woken: true. False: nothing to do for IDLE_S seconds. */
 static bool helper_sleep(struct pool *pool, struct helper *self)
 {
 	struct timespec until;
@@ -168,8 +169,8 @@ static bool helper_start(struct pool *pool)
 
 	if (pool->nr_helpers == pool->cap)
 		return false;
-	/* Inherited by the thread. SIGPIPE of a write to a peer that is gone is raised for the writing thread
-	 * alone: there it stays pending and blocked, and ends with the thread. */
+	/* Inherited by the thread. A write to a peer that is gone raises SIGPIPE for the writing thread only:
+	 * there it stays blocked and pending, and disappears with the thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	err = pthread_create(&thread, &pool->attr, helper_main, pool);
@@ -180,7 +181,7 @@ static bool helper_start(struct pool *pool)
 	return true;
 }
 
-/* Lock held. Is there, or will there be, a helper for one more job of this kind? */
+/* Lock held. Finds, wakes or starts a helper for one more job of this kind. False: there is none. */
 static bool find_helper(struct pool *pool, bool may_wait)
 {
 	if (!may_wait && pool->nr_sitting + 1 >= pool->cap)

@@ -5,9 +5,9 @@
  * A job is queued by any thread, run by one helper, and comes back through a done list (done.h).
  * Its memory is the submitter's. Every signal is blocked in the helpers.
  *
- * Jobs are of two kinds. One that may wait for a helper is short: it ends by itself, however slow the disk.
- * One that may not wait may sit in its helper for as long as a peer likes. The pool keeps one helper free of
- * sitting jobs at all times, so that short jobs always get their turn.
+ * There are two kinds of jobs. One that may wait for a helper is short: it ends by itself, however slow the
+ * disk. One that may not wait may sit in its helper for as long as a peer likes. The pool always keeps one
+ * helper free of sitting jobs, so that short jobs get their turn.
  */
 #ifndef TAIO_POOL_H
 #define TAIO_POOL_H
@@ -26,15 +26,16 @@ STAILQ_HEAD(job_list, job);
 
 struct pool;
 
-/* Starts no thread yet. At most @cap helpers (2 if less: one that may be sat in and one that may not). */
+/* Starts no thread yet. @cap is the maximum number of helpers, at least 2: one for sitting jobs, one free of
+ * them. */
 int pool_create(struct pool **pool, unsigned int cap);
 
 /* Waits until every job that was queued has run, then joins the helpers. NULL is allowed. */
 void pool_destroy(struct pool *pool);
 
 /*
- * Queues @job; wakes or starts a helper. -EAGAIN, and @job is still the caller's: @may_wait is false and
- * all helpers that may be sat in are busy at the cap, or no helper exists for it and none can be started.
+ * Queues @job and wakes or starts a helper. -EAGAIN, and @job is still the caller's: @may_wait is false and
+ * all helpers for sitting jobs are busy, or there is no helper and none can be started.
  */
 int pool_submit(struct pool *pool, struct job *job, bool may_wait);
 

@@ -49,8 +49,8 @@ int ringmap_take(io_context_t ctx, int nr, struct io_event *events)
 		events[n++] = ring->events[head];
 		head = head + 1 == ring->nr ? 0 : head + 1;
 	}
-	/* Paired with the kernel's read of head in user_refill_reqs_available(): slots are read before they
-	 * are free. */
+	/* Paired with the kernel's read of head in user_refill_reqs_available(): events are read before their
+	 * places are free. */
 	if (n)
 		atomic_store_explicit(&ring->head, head, memory_order_release);
 	return n;

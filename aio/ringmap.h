@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reaps the completion ring that io_setup(2) maps into the process: without a system call where the layout
- * is the known one, by io_getevents(2) otherwise. One reaper.
+ * Reaps the completion ring that io_setup(2) maps into the process: without a system call if the layout is
+ * known, by io_getevents(2) otherwise. One thread reaps.
  */
 #ifndef TAIO_RINGMAP_H
 #define TAIO_RINGMAP_H
@@ -9,8 +9,8 @@
 #include <libaio.h>
 #include <stdbool.h>
 
-/* The mapping is read and its magic checked only if @may_map; Valgrind does not see the kernel write to it.
- */
+/* Whether the mapped ring can be read. False unless @may_map, and under Valgrind, which does not see the
+ * kernel write. */
 bool ringmap_usable(io_context_t ctx, bool may_map);
 
 /* Takes up to @nr events from the mapped ring. */

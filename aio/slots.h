@@ -17,7 +17,8 @@
 struct slots {
 	char *links;   /* the link of slot 0; the next is @stride bytes on */
 	size_t stride; /* of the engine's array */
-	uint32_t free; /* first of the free ones below used, plus 1; 0 is none. Their links likewise */
+	uint32_t free; /* first free slot below used, plus 1; 0 is none. The link of a free slot is the next
+			  one */
 	uint32_t used; /* high-water mark: slots from here on were never taken */
 	uint32_t nr;
 };

@@ -86,7 +86,7 @@ long transfer_cached(const struct iocb *iocb)
 	res = file_attempt(iocb, iocb->aio_rw_flags | RWF_NOWAIT);
 	if (res >= 0)
 		return res;
-	/* A file system without RWF_NOWAIT, or a signal: neither says anything about the file. */
+	/* A file system without RWF_NOWAIT, or a signal: neither says what the cache holds. */
 	return errno == EOPNOTSUPP || errno == EINTR ? -EAGAIN : -errno;
 }
 
@@ -109,7 +109,7 @@ bool transfer_may_wait(const struct iocb *iocb)
 	case IO_CMD_PREAD:
 		return iocb->u.c.nbytes > 0;
 	case IO_CMD_PREADV:
-		/* The array is for the kernel to look at: it may be a bad address. */
+		/* Only the kernel may read the array: it may be at a bad address. */
 		return iocb->u.v.nr > 0;
 	}
 	return true;

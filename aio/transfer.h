@@ -15,18 +15,18 @@ static inline bool iocb_is_nowait(const struct iocb *iocb)
 }
 
 /*
- * Bytes (IO_CMD_POLL: the revents mask) or -errno; never -EINTR. A stream must be non-blocking: -EAGAIN says
+ * Bytes (IO_CMD_POLL: the revents mask) or -errno; never -EINTR. A stream must be non-blocking: -EAGAIN means
  * that the operation would have to wait. A file blocks for the disk unless the iocb says RWF_NOWAIT.
  */
 long transfer_now(const struct iocb *iocb, enum taio_class class);
 
-/* A file's read as far as the page cache has it; -EAGAIN for a write, too, and where nobody can tell. */
+/* Reads what the page cache has of a file. -EAGAIN if it has nothing or cannot say, and for a write. */
 long transfer_cached(const struct iocb *iocb);
 
-/* False: it has a result whatever the stream does. RWF_NOWAIT, or a read of nothing. */
+/* False: it has a result whatever the stream does (RWF_NOWAIT, or a read of no bytes). */
 bool transfer_may_wait(const struct iocb *iocb);
 
-/* Bytes that an operation which has moved some asked for; only then is its iovec array known to be good. */
+/* The bytes that @iocb asks for. It must have moved some: only then is its iovec array known to be valid. */
 size_t transfer_nbytes(const struct iocb *iocb);
 
 /* Sets O_NONBLOCK on the open file description behind @fd unless it is set. 0 or -errno. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the table of waiting operations by descriptor. Called by the engines that find readiness out by
+ * Owns the table of waiting operations by descriptor. Called by the engines that learn of readiness from
  * epoll, one caller at a time. Invariant: an operation is in its descriptor's queue, and in no other, from
  * add to take or remove.
  *
@@ -32,7 +32,7 @@ void queue_add(struct waiter_queue *queue, struct waiter *waiter)
 	queue->last = waiter;
 }
 
-/* Unlinks the one after @before. */
+/* Unlinks and returns the waiter after @before. */
 static struct waiter *unlink_after(struct waiter_queue *queue, struct waiter *before)
 {
 	struct waiter *waiter = before->next;

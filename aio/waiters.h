@@ -31,7 +31,7 @@ struct waiting {
 	struct waiter_queue ops;
 	uint32_t events;  /* the engine's: epoll events, and flags above them */
 	bool is_busy;	  /* the engine's */
-	bool never_waits; /* epoll does not know the file (/dev/null): always ready */
+	bool never_waits; /* epoll refuses the file (/dev/null): always ready */
 };
 
 struct waiters {
@@ -48,7 +48,7 @@ static inline struct waiting *waiters_at(struct waiters *waiters, int fd)
 	return &waiters->by_fd[fd];
 }
 
-/* The epoll events that @iocb waits for; for IO_CMD_POLL what it asks for. */
+/* The epoll events that @iocb waits for; for IO_CMD_POLL those that it asks for. */
 uint32_t iocb_wants(const struct iocb *iocb);
 
 /* By waiter->iocb->aio_fildes. put_back: ahead of those that came later. Removal is O(waiters on the fd). */
@@ -59,7 +59,7 @@ void waiters_remove(struct waiters *waiters, struct waiter *waiter);
 /* Removes and returns the first read or write that one of @events (EPOLLIN, EPOLLOUT) is for. */
 struct waiter *waiters_take(struct waiters *waiters, int fd, uint32_t events);
 
-/* Removes and returns the first IO_CMD_POLL that poll(2) has an answer for, which goes to *@revents. */
+/* Removes and returns the first IO_CMD_POLL that is ready by poll(2), whose result goes to *@revents. */
 struct waiter *waiters_take_polled(struct waiters *waiters, int fd, long *revents);
 
 /* The union of iocb_wants() over all that wait for @fd. */
