@@ -30,17 +30,17 @@ struct report {
 
 extern struct report *report;
 
-/* false: errno tells. */
+/* False, with errno set, if there is no memory. */
 bool report_make(void);
 
-/* The format may name errno by %m. */
+/* Ends the process. The format may use %m for errno. */
 _Noreturn void fail_at(const struct place *place, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* One line beside the result. */
+/* One line printed beside the result. */
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Ends the case: it cannot be run here, for the reason given. */
 _Noreturn void skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* For the runner: one more thing that is wrong, with the last place. */
+/* For the runner: adds one more thing that went wrong, with the last place. */
 void failure_add(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define HERE()                                                                                               \
@@ -50,7 +50,7 @@ void failure_add(const char *format, ...) __attribute__((format(printf, 1, 2)));
 		&here_;                                                                                      \
 	})
 
-/* Where the caller's caller stands. */
+/* Where the caller was called. */
 #define THERE() atomic_load(&report->at)
 
 #define CHECK(condition)                                                                                     \

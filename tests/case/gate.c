@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The gate of a race and its steering. */
+/* Owns a race's second thread and its head start. Called by the thread of the case. */
 #include "tests/case/gate.h"
 
 #include "tests/case/process.h"
@@ -11,14 +11,14 @@
 #define SPIN_YIELD 4096
 
 /*
- * Turns of one wait before it sleeps between looks, and how long: a round that is as short as most are ends
- * before. Who yields without end starves others on Linux 6.18: kernel threads were seen to be ready for 20 s
- * and not to run, among them the one that brings a terminal's bytes.
+ * Turns of a wait before it sleeps between two looks, and how long it sleeps: most rounds end before that. A
+ * thread that yields without end starves others on Linux 6.18: kernel threads, among them the one that
+ * delivers a terminal's bytes, were seen to be ready for 20 s without running.
  */
 #define WAIT_SPINS    65536
 #define WAIT_PAUSE_NS 50000
 
-/* In turns of spin(). Far: what a busy machine, perhaps an emulated one, keeps a thread waiting. */
+/* In turns of spin(). Far: as long as a busy machine, perhaps an emulated one, may keep a thread waiting. */
 static const struct {
 	int step_log;
 	long most, far;

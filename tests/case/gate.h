@@ -27,16 +27,16 @@ struct gate {
 	pthread_t thread;
 };
 
-/* Yields now and then: on two processors helpers need one of ours. */
+/* Busy waiting, which yields now and then: on two processors helpers need one of ours. */
 void spin(long turns);
 void gate_start(struct gate *gate);
 /* Lets the peer go; returns when its head start is over. */
 void gate_open(struct gate *gate, long round, long head_start);
-/* Until the peer's step of the round is done. */
+/* Waits until the peer's step of the round is done. */
 void gate_pass(struct gate *gate, long round);
 void gate_join(struct gate *gate);
 
-/* What must be seen of each outcome, or it was no race. */
+/* How often each outcome must be seen, or it was not a race. */
 #define OUTCOMES_MIN 10
 
 struct outcomes {
@@ -45,15 +45,15 @@ struct outcomes {
 };
 
 /*
- * Moves the head start towards the tipping point: faster the longer the outcome has stayed the same, and
- * further as long as one of them is still to be seen.
+ * Moves the head start towards the tipping point: faster the longer the outcome stays the same, and further
+ * as long as one outcome has not been seen.
  */
 struct steer {
 	long head_start;
 	long seen[2]; /* rounds that the peer has lost, and won */
 	int run;
 	bool last;
-	bool is_wide; /* search further: what meets the peer may have to wake up first */
+	bool is_wide; /* search further: what races with the peer may have to wake up first */
 };
 
 void steer_to(struct steer *steer, bool peer_won);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The files under test, and plain system calls on them, which go on when they are interrupted. */
+/* The files under test, and plain system calls on them, which are repeated when interrupted. Any thread. */
 #include "tests/case/link.h"
 
 #include "tests/case/process.h"
@@ -16,7 +16,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-/* Small and fixed, so that a buffer is full soon and stays full. */
+/* Small and fixed, so that a buffer fills up soon and stays full. */
 #define SOCKET_BUFFER 16384
 
 const struct link_name link_names[LINK_KINDS] = {
@@ -86,7 +86,7 @@ void terminal_pair(int fds[2])
 	SYS(tcsetattr(fds[0], TCSANOW, &mode));
 }
 
-/* A name and no O_TMPFILE: not every root file system has the latter. */
+/* By name: not every root file system supports O_TMPFILE. */
 static int file_make(void)
 {
 	const char *dir = getenv("TMPDIR");
@@ -172,7 +172,7 @@ void peer_read(struct link *link, void *buf, size_t nbytes)
 	fd_read(link->peer_in, buf, nbytes);
 }
 
-/* Not by poll(2): a pipe that a write has left with nothing but an empty buffer says that it is readable. */
+/* Not by poll(2): a pipe in which a write has left only an empty buffer reports that it is readable. */
 size_t fd_read_some(int fd, void *buf, size_t nbytes)
 {
 	int there;

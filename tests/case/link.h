@@ -36,7 +36,7 @@ struct link {
 };
 
 void link_make(struct link *link, enum link_kind kind);
-/* Nothing of it may be attached any more. */
+/* Neither end may still be attached. */
 void link_destroy(struct link *link);
 void link_peer_close(struct link *link);
 
@@ -55,10 +55,10 @@ size_t peer_read_some(struct link *link, void *buf, size_t nbytes);
 void fd_read(int fd, void *buf, size_t nbytes);
 /* Reads what there is without waiting, whatever the flags of @fd; 0 if there is nothing. */
 size_t fd_read_some(int fd, void *buf, size_t nbytes);
-/* Signals do not end it. */
+/* Waits up to @timeout_ms, also across signals. */
 bool is_readable(int fd, int timeout_ms);
 void fd_close(int *fd);
-/* Two that may be one. */
+/* @a and @b may be the same descriptor. */
 void fds_close(int *a, int *b);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An operation and what came back for it. Whoever has the ring submits it and takes its event. */
+/* An operation and its result. The owner of the ring submits it and takes its event. */
 #ifndef TAIO_CASE_OP_H
 #define TAIO_CASE_OP_H
 
@@ -8,21 +8,21 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* It stays where it is until its event. */
+/* May not move until its event. */
 struct op {
 	struct iocb iocb;
 	uint64_t seq;	     /* a submission's own, where the suite numbers them */
 	long res;	     /* valid when events is 1 */
-	unsigned int events; /* more than one is a failure on the spot */
+	unsigned int events; /* a second one fails the case */
 };
 
-/* Each prepares the iocb, its data the operation itself, and clears what came back. */
+/* Each prepares the iocb, with the operation as its data, and clears the result. */
 void op_read(struct op *op, int fd, void *buf, size_t nbytes);
 void op_write(struct op *op, int fd, const void *buf, size_t nbytes);
 void op_readv(struct op *op, int fd, const struct iovec *iov, int niov);
 void op_writev(struct op *op, int fd, const struct iovec *iov, int niov);
 void op_poll(struct op *op, int fd, int events);
-/* An event that is known to be the operation's: a second one fails the case. */
+/* Takes the event of @op. A second one fails the case. */
 void op_event(struct op *op, const struct io_event *event);
 
 /* Prepared and submitted. op_start() is the suite's: it knows what @ring is. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which cases the command line asks for, and the rest that it sets. */
+/* Owns what the command line chose. Called by the runner, before and between cases. */
 #include "tests/case/options.h"
 
 #include <assert.h>

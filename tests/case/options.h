@@ -8,7 +8,7 @@
 bool options_parse(const struct suite *suite, int argc, char **argv);
 /* On stderr. */
 void options_usage(const struct suite *suite);
-/* Whether --list was given; prints the cases then. */
+/* Prints the cases if --list was given. Returns whether it was. */
 bool options_list(const struct suite *suite);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Endless streams of bytes, by number: one that is lost, doubled or moved is seen at once. */
+/* Endless numbered streams of bytes, in which a byte that is lost, doubled or moved shows at once. */
 #ifndef TAIO_CASE_PATTERN_H
 #define TAIO_CASE_PATTERN_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each case in a process of its own. The runner is the reaper of whatever processes a case leaves, which must
- * be none. The report of a case lies in shared memory and so outlives it.
+ * Runs each case in a process of its own. The runner reaps the processes that a case leaves behind, and there
+ * must be none. The report of a case is in shared memory and so outlives it.
  */
 #include "tests/case/runner.h"
 
@@ -58,7 +58,7 @@ int suite_end(void)
 	return totals.passed ? 0 : EXIT_SKIP;
 }
 
-/* A joined thread may be listed for a moment longer than pthread_join(3) takes. */
+/* A joined thread may still be listed for a moment after pthread_join(3). */
 static void check_threads_ended(unsigned int before)
 {
 	int64_t until = now_ms() + THREADS_END_MS;
@@ -73,7 +73,7 @@ _Noreturn static void case_child(const struct run *run)
 	unsigned int fds, threads;
 
 	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a runner that is cut short takes its case along */
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* if the runner is killed, its case ends too */
 	fds = entries_of("/proc/self/fd");
 	threads = entries_of("/proc/self/task");
 	run->tc->run(run->scene);
@@ -112,7 +112,7 @@ static void case_wait(struct run *run, pid_t pid)
 	stacks_print(pid);
 }
 
-/* Processes that the case left were given to us; they are in its group, and each must end once killed. */
+/* Processes that the case left are our children now, in the group of the case. Each must end once killed. */
 static void orphans_reap(pid_t group)
 {
 	int64_t until = now_ms() + KILLED_LIMIT_MS;

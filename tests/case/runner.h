@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program of tests: its cases, the command line that chooses from it, and a process of its own for
- * each run of a case, under a time limit, so that a crash, a hang or a leak is that case's alone. Afterwards
- * it must have left no descriptor, no thread and no process.
+ * each run of a case, under a time limit, so that a crash, a hang or a leak affects only that case. It must
+ *leave no descriptor, thread or process behind.
  *
  * The program says what struct scene is and in which variants a case runs:
  *
@@ -55,7 +55,7 @@ extern const struct test_case *const cases_end[] __asm__("__stop_test_cases");
 
 /* An option of the command line and the one target that it sets. */
 struct option_row {
-	const char *name, *value; /* @value: for the usage; none of a flag */
+	const char *name, *value; /* @value: for the usage; NULL for a flag */
 	bool *flag;
 	const char **text;
 	long *count; /* at least 1 */
@@ -63,13 +63,13 @@ struct option_row {
 };
 
 struct suite {
-	const struct option_row *options; /* beside --case, --link, --rounds and --list */
+	const struct option_row *options; /* in addition to --case, --link, --rounds and --list */
 	unsigned int noptions;
 	long rounds;			 /* without --rounds */
 	void (*finish)(struct scene *s); /* in the process of a case, after it */
 };
 
-/* The name by which the program was called, and the rounds of a race. Valid from suite_begin() on. */
+/* The name of the program, and the rounds of a race. Valid after suite_begin(). */
 extern const char *suite_name;
 extern long suite_rounds;
 
@@ -91,11 +91,11 @@ struct run {
 	bool is_skipped;  /* likewise */
 };
 
-/* Runs the case to its end, whatever that is; what went wrong is in the report. */
+/* Runs the case to its end, however it ends. The report says what went wrong. */
 void case_run(struct run *run);
 /* Prints what the report says, and counts it. */
 void case_report(const struct run *run);
-/* What is not there to be run, with the reason. */
+/* Reports a variant that cannot be run, with the reason. */
 void missing_report(const char *variant, const char *why, bool is_failure);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cancel asks for an event sooner: it gives nothing back, loses nothing and adds nothing.
+ * Cancel asks for an event sooner: it returns nothing by itself, loses nothing and adds nothing.
  */
 #include "suite.h"
 
@@ -60,7 +60,7 @@ TEST_CASE(cancelled_read_takes_no_later_data, ON(WAITING))
 		CHECK_EQ(cancelled[i], POISON);
 }
 
-/* taio_fd() says that an event may be there: cancel may still come in time, or not. */
+/* taio_fd() says that there may be an event: the cancel may come in time or too late. */
 TEST_CASE(cancel_of_a_finished_op_adds_no_event, ON(WAITING), AS(CASE_VARIANTS))
 {
 	struct link *link = scene_open(s, 8);
@@ -186,7 +186,7 @@ TEST_CASE(cancel_of_a_waiting_poll, ON(WAITING))
 	stay_quiet(s);
 }
 
-/* Reads and writes that wait on many links, cancelled in another order than they were submitted in. */
+/* Reads wait on many links and are cancelled in a different order from that of submission. */
 TEST_CASE(cancel_of_a_herd_gives_each_its_event, ON(WAITING), AS(CASE_VARIANTS))
 {
 	enum { LINKS = 40, PER_LINK = 4, OPS = LINKS * PER_LINK };
@@ -210,7 +210,7 @@ TEST_CASE(cancel_of_a_herd_gives_each_its_event, ON(WAITING), AS(CASE_VARIANTS))
 	stay_quiet(s);
 }
 
-/* Nothing of the cancel, no signal and no mark, may hit the next operation with the same iocb. */
+/* No trace of the cancel, such as a signal or a mark, may hit the next operation with the same iocb. */
 TEST_CASE(cancelled_iocb_can_be_used_again, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The peer leaves, wholly or by half, in order or by a reset.
+ * The peer closes both directions or one, in order or by a reset.
  */
 #include "suite.h"
 
@@ -110,7 +110,8 @@ TEST_CASE(half_close_leaves_the_other_direction, ON(SOCKETS))
 	stay_quiet(s);
 }
 
-/* A peer that is gone is readable, and hung up, for ever: only who asked may be woken by it. */
+/* A peer that is gone stays readable and hung up for ever: only an operation that waits may cause wake-ups.
+ */
 TEST_CASE(peer_close_without_ops_does_not_spin, ON(STREAMS))
 {
 	struct io_event event;
@@ -129,7 +130,7 @@ TEST_CASE(peer_close_without_ops_does_not_spin, ON(STREAMS))
 	CHECK(wakes <= 1);
 }
 
-/* Between the master's close and the hang-up that follows from it the terminal says -EIO, afterwards 0. */
+/* Between the master's close and the hang-up that follows, reading the terminal is -EIO, after it 0. */
 TEST_CASE(hangup_ends_waiting_ops_of_a_terminal, ON(TTY), AS(CASE_VARIANTS))
 {
 	struct op read_op, poll_op, write_op;

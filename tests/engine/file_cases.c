@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Class FILE: the offset counts, the disk always answers. Also a device that was attached as one.
+ * Class FILE: the offset counts, and every operation completes. Also a device that was attached as a file.
  */
 #include "suite.h"
 
@@ -142,7 +142,7 @@ TEST_CASE(file_poll_is_refused, ON(FILE))
 	CHECK_EQ(op_try(s, &op), -EINVAL);
 }
 
-/* A read that the disk has begun reports itself; one that has not may be cancelled; each does so once. */
+/* A read that has begun reports its own result, one that has not may be cancelled. Each has one event. */
 TEST_CASE(file_cancel_gives_one_event, ON(FILE))
 {
 	static struct op ops[NBLOCKS];
@@ -208,7 +208,7 @@ static int direct_file(void)
 	return fd;
 }
 
-/* The events come by themselves: a caller that sleeps on the fd alone sees each of them. */
+/* Events must arrive unprompted: a caller that only sleeps on the fd sees each of them. */
 static void await_all_asleep(struct scene *s, struct op *ops, unsigned int nops)
 {
 	for (unsigned int i = 0; i < nops; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rings, descriptors and processes that end, and helpers that run short.
+ * Rings, descriptors and processes that end, and too few helpers.
  */
 #include "suite.h"
 
@@ -83,7 +83,7 @@ TEST_CASE(close_with_unreaped_events, ON(WAITING))
 		ops[i] = malloc(sizeof(*ops[i]));
 		read_start(s, ops[i], link->afd_in, &buf[i], 1);
 	}
-	CHECK_EQ(collect(s, 0), 0); /* from here the fd speaks */
+	CHECK_EQ(collect(s, 0), 0); /* from here on the fd reports events */
 	for (unsigned int i = 0; i < PENDING; i++) {
 		if (i % 2)
 			op_cancel(s, ops[i]);
@@ -127,7 +127,7 @@ static void leave(struct scene *s, int ready, void (*how)(int))
 		pause();
 }
 
-/* A child submits and leaves by @how, or is killed; the files must be as good as before. */
+/* A child submits and exits by @how, or is killed; the files must work as before. */
 static void leave_in_flight(struct scene *s, void (*how)(int))
 {
 	int ready[2], status;
@@ -167,7 +167,7 @@ TEST_CASE(kill_with_ops_in_flight, ON(WAITING))
 	leave_in_flight(s, NULL);
 }
 
-/* Descriptors that block, nothing to read and no room to write. */
+/* On blocking descriptors with nothing to read and no room to write. */
 TEST_CASE(submit_never_blocks, ON(WAITING))
 {
 	static struct op ops[SUBMITS];
@@ -218,7 +218,7 @@ TEST_CASE(waiting_reads_do_not_starve_their_writes, ON(WAITING))
 	}
 	for (unsigned int i = 0; i < 2 * STARVERS; i++)
 		read_start(s, &reads[i], s->links[i % STARVERS]->afd_in, &in[i], 1);
-	stay_quiet(s); /* every helper that there may be has a read to wait for */
+	stay_quiet(s); /* every possible helper waits for a read */
 	for (unsigned int i = 0; i < 2 * STARVERS; i++)
 		write_start(s, &writes[i], afds[(i * 5 + 3) % STARVERS], "x", 1);
 	await_all(s, writes, 2 * STARVERS);
@@ -260,7 +260,7 @@ TEST_CASE(waiting_reads_do_not_starve_file_reads, ON(WAITING))
 	link_destroy(&file);
 }
 
-/* A ring, its links and a few thousand round trips of its own, beside another such thread. */
+/* A thread with its own ring, links and a few thousand round trips, beside another such thread. */
 static void *ring_thread(void *arg)
 {
 	struct scene own = *(struct scene *)arg;
@@ -302,7 +302,7 @@ TEST_CASE(rings_in_two_threads, ON(WAITING))
 		pthread_join(threads[i], NULL);
 }
 
-/* The number of a closed descriptor comes back for another file. */
+/* The number of a closed descriptor is used again for another file. */
 TEST_CASE(descriptor_can_be_attached_again, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
@@ -326,7 +326,7 @@ TEST_CASE(descriptor_can_be_attached_again, ON(WAITING))
 	stay_quiet(s);
 }
 
-/* Sockets, pipes and files, which the module is for; the rest an engine with proxies serves without. */
+/* Proxies are for sockets, pipes and files; everything else goes without. */
 TEST_CASE(proxies_are_where_the_engine_has_them, .links = LINK_WAITING | LINK_FILE)
 {
 	bool wanted = s->kind & (LINK_TCP | LINK_PIPE | LINK_FILE);

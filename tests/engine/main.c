@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every case on every engine and link that it applies to. The cases are where their bodies are. */
+/* Runs every case on every engine and link that it applies to. */
 #include "suite.h"
 
 #include <stdio.h>
@@ -26,7 +26,7 @@ static const struct {
 	{"+syscall", TAIO_REAP_SYSCALL, false},
 };
 
-/* Engines without which this library is not what it says. Others may be missing where they cannot work. */
+/* Engines that must work on every host. The others are skipped where they do not. */
 static const char *const required[] = {ENGINES_REQUIRED}; /* cmake/engines.cmake */
 
 static struct {

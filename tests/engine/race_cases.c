@@ -2,9 +2,9 @@
 /*
  * Cancel and the peer at the same moment, and sleep against wake-up.
  *
- * A race is forced, not hoped for: a gate lets both sides go together, and a head start for one of them is
- * steered after each round towards the point where the outcome tips over. Each case counts the outcomes
- * and fails if one of them hardly occurred, for then it was no race.
+ * A race is forced, not hoped for: a gate starts both sides together, and a head start for one of them is
+ * steered after each round towards the point where the outcome tips over. Each case counts the outcomes and
+ * fails if one of them hardly occurred, because then it was not a race.
  */
 #include "suite.h"
 
@@ -48,8 +48,8 @@ static void outcomes_check(const struct outcomes *outcomes, long rounds)
 }
 
 /*
- * Counts the outcome of an operation for which cancel returned @ret; true if the peer was first. -ENOENT says
- * that the event was there already, with its own result.
+ * Counts the outcome of an operation for which cancel returned @ret; true if the peer was first. -ENOENT
+ * means that the event was already there, with its own result.
  */
 static bool outcome_take(struct scene *s, struct op *op, int ret, struct outcomes *outcomes)
 {
@@ -140,7 +140,7 @@ static void read_all_there_is(struct gate *gate, long round)
 	}
 }
 
-/* A write waits for room, the peer makes room: what the events report as written is what the peer has got. */
+/* A write waits for room and the peer makes room: what events report as written is what the peer receives. */
 TEST_CASE(cancel_raced_with_room, ON(WAITING), AS(CASE_RACE))
 {
 	struct race race = {0};

@@ -152,7 +152,7 @@ static void op_spoil(struct op *op, enum spoil spoil, int other_fd)
 	}
 }
 
-/* Every opcode with every fault: none is taken, and none leaves anything behind. */
+/* Every opcode with every fault is refused and leaves nothing behind. */
 TEST_CASE(bad_arguments_are_refused, ON(WAITING))
 {
 	struct iovec iov;
@@ -215,7 +215,7 @@ TEST_CASE(fd_wakes_a_sleeper, ON(WAITING))
 		pthread_join(thread, NULL);
 		CHECK_EQ(await(s, &op), 1);
 
-		op_read(&op, link->afd_in, &byte, 1); /* the event of a cancel wakes too */
+		op_read(&op, link->afd_in, &byte, 1); /* the event of a cancel wakes as well */
 		op_start(s, &op);
 		CHECK_EQ(taio_reap(s->ring, 1, &event), 0);
 		op_cancel(s, &op);
@@ -231,7 +231,7 @@ static bool is_signalled_by_kernel(const struct scene *s)
 }
 
 /*
- * Reaps until there is nothing; then the fd may wake once more for nothing, not for ever. Where the kernel
+ * Reaps until there is nothing; then there may be one spurious wake-up, not more. Where the kernel
  * signals, it may be late with each of the @ended waits that have ended since the fd was quiet.
  */
 static void check_quiet_fd(struct scene *s, int ended)
@@ -274,7 +274,7 @@ TEST_CASE(fd_is_quiet_after_empty_reap, ON(WAITING), AS(CASE_VARIANTS))
 	check_quiet_fd(s, 1);
 }
 
-/* Data that no operation waits for is nobody's event, also where an operation of the other kind waits. */
+/* Data that no operation waits for wakes nobody, even if an operation of the other direction waits. */
 TEST_CASE(unasked_data_does_not_spin, ON(SOCKETS))
 {
 	struct link *link = scene_open(s, ENTRIES);
@@ -344,7 +344,7 @@ static unsigned int aio_max_nr(void)
 	return value;
 }
 
-/* Opens rings until that fails; returns how many are open. The failed open must leave its pointer alone. */
+/* Opens rings until one fails; returns how many are open. A failed open must not touch its pointer. */
 static unsigned int rings_open(const char *engine, struct taio **rings, unsigned int max, int *ret, char *why)
 {
 	struct taio_params params = {.engine = engine, .entries = EXHAUST_ENTRIES};
@@ -362,7 +362,7 @@ static unsigned int rings_open(const char *engine, struct taio **rings, unsigned
 	return n;
 }
 
-/* Takes the whole of fs.aio-max-nr for a moment. An engine that needs none of it opens all rings. */
+/* Uses up fs.aio-max-nr for a moment. An engine that needs none of it opens all rings. */
 TEST_CASE(open_names_an_exhausted_sysctl, ON(NONE))
 {
 	static struct taio *rings[EXHAUST_RINGS];
@@ -383,7 +383,7 @@ TEST_CASE(open_names_an_exhausted_sysctl, ON(NONE))
 		CHECK(strstr(why, value));
 		CHECK(!strchr(why, '\n'));
 	}
-	scene_ring(s, ENTRIES, 0); /* and all is well afterwards */
+	scene_ring(s, ENTRIES, 0); /* and then a ring opens again */
 }
 
 TEST_CASE(unknown_engine_is_einval, ON(NONE), AS(CASE_ONCE))
@@ -403,7 +403,7 @@ TEST_CASE(unknown_engine_is_einval, ON(NONE), AS(CASE_ONCE))
 	taio_close(NULL);
 }
 
-/* The first row of the table that works is the choice, and the line says its name and more than that. */
+/* auto takes the first engine of the table that works, and says which and why. */
 TEST_CASE(auto_picks_what_works_and_says_why, ON(NONE), AS(CASE_ONCE))
 {
 	static const char *const names[] = {NULL, "auto"};

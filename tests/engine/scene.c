@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ring of a case, its links and its operations. Whatever the ring hands out goes through event_take(),
- * which holds every event to the contract: it belongs to an operation of ours and is its only one.
+ * which checks every event against the contract: it belongs to an operation of ours and is its only one.
  */
 #include "suite.h"
 
@@ -140,7 +140,7 @@ static int reap_by_fd(struct scene *s, struct io_event *events, int timeout_ms)
 		return n;
 	is_woken = is_readable(taio_fd(s->ring), timeout_ms);
 	n = taio_reap(s->ring, BATCH, events);
-	/* A short sleep may end just as an event comes; a long one that ends so has missed it. */
+	/* A short sleep may time out just as an event comes; a long one that does has missed a wake-up. */
 	if (n > 0 && !is_woken && timeout_ms == AWAIT_MS)
 		fail_at(THERE(), "%d events and no wake-up", n);
 	return n;
@@ -158,7 +158,7 @@ int collect(struct scene *s, int timeout_ms)
 	return n;
 }
 
-/* The fd may wake for nothing, so only the time that has passed tells that no event comes. */
+/* There may be spurious wake-ups, so only elapsed time shows that no event comes. */
 long await_(struct scene *s, struct op *op)
 {
 	int64_t until = 0;

@@ -2,8 +2,8 @@
 /*
  * The conformance suite of aio/taio.h: what a case is and what it may use.
  *
- * A case is a TEST_CASE() in one of the *_cases.c; the choice of engines is main.c's; tests/case runs them
- * and has what is not a ring's.
+ * A case is a TEST_CASE() in one of the *_cases.c. main.c chooses the engines; tests/case runs the cases and
+ * has everything that needs no ring.
  */
 #ifndef TAIO_TESTS_SUITE_H
 #define TAIO_TESTS_SUITE_H
@@ -22,7 +22,7 @@
 enum {
 	LINK_SOCKETS = LINK_TCP | LINK_UNIX,
 	LINK_STREAMS = LINK_SOCKETS | LINK_PIPE,
-	/* But where a terminal has rules of its own: its end, -EFAULT. */
+	/* Except where a terminal has rules of its own: its end, -EFAULT. */
 	LINK_WAITING = LINK_STREAMS | LINK_TTY,
 };
 
@@ -52,14 +52,14 @@ void scene_close_ring(struct scene *s);
 /* Nothing may be in flight; then closes everything. The runner calls it after each case. */
 void scene_finish(struct scene *s);
 
-/* Without a ring (yet) the link is made and not attached. */
+/* If there is no ring yet, the link is made but not attached. */
 struct link *scene_link(struct scene *s);
 /* A ring with the engine's own number of helpers, and a link. */
 struct link *scene_open(struct scene *s, unsigned int entries);
 void link_attach(struct scene *s, struct link *link);
 void link_detach(struct scene *s, struct link *link);
 
-/* Another one in its place. */
+/* Replaces the link by a new one. */
 void link_renew(struct scene *s, struct link *link);
 
 /* scene.c: submits operations and takes their events. */
@@ -82,8 +82,8 @@ size_t fill_(struct scene *s, struct link *link, uint64_t offset, uint64_t seed,
 #define await(s, op)		(HERE(), await_(s, op))
 #define await_all(s, ops, nops) (HERE(), await_all_(s, ops, nops))
 #define stay_quiet(s)		(HERE(), stay_quiet_(s))
-/* Until it stays full: TCP frees room once more when a delayed acknowledgement comes, a terminal when the
- * kernel has brought on what it was given. */
+/* Until it stays full: TCP has room again when a delayed acknowledgement comes, a terminal when the kernel
+ * has passed on what was written. */
 #define fill(s, link, offset, seed)                                                                          \
 	(HERE(), fill_(s, link, offset, seed, (s)->kind == LINK_TCP ? 300 : (s)->kind == LINK_TTY ? 20 : 1))
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes go through, all of them, once and in order.
+ * All bytes arrive, once and in order.
  */
 #include "suite.h"
 
@@ -86,7 +86,7 @@ TEST_CASE(vectors_scatter_and_gather, ON(WAITING))
 	stay_quiet(s);
 }
 
-/* read(2) and write(2) of nothing return 0 and wait for nothing, so does an operation. */
+/* Like read(2) and write(2) of no bytes, the operation returns 0 without waiting. */
 TEST_CASE(zero_length_completes_with_zero, ON(WAITING))
 {
 	struct link *link = scene_open(s, 8);
@@ -231,7 +231,7 @@ static void *peer_receive_stream(void *arg)
 	return NULL;
 }
 
-/* One direction at the near end: an operation in flight until the stream is through. */
+/* One direction at the near end: an operation is in flight until the stream is complete. */
 struct flow {
 	struct op op;
 	char *buf;
@@ -346,7 +346,7 @@ TEST_CASE(nowait_turns_waiting_into_eagain, ON(WAITING))
 	CHECK_EQ(await(s, &op), -EAGAIN);
 
 	peer_write(link, "now", 3);
-	CHECK(is_readable(link->in, 5000)); /* to a terminal the kernel brings it later */
+	CHECK(is_readable(link->in, 5000)); /* the kernel delivers it to a terminal later */
 	op_read(&op, link->afd_in, buf, sizeof(buf));
 	op.iocb.aio_rw_flags = RWF_NOWAIT;
 	op_start(s, &op);
@@ -424,8 +424,7 @@ TEST_CASE(bad_buffer_is_reported_and_the_ring_goes_on, ON(STREAMS))
 	stay_quiet(s);
 }
 
-/* It reads by read_iter and writes without write_iter: what an engine can do for the one it may not for the
- * other. */
+/* It has read_iter but no write_iter: an engine may have to treat its two directions differently. */
 TEST_CASE(eventfd_is_a_stream, ON(NONE), AS(CASE_VARIANTS))
 {
 	int fd = eventfd(0, EFD_CLOEXEC), afd;
