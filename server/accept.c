@@ -17,15 +17,15 @@
 /* Connections taken in one go, so that those already there stay served. */
 #define ACCEPT_BURST 64
 #define RETRY_S	     0.1
-#define LOG_EVERY_US 1000000
 
-static void complain(struct acceptor *a, const char *what, int err)
+static void complain(struct acceptor *a, struct log_limit *limit, const char *what, int err)
 {
-	if (a->shard->now_us - a->logged_us < LOG_EVERY_US)
-		return;
-	a->logged_us = a->shard->now_us;
-	log_warning("%s: %s%s", what, strerror(err),
-		    err == EMFILE ? "; raise LimitNOFILE= or lower --max-connections" : "");
+	char buf[LOG_MORE_LEN];
+	const char *more = log_limited(limit, a->shard->now_us, buf);
+
+	if (more)
+		log_warning("%s: %s%s%s", what, strerror(err),
+			    err == EMFILE ? "; raise LimitNOFILE= or lower --max-connections" : "", more);
 }
 
 static void back_off(struct acceptor *a, int err)
@@ -33,7 +33,7 @@ static void back_off(struct acceptor *a, int err)
 	count(&a->shard->counters, accept_errors);
 	if (err == EMFILE || err == ENFILE)
 		count(&a->shard->counters, emfile);
-	complain(a, "cannot accept", err);
+	complain(a, &a->accept_limit, "cannot accept", err);
 	ev_io_stop(a->loop, &a->io);
 	ev_timer_set(&a->retry, RETRY_S, 0.);
 	ev_timer_start(a->loop, &a->retry);
@@ -53,7 +53,7 @@ static void admit(struct acceptor *a, int fd, const union addr *peer)
 		return;
 	}
 	count(&a->shard->counters, accept_errors);
-	complain(a, "cannot take a connection", -ret);
+	complain(a, &a->admit_limit, "cannot take a connection", -ret);
 	close(fd);
 }
 

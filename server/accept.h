@@ -3,6 +3,7 @@
 #ifndef ACCEPT_H
 #define ACCEPT_H
 
+#include "log.h"
 #include "server/conn/conn.h"
 
 #include <ev.h>
@@ -16,7 +17,7 @@ struct acceptor {
 	unsigned int limit; /* connections of this worker */
 	int fd;		    /* borrowed from the listener; -1: closed */
 	bool full;	    /* waits for a place (FULL_WAIT) */
-	uint64_t logged_us;
+	struct log_limit accept_limit, admit_limit;
 };
 
 void acceptor_start(struct acceptor *a, struct ev_loop *loop);

@@ -42,6 +42,7 @@ int config_read(struct config **config, int argc, char **argv, char *why)
 
 	if (!read)
 		return no_memory(why);
+	atomic_init(&read->refs, 1);
 	read->settings = settings_create();
 	if (!read->settings) {
 		free(read);
@@ -49,16 +50,22 @@ int config_read(struct config **config, int argc, char **argv, char *why)
 	}
 	ret = settings_read(read->settings, argc, argv, why);
 	if (ret) {
-		config_free(read);
+		config_put(read);
 		return ret == -ENOMEM ? no_memory(why) : ret;
 	}
 	*config = read;
 	return 0;
 }
 
-void config_free(struct config *config)
+struct config *config_get(struct config *config)
 {
-	if (!config)
+	atomic_fetch_add(&config->refs, 1);
+	return config;
+}
+
+void config_put(struct config *config)
+{
+	if (!config || atomic_fetch_sub(&config->refs, 1) != 1)
 		return;
 	for (unsigned int i = 0; i < config->ntls; i++)
 		tls_ctx_put(config->tls[i]);

@@ -8,6 +8,8 @@
 
 #include "settings.h"
 
+#include <stdatomic.h>
+
 struct listener;
 struct opt;
 struct tls_ctx;
@@ -16,13 +18,14 @@ struct config {
 	struct settings *settings;
 	struct tls_ctx **tls; /* one for each listener, NULL where it is plain */
 	unsigned int ntls;
-	struct config *older; /* kept until the end: a worker may still look at it */
+	atomic_uint refs; /* the daemon's, and one of each worker that uses it or is about to */
 };
 
 /* Functions that take @why return 0 or -errno, with a line in why[CONFIG_WHY_LEN]. */
 #define CONFIG_WHY_LEN 512
 
-/* Reads the file first, then the command line over it. On success @config is the caller's. */
+/* Reads the file first, then the command line over it. On success the one reference on @config is the
+ * caller's. */
 int config_read(struct config **config, int argc, char **argv, char *why);
 
 /* The listeners that @config asks for, parsed; an array of *n that the caller frees by
@@ -41,7 +44,8 @@ int config_load_tls(struct config *config, const struct listener *listeners, uns
 void config_changes(const struct config *from, const struct config *to,
 		    void (*fn)(void *arg, const struct opt *row), void *arg);
 
-/* NULL is allowed; @config->older is not freed. */
-void config_free(struct config *config);
+/* Any thread. The last reference frees it; NULL is allowed. */
+struct config *config_get(struct config *config);
+void config_put(struct config *config);
 
 #endif

@@ -22,11 +22,14 @@
 /* Descriptors that are not connections: rings, loops, listeners, logs. */
 #define SPARE_FDS 128
 
+/* A loop that turns moves its beats so often in a period of the watchdog, which looks twice. */
+#define BEATS 8
+
 struct daemon {
 	int argc;
 	char **argv;
-	const struct config *started; /* the one that what needs a restart was taken from */
-	struct config *current;	      /* the newest; older ones hang behind it */
+	struct config *started; /* what needs a restart, and what the sites have, is from this one */
+	struct config *current; /* the newest */
 	struct listener *listeners;
 	unsigned int nlisteners;
 	struct worker *workers;
@@ -36,6 +39,7 @@ struct daemon {
 	ev_signal signals[4];
 	ev_async worker_done;
 	ev_timer watchdog;
+	double watchdog_s;    /* its period; 0: none */
 	uint64_t *beats_seen; /* by worker, at the last turn of the watchdog */
 	bool stopping;
 };
@@ -145,18 +149,16 @@ static void reload(struct daemon *d)
 	sd_notify(0, "RELOADING=1");
 	if (reload_read(d, &next)) {
 		log_error("reload failed: the previous configuration stays in effect");
-		config_free(next);
+		config_put(next);
 		sd_notify(0, "READY=1\nSTATUS=reload failed: the previous configuration stays in effect");
 		return;
 	}
 	config_changes(d->started, next, warn_restart, NULL);
-	next->older = d->current;
+	config_put(d->current);
 	d->current = next;
 	log_init((enum log_level)next->settings->log_level);
-	for (unsigned int i = 0; i < d->nworkers; i++) {
-		atomic_store(&d->workers[i].next, next);
-		worker_request(&d->workers[i], WORKER_RELOAD);
-	}
+	for (unsigned int i = 0; i < d->nworkers; i++)
+		worker_reload(&d->workers[i], next);
 	log_notice("configuration and certificates reloaded");
 	notify_ready(d);
 }
@@ -225,15 +227,19 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
 		log_error("a worker's loop is stuck: not feeding the watchdog");
 }
 
-static void watchdog_start(struct daemon *d)
+/* Its period by the service manager, which wants it fed at half of it; 0: it wants none. */
+static double watchdog_period(void)
 {
 	uint64_t period_us;
-	double every;
 
-	if (sd_watchdog_enabled(0, &period_us) <= 0)
+	return sd_watchdog_enabled(0, &period_us) > 0 ? (double)period_us / 1e6 : 0.;
+}
+
+static void watchdog_start(struct daemon *d)
+{
+	if (d->watchdog_s <= 0)
 		return;
-	every = (double)period_us / 1e6 / 2;
-	ev_timer_init(&d->watchdog, on_watchdog, every, every);
+	ev_timer_init(&d->watchdog, on_watchdog, d->watchdog_s / 2, d->watchdog_s / 2);
 	d->watchdog.data = d;
 	ev_timer_start(d->loop, &d->watchdog);
 }
@@ -294,7 +300,7 @@ static int workers_start(struct daemon *d)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (i = 0; i < d->nworkers && !ret; i++)
-		ret = worker_start(&d->workers[i]);
+		ret = worker_start(&d->workers[i], d->watchdog_s / BEATS);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!ret)
 		return 0;
@@ -377,6 +383,7 @@ static int run(struct daemon *d)
 	int ret;
 
 	workers = workers ? workers : processors();
+	d->watchdog_s = watchdog_period();
 	nofile_raise();
 	ret = load_tls(d);
 	if (!ret)
@@ -394,7 +401,7 @@ int daemon_run(struct config *config, struct listener *listeners, unsigned int n
 {
 	struct daemon d = {.argc = argc,
 			   .argv = argv,
-			   .started = config,
+			   .started = config_get(config),
 			   .current = config,
 			   .listeners = listeners,
 			   .nlisteners = nlisteners};
@@ -405,9 +412,7 @@ int daemon_run(struct config *config, struct listener *listeners, unsigned int n
 	free(d.workers);
 	free(d.beats_seen);
 	config_listeners_free(listeners, nlisteners);
-	while ((config = d.current)) {
-		d.current = config->older;
-		config_free(config);
-	}
+	config_put(d.current);
+	config_put(d.started);
 	return ret;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define LINE_MAX_LEN 1024
+#define LIMIT_US     1000000
 
 enum log_level log_level = LOG_LEVEL_INFO;
 
@@ -59,4 +60,18 @@ void log_line(enum log_level level, const char *fmt, ...)
 	/* Nobody to tell if stderr is gone. */
 	if (write(STDERR_FILENO, line, (size_t)len) < 0)
 		return;
+}
+
+const char *log_limited(struct log_limit *limit, uint64_t now_us, char *more)
+{
+	if (now_us < limit->until_us) {
+		limit->held++;
+		return NULL;
+	}
+	*more = '\0';
+	if (limit->held)
+		snprintf(more, LOG_MORE_LEN, " (and %u more before)", limit->held);
+	limit->held = 0;
+	limit->until_us = now_us + LIMIT_US;
+	return more;
 }

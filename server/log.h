@@ -4,12 +4,27 @@
 #ifndef LOG_H
 #define LOG_H
 
+#include <stdint.h>
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 extern enum log_level log_level;
 
 void log_init(enum log_level level);
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * For what may come in floods: one line a second. Returns what to append to the line, "" or how many were
+ * held back since the last, in more[LOG_MORE_LEN]; NULL: hold this one back. One thread's.
+ */
+struct log_limit {
+	uint64_t until_us;
+	unsigned int held;
+};
+
+#define LOG_MORE_LEN 32
+
+const char *log_limited(struct log_limit *limit, uint64_t now_us, char *more);
 
 #define log_at(level, ...)                                                                                   \
 	do {                                                                                                 \

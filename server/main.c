@@ -53,15 +53,15 @@ static int check_or_run(struct config *config, int argc, char **argv)
 	int ret = config_listeners(config, &listeners, &n, why);
 
 	if (ret)
-		goto free_config;
+		goto put_config;
 	ret = config_verify(config, listeners, n, why);
 	if (!ret && !config->settings->check)
 		return daemon_run(config, listeners, n, argc, argv) ? EXIT_RUN : EXIT_OK;
 	if (!ret)
 		printf("taiod: the configuration is valid\n");
 	config_listeners_free(listeners, n);
-free_config:
-	config_free(config);
+put_config:
+	config_put(config);
 	return ret ? refuse(ret, why) : EXIT_OK;
 }
 
@@ -79,6 +79,6 @@ int main(int argc, char **argv)
 	status = act(config->settings);
 	if (status < 0)
 		return check_or_run(config, argc, argv);
-	config_free(config);
+	config_put(config);
 	return status;
 }

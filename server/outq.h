@@ -17,7 +17,8 @@
 /* A file whose ranges stand in queues; embedded in its owner's struct. Counted: a range holds one reference.
  */
 struct outq_file {
-	int afd; /* to be named in iocbs (taio_attach) */
+	int afd;	  /* to be named in iocbs (taio_attach) */
+	const char *name; /* for messages; lives as long */
 	unsigned int refs;
 	void (*release)(struct outq_file *file); /* the last reference is gone */
 };

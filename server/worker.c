@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define TURN_ROUNDS 16
-#define BEAT_S	    1.
 
 static void clock_update(struct shard *shard)
 {
@@ -163,7 +162,11 @@ static void endpoint_take_tls(struct endpoint *endpoint, struct tls_ctx *ctx)
 
 static void reload(struct worker *w)
 {
-	const struct config *config = atomic_load(&w->next);
+	struct config *config = atomic_exchange(&w->next, NULL), *old = w->config;
+
+	if (!config)
+		return; /* taken with the request before */
+	w->config = config;
 
 	w->shard.settings = config->settings;
 	deadline_rearm(&w->shard);
@@ -174,6 +177,7 @@ static void reload(struct worker *w)
 			endpoint_take_tls(&w->acceptors[i].endpoint, config->tls[i]);
 		acceptor_resume(&w->acceptors[i]); /* when-full may be another */
 	}
+	config_put(old);
 }
 
 static void on_wake(struct ev_loop *loop, ev_async *async, int revents)
@@ -198,6 +202,13 @@ void worker_request(struct worker *w, enum worker_request request)
 	ev_async_send(w->loop, &w->wake);
 }
 
+void worker_reload(struct worker *w, struct config *config)
+{
+	/* One that was not taken yet is not wanted any more. */
+	config_put(atomic_exchange(&w->next, config_get(config)));
+	worker_request(w, WORKER_RELOAD);
+}
+
 /* --- life --- */
 
 static void watchers_start(struct worker *w)
@@ -217,9 +228,6 @@ static void watchers_start(struct worker *w)
 	}
 	ev_init(&w->drain, on_drain_over);
 	w->drain.data = w;
-	ev_timer_init(&w->beat, on_beat, BEAT_S, BEAT_S);
-	w->beat.data = w;
-	ev_timer_start(w->loop, &w->beat);
 }
 
 static unsigned int share(unsigned int total, unsigned int nworkers)
@@ -286,7 +294,7 @@ static int acceptors_open(struct worker *w, const struct config *config, unsigne
 	return 0;
 }
 
-int worker_open(struct worker *w, unsigned int index, const struct config *config, struct listener *listeners,
+int worker_open(struct worker *w, unsigned int index, struct config *config, struct listener *listeners,
 		unsigned int nlisteners, unsigned int nworkers, const struct service_env *env, char *why)
 {
 	const struct settings *settings = config->settings;
@@ -320,6 +328,7 @@ int worker_open(struct worker *w, unsigned int index, const struct config *confi
 	ret = acceptors_open(w, config, nlisteners, why);
 	if (ret)
 		goto close_ring;
+	w->config = config_get(config);
 	watchers_start(w);
 	return 0;
 close_ring:
@@ -338,6 +347,11 @@ static void *run(void *arg)
 	clock_update(&w->shard);
 	for (unsigned int i = 0; i < w->nacceptors; i++)
 		acceptor_start(&w->acceptors[i], w->loop);
+	if (w->beat_s > 0) {
+		ev_timer_init(&w->beat, on_beat, w->beat_s, w->beat_s);
+		w->beat.data = w;
+		ev_timer_start(w->loop, &w->beat);
+	}
 	ev_run(w->loop, 0);
 	acceptors_close(w);
 	outq_trim();
@@ -346,13 +360,16 @@ static void *run(void *arg)
 	return NULL;
 }
 
-int worker_start(struct worker *w)
+int worker_start(struct worker *w, double beat_s)
 {
+	w->beat_s = beat_s;
 	return -pthread_create(&w->thread, NULL, run, w);
 }
 
 void worker_close(struct worker *w)
 {
+	config_put(w->config);
+	config_put(atomic_exchange(&w->next, NULL));
 	taio_close(w->shard.ring);
 	ev_loop_destroy(w->loop);
 	batch_fini(&w->shard.batch);

@@ -32,9 +32,11 @@ struct worker {
 	unsigned int index;
 	unsigned int limit; /* connections */
 	pthread_t thread;
-	atomic_int requests;		     /* enum worker_request, or-ed; set by the daemon, cleared here */
-	_Atomic(const struct config *) next; /* for WORKER_RELOAD */
-	atomic_uint_fast64_t beats;	     /* grows while the loop turns */
+	atomic_int requests;	       /* enum worker_request, or-ed; set by the daemon, cleared here */
+	struct config *config;	       /* in use; a reference. That worker's thread */
+	_Atomic(struct config *) next; /* to be taken; a reference, of whoever exchanges it */
+	double beat_s;
+	atomic_uint_fast64_t beats; /* grows while the loop turns */
 	atomic_bool done;
 	void (*on_done)(void *arg); /* called on the worker's thread, last thing */
 	void *on_done_arg;
@@ -44,7 +46,7 @@ struct worker {
 enum worker_request {
 	WORKER_DRAIN = 1,  /* stop accepting, finish, end */
 	WORKER_STOP = 2,   /* end at once */
-	WORKER_RELOAD = 4, /* take the next configuration */
+	WORKER_RELOAD = 4, /* take the next configuration; see worker_reload() */
 };
 
 #define WORKER_WHY_LEN 512
@@ -53,10 +55,13 @@ enum worker_request {
  * Opens the ring, the sites and the acceptors; of @env, metrics is taken over. Nothing is left behind on
  * failure.
  */
-int worker_open(struct worker *w, unsigned int index, const struct config *config, struct listener *listeners,
+int worker_open(struct worker *w, unsigned int index, struct config *config, struct listener *listeners,
 		unsigned int nlisteners, unsigned int nworkers, const struct service_env *env, char *why);
-int worker_start(struct worker *w);
+/* @beat_s: how often its loop moves beats, for a watchdog; 0: never. -errno. */
+int worker_start(struct worker *w, double beat_s);
 void worker_request(struct worker *w, enum worker_request request);
+/* The worker takes @config soon. Main thread. */
+void worker_reload(struct worker *w, struct config *config);
 /* After the thread has ended. */
 void worker_close(struct worker *w);
 

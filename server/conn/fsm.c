@@ -20,6 +20,7 @@
 #include "tls/tls.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 typedef void conn_step(struct conn *c, long res);
@@ -391,10 +392,13 @@ static void serve_file(struct conn *c, long res)
 /* The head has promised more than the file now has: the peer must see that this is not all. */
 static void file_short(struct conn *c, long res)
 {
-	char peer[ADDR_TEXT_LEN];
+	struct shard *shard = c->shard;
+	char peer[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
+	const char *more = log_limited(res ? &shard->read_limit : &shard->short_limit, shard->now_us, buf);
 
-	log_warning("%s: cannot send the rest of a file: %s", addr_text(&c->peer, peer),
-		    res ? "read error" : "it has become shorter");
+	if (more)
+		log_warning("%s: cannot send the rest of %s: %s%s", addr_text(&c->peer, peer), output_file(c),
+			    res ? strerror((int)-res) : "it has become shorter", more);
 	close_now(c, CLOSE_ERROR);
 }
 

@@ -130,6 +130,11 @@ void output_filled(struct conn *c, size_t n)
 	outq_fill(&c->out, STAILQ_FIRST(&c->out.segs), (uint32_t)n);
 }
 
+const char *output_file(const struct conn *c)
+{
+	return STAILQ_NEXT(STAILQ_FIRST(&c->out.segs), link)->range.file->name;
+}
+
 bool output_end(struct conn *c)
 {
 	return conn_is_tls(c) && conn_tls_end(&c->tls, &c->shard->blocks);

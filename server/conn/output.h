@@ -21,6 +21,9 @@ enum step output_start(struct conn *c);
 void output_sent(struct conn *c, size_t n);
 void output_filled(struct conn *c, size_t n);
 
+/* The file whose read is under way, or has just come back. */
+const char *output_file(const struct conn *c);
+
 /* TLS: puts close_notify behind what was sent, once. True if there is something to send now. */
 bool output_end(struct conn *c);
 

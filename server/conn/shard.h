@@ -12,6 +12,7 @@
 #include "base/hist.h"
 #include "buf.h"
 #include "server/counters.h"
+#include "server/log.h"
 #include "server/timeout.h"
 
 #include <stdbool.h>
@@ -35,8 +36,9 @@ struct shard {
 	uint64_t now_us; /* clock_us() at the start of the turn, or at an accept since */
 	bool draining;
 	struct counters counters;
-	struct hist cancel_us;	/* taio_cancel() to completion */
-	unsigned char *scratch; /* SCRATCH_SIZE bytes: plaintext between tls and service */
+	struct log_limit read_limit, short_limit; /* files that fail while they are sent */
+	struct hist cancel_us;			  /* taio_cancel() to completion */
+	unsigned char *scratch;			  /* SCRATCH_SIZE bytes: plaintext between tls and service */
 };
 
 #define SCRATCH_SIZE (16 * 1024)

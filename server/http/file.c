@@ -165,6 +165,7 @@ static int file_create(struct file_cache *cache, const char *path, size_t len, s
 	file->fd = file->out.afd = -1;
 	file->out.refs = 1;
 	file->out.release = file_release;
+	file->out.name = file->path;
 	err = look(cache, file->path, &st);
 	if (!err && S_ISREG(st.st_mode))
 		err = file_open_data(file, &st);

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import socket
+import time
 import unittest
 
 from harness import ServerCase, curl, has_tool, pattern, read_to_end, run, until
@@ -213,8 +214,23 @@ class Raw(HttpCase):
         rest, _ = read_to_end(http.sock)
         self.assertLess(len(rest), BIG - (1 << 20))
         self.assert_counts(before, closed_error=1)
-        self.assertIn("it has become shorter", self.server.log())
+        self.assertRegex(self.server.log(), r"cannot send the rest of cut\.bin: it has become shorter")
         self.assertEqual(other.get("/a.txt").status, 200)
+
+    def test_files_that_fail_in_a_flood_are_told_of_once_a_second(self):
+        write(self.root, "flood.bin", data=pattern(BIG))
+        before, begin = self.server.stats(), time.monotonic()
+        https = [self.http(rcvbuf=8192) for _ in range(40)]
+        for http in https:
+            http.send(b"GET /flood.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+            http.head()
+        os.truncate(os.path.join(self.root, "flood.bin"), 1 << 20)
+        for http in https:
+            read_to_end(http.sock)
+        self.assert_counts(before, closed_error=40)
+        lines = [line for line in self.server.log().splitlines() if "rest of flood.bin" in line]
+        self.assertGreater(len(lines), 0)
+        self.assertLessEqual(len(lines), time.monotonic() - begin + 1)
 
     def test_a_file_replaced_while_sent_is_sent_as_it_was(self):
         write(self.root, "swap.bin", data=pattern(BIG, 1))

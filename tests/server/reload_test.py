@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import ENGINE, PATIENCE, TAIOD, make_certificate, taiod, until
+from harness import ENGINE, PATIENCE, SANITIZED, TAIOD, connect, make_certificate, read_exactly, taiod, until
 
 RELOADED = "configuration and certificates reloaded"
 
@@ -108,6 +108,33 @@ class Reload(unittest.TestCase):
         self.assertNotIn("restart", self.reload(), "everything is as it was at the start")
         self.process.send_signal(signal.SIGTERM)
         self.assertEqual(self.process.wait(PATIENCE), 0)
+
+    def test_many_reloads_hold_on_to_nothing(self):
+        """Memory and descriptors are flat, with connections that stay open over them and a key log open."""
+        self.base["tls-keylog"] = f'"{self.path("keys")}"'
+        self.start()
+        with open(self.path("ports"), encoding="ascii") as ports:
+            plain, tls = (int(line.split()[0].rsplit(":", 1)[1]) for line in ports)
+        socks = [connect(plain), connect(tls, tls=True)]
+        for sock in socks:
+            self.addCleanup(sock.close)
+        for _ in range(10):
+            self.reload()
+        fds, memory = self.descriptors(), self.memory()
+        for _ in range(300):
+            self.reload()
+        self.assertEqual(self.descriptors(), fds)
+        if not SANITIZED:  # whose quarantine grows
+            self.assertLess(self.memory() - memory, 1 << 20)
+        socks[1].sendall(b"hello")
+        self.assertEqual(read_exactly(socks[1], 5), b"hello")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def memory(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1]) * 1024
 
     def test_errors_of_a_reload_are_logged_and_change_nothing(self):
         self.start()

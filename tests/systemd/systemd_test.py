@@ -366,6 +366,13 @@ class Watchdog(unittest.TestCase):
             taiod.messages_until("WATCHDOG", "1")
             self.assertNotIn("loop is stuck", "".join(taiod.log))
 
+    def test_there_is_no_false_alarm_at_any_period(self):
+        for period_us in (100000, 1000000, 3000000):
+            with self.subTest(period_us=period_us), Daemon(*ECHO, env={"WATCHDOG_USEC": str(period_us)}) as taiod:
+                for _ in range(6):
+                    taiod.messages_until("WATCHDOG", "1")
+                self.assertNotIn("loop is stuck", "".join(taiod.log))
+
     def test_it_is_not_fed_while_one_of_two_workers_stands_still(self):
         with Daemon(*ECHO, env=self.ENV) as taiod:
             taiod.messages_until("READY", "1")
