@@ -469,7 +469,7 @@ class Get(Case):
         "500": ((b"HTTP/1.1 500 Oh No\r\nContent-Length: 4\r\n\r\nbody",), ": 500 Oh No\n"),
     }
 
-    def test_broken_answers_and_bad_statuses_exit_1(self):
+    def test_broken_responses_and_bad_statuses_exit_1(self):
         for name, (parts, needle) in self.BROKEN.items():
             with self.subTest(response=name):
                 self.assert_fails(self.get("auto", respond(*parts)), 1, needle)
@@ -599,7 +599,7 @@ class CancelRead(Case):
             self.check(run("-e", engine, "cancel-read", target, "--after", "0s"), engine, 0)
 
     @each_engine
-    def test_tickets_of_tls_are_no_answer(self, engine):
+    def test_tls_tickets_do_not_count_as_data(self, engine):
         with serve(silent, self.certificate.context()) as target:
             self.check(run("-e", engine, "--tls", "-k", "cancel-read", target, "--after", "50ms"), engine, 0)
 
