@@ -22,8 +22,10 @@
 /* Descriptors that are not connections: rings, loops, listeners, logs. */
 #define SPARE_FDS 128
 
-/* A loop that turns moves its beats so often in a period of the watchdog, which looks twice. */
-#define BEATS 8
+/* A loop that turns moves its beats so often in a period of the watchdog, which looks twice; without one, in
+ * s. */
+#define BEATS	   8
+#define BEAT_MAX_S 1.
 
 struct daemon {
 	int argc;
@@ -293,6 +295,9 @@ static int workers_open(struct daemon *d, unsigned int want)
 /* Signals are the main thread's: workers inherit a mask that blocks them all. */
 static int workers_start(struct daemon *d)
 {
+	double beat_s = d->watchdog_s > 0
+				? (d->watchdog_s < BEATS * BEAT_MAX_S ? d->watchdog_s / BEATS : BEAT_MAX_S)
+				: BEAT_MAX_S;
 	sigset_t all, before;
 	unsigned int i;
 	int ret = 0;
@@ -300,7 +305,7 @@ static int workers_start(struct daemon *d)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (i = 0; i < d->nworkers && !ret; i++)
-		ret = worker_start(&d->workers[i], d->watchdog_s / BEATS);
+		ret = worker_start(&d->workers[i], beat_s);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!ret)
 		return 0;

@@ -347,11 +347,9 @@ static void *run(void *arg)
 	clock_update(&w->shard);
 	for (unsigned int i = 0; i < w->nacceptors; i++)
 		acceptor_start(&w->acceptors[i], w->loop);
-	if (w->beat_s > 0) {
-		ev_timer_init(&w->beat, on_beat, w->beat_s, w->beat_s);
-		w->beat.data = w;
-		ev_timer_start(w->loop, &w->beat);
-	}
+	ev_timer_init(&w->beat, on_beat, w->beat_s, w->beat_s);
+	w->beat.data = w;
+	ev_timer_start(w->loop, &w->beat);
 	ev_run(w->loop, 0);
 	acceptors_close(w);
 	outq_trim();

@@ -57,7 +57,10 @@ enum worker_request {
  */
 int worker_open(struct worker *w, unsigned int index, struct config *config, struct listener *listeners,
 		unsigned int nlisteners, unsigned int nworkers, const struct service_env *env, char *why);
-/* @beat_s: how often its loop moves beats, for a watchdog; 0: never. -errno. */
+/*
+ * @beat_s: how often its loop turns at least, and moves beats: for a watchdog, and for a loop that is told of
+ * nothing as epoll_ctl(2) has failed for want of memory. -errno.
+ */
 int worker_start(struct worker *w, double beat_s);
 void worker_request(struct worker *w, enum worker_request request);
 /* The worker takes @config soon. Main thread. */
