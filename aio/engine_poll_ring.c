@@ -196,7 +196,7 @@ static void explain_setup(int err, unsigned int entries, char *why)
 			 max, used, entries, 2 * (used + (long)entries));
 	else if (err == -ENOSYS)
 		snprintf(why, TAIO_WHY_LEN,
-			 "io_setup: this kernel has no aio (CONFIG_AIO), or a seccomp filter hides it");
+			 "io_setup: this kernel has no aio (CONFIG_AIO), or a seccomp filter blocks it");
 	else
 		snprintf(why, TAIO_WHY_LEN, "io_setup for %u operations: %s", entries, strerror(-err));
 }

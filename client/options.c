@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The tables of taio: commands and options, from which the parser, --help and the manual come. */
+/* taio's tables of commands and options, from which the command line, --help and the manual are made. */
 #include "options.h"
 
 #include <string.h>
@@ -57,7 +57,7 @@ static const struct opt_command commands[] = {
 	[COMMAND_ENGINES] = { .name = "engines", .operands = "",
 	  .help = "Show which engines work here, and why the others do not.",
 	  .more = "Tries every engine with one operation and prints a table: its name, whether it works, and how a read "
-		  "waits in it or what it lacks here. The last line says which one auto takes, and why." },
+		  "waits in it or why it does not work. The last line says which one auto takes, and why." },
 	[COMMAND_CAT] = { .name = "cat", .operands = "HOST:PORT",
 	  .help = "Join standard input and output to a connection.",
 	  .more = "Sends standard input to the peer and writes what the peer sends to standard output; each may be a "
@@ -72,7 +72,7 @@ static const struct opt_command commands[] = {
 	  .more = "Sends bytes, waits for the same number to come back, and compares them. Prints the minimum, "
 		  "percentiles and the maximum at the end, or when interrupted." },
 	[COMMAND_CANCEL_READ] = { .name = "cancel-read", .operands = "HOST:PORT",
-	  .help = "Submit a read that no data arrives for, cancel it, and time the cancellation.",
+	  .help = "Submit a read for which no data arrives, cancel it, and time the cancellation.",
 	  .more = "Connects, submits a read, cancels it after a while, and prints the read's event and the time from "
 		  "the cancel request to the event. If data arrives first, that is reported and nothing is cancelled." },
 	[COMMAND_COUNT] = { .name = NULL },

@@ -107,7 +107,7 @@ static int run_operands(const struct settings *set, int n, char **words)
 	if (n < 2)
 		return complain(EXIT_USAGE, "no target given; use HOST:PORT or a URL");
 	if (n > 2) {
-		snprintf(why, sizeof(why), "unexpected argument '%.100s'; there is one target", words[2]);
+		snprintf(why, sizeof(why), "unexpected argument '%.100s'; give one target", words[2]);
 		return complain(EXIT_USAGE, why);
 	}
 	return load(set, mode, words[1]);

@@ -65,8 +65,8 @@ const struct mode mode_churn = {
 		.name = "churn",
 		.operands = "URL|HOST:PORT",
 		.help = "Connect, optionally send one request, close, and start over.",
-		.more = "Closes in order: sends its end and waits for the server's. Latency is that of the whole cycle; "
-			"connects, full and resumed TLS handshakes have their own histograms.",
+		.more = "Closes in order: ends its own direction, then waits for the server to end its. The latency "
+			"covers the whole cycle; connects, full and resumed TLS handshakes have their own histograms.",
 	},
 	.takes = TAKES_URL | TAKES_RATE | TAKES_REQUEST | TAKES_RESUME,
 	.unit = "cycles",

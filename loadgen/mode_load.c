@@ -84,8 +84,8 @@ const struct mode mode_http = {
 		.name = "http",
 		.operands = "URL|HOST:PORT",
 		.help = "Send GET requests over persistent connections.",
-		.more = "A status of 400 or above is an error. A connection that the server announces it will close "
-			"is reopened.",
+		.more = "A status of 400 or above is an error. If the server announces that it will close a "
+			"connection, the connection is reopened.",
 	},
 	.takes = TAKES_URL | TAKES_RATE,
 	.proto = &proto_http,

@@ -93,9 +93,9 @@ static const char description[] =
 	"\n"
 	"In the closed loop a server that stalls receives no requests meanwhile, so the stall shows only once per "
 	"connection, however many requests it would have hit (coordinated omission). The open loop (--rate) measures "
-	"from the planned time and does not have this flaw. It reports both figures: latency_us from the planned time, "
-	"latency_raw_us from the time of sending. Requests that were planned but never sent count with the time they "
-	"have waited.\n"
+	"from the planned time and does not have this flaw. It reports both figures: latency_us is from the planned time, "
+	"latency_raw_us from the time of sending. Requests that were planned but never sent count with the time that "
+	"they waited.\n"
 	"\n"
 	"The send lag is the load generator's own delay: from the moment a request was planned and a connection was "
 	"free for it until it was handed to the ring. If its 99th percentile exceeds --max-lag, the latencies describe "
@@ -103,8 +103,8 @@ static const char description[] =
 
 static const char epilogue[] =
 	"OUTPUT:\n"
-	"The report goes to standard output. If standard error is a terminal, progress goes there once per second. The "
-	"keys of --json are the following; docs/taio-load.schema.json is their JSON schema. What was not measured is "
+	"The report goes to standard output. If standard error is a terminal, progress goes there once per second. "
+	"--json writes the following keys, whose schema is docs/taio-load.schema.json. What was not measured is "
 	"null.\n"
 	"\n"
 	"program, mode, target, engine, loop, tls, options\twhat was run\n"

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Connections taken in one go, so that those already there stay served. */
+/* Connections accepted in one go; the bound keeps existing ones served. */
 #define ACCEPT_BURST 64
 #define RETRY_S	     0.1
 

@@ -90,7 +90,8 @@ int config_listeners(const struct config *config, struct listener **listeners, u
 
 	if (!listen->len) {
 		snprintf(why, CONFIG_WHY_LEN,
-			 "no address to listen on: add --listen ADDRESS:PORT,service=NAME, or listen to the "
+			 "no address to listen on: give --listen ADDRESS:PORT,service=NAME, or set listen in "
+			 "the "
 			 "configuration file");
 		return -EINVAL;
 	}

@@ -104,7 +104,7 @@ static void write_stats(struct daemon *d)
 	int ret = file ? stats_write(&d->stats, file) : 0;
 
 	if (ret)
-		log_warning("cannot write %s: %s", file, strerror(-ret));
+		log_warning("cannot write --stats-file %s: %s", file, strerror(-ret));
 }
 
 static void log_listeners(const struct daemon *d)

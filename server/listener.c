@@ -32,7 +32,7 @@ static const struct service *service_find(const char *name)
 
 static int no_service(const char *name, char *why)
 {
-	int len = snprintf(why, LISTENER_WHY_LEN, "there is no service '%.100s', only", name);
+	int len = snprintf(why, LISTENER_WHY_LEN, "unknown service '%.100s'; use one of", name);
 
 	for (int i = 0; services[i]; i++)
 		len += snprintf(why + len, (size_t)(LISTENER_WHY_LEN - len), "%s %s", i ? "," : "",
@@ -44,7 +44,7 @@ static int not_understood(const struct listener *l, const char *word, char *why)
 {
 	int len = snprintf(
 		why, LISTENER_WHY_LEN,
-		"'%.100s' is not understood; a listener is ADDRESS:PORT or fd:NAME, then ,service=NAME "
+		"unknown field '%.100s'; a listener is ADDRESS:PORT or fd:NAME, then any of ,service=NAME "
 		",tls ,cert=FILE ,key=FILE",
 		word);
 
@@ -123,7 +123,7 @@ static int parse_words(struct listener *l, char *rest, char *why)
 	while (rest && nwords < WORDS_MAX)
 		words[nwords++] = strsep(&rest, ",");
 	if (rest) {
-		snprintf(why, LISTENER_WHY_LEN, "more than %d words after the address", WORDS_MAX);
+		snprintf(why, LISTENER_WHY_LEN, "more than %d fields after the address", WORDS_MAX);
 		return -EINVAL;
 	}
 	ret = parse_service(l, words, nwords, why);
@@ -161,7 +161,7 @@ int listener_parse(struct listener *l, const char *text, char *why)
 	if (!ret)
 		ret = parse_words(l, rest, why);
 	if (!ret && (l->cert || l->key) && !l->tls) {
-		snprintf(why, LISTENER_WHY_LEN, "cert= and key= need tls as well");
+		snprintf(why, LISTENER_WHY_LEN, "cert= and key= require tls");
 		ret = -EINVAL;
 	}
 	if (ret)
@@ -252,7 +252,7 @@ static int open_handed_over(struct listener *l, unsigned int nworkers, char *why
 
 	if (fd < 0) {
 		snprintf(why, LISTENER_WHY_LEN,
-			 "%s: no socket of that name was handed over; set FileDescriptorName= in the socket "
+			 "%s: systemd passed no socket of that name; set FileDescriptorName= in the socket "
 			 "unit",
 			 l->where);
 		return fd;

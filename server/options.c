@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options of taiod: command line, configuration file, --help and taiod(8) are made from this table. */
+/* taiod's table of options, from which the command line, configuration file, --help and taiod(8) are made. */
 #include "options.h"
 
 #include "listener.h"
@@ -7,6 +7,7 @@
 #include "services.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -15,7 +16,8 @@
 
 #define FIELD(name) offsetof(struct settings, name)
 
-/* A row that the options of the services take the place of. Others without a name: heading of the next row.
+/* The services' options replace a row with this section. Other rows without a name give the next row's
+ * heading.
  */
 #define SERVICES_HERE ""
 
@@ -35,7 +37,7 @@
 static const char *const full_choices[] = {"refuse", "wait", "evict", NULL};
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
 
-/* Judged here and not when a context is made, so that taiod -t tells without a certificate. */
+/* Checked here rather than when a context is made, so that taiod -t reports it without a certificate, too. */
 static int tls_version_check(const char *text, char *why)
 {
 	if (!strcmp(text, "1.2") || !strcmp(text, "1.3"))
@@ -84,13 +86,13 @@ static const struct opt own[] = {
 	{ .section = "Engine",
 	  .name = "engine", .key = 'e', .type = OPT_STRING, .offset = FIELD(engine), .arg = "NAME[:POLICY]",
 	  .deflt = "auto", .on_reload = OPT_RELOAD_RESTART,
-	  .help = "How socket operations are carried out; taio engines lists what works here." },
+	  .help = "Engine that carries out socket and file operations; taio engines lists what works here." },
 	{ .name = "workers", .key = 'w', .type = OPT_UINT, .offset = FIELD(workers), .arg = "N", .deflt = "0",
 	  .max = 1024, .on_reload = OPT_RELOAD_RESTART,
 	  .help = "Worker threads, each with its own loop, ring and connections; 0 means one per processor." },
 	{ .name = "ring-entries", .type = OPT_UINT, .offset = FIELD(ring_entries), .arg = "N", .deflt = "0",
 	  .max = 1 << 20, .on_reload = OPT_RELOAD_RESTART,
-	  .help = "Maximum operations in flight per worker; 0 means two per connection.",
+	  .help = "Maximum operations in flight per worker; 0 means two per connection, plus 64.",
 	  .more = "The sum over all workers counts against the sysctl fs.aio-max-nr." },
 	{ .name = "helpers", .type = OPT_UINT, .offset = FIELD(helpers), .arg = "N", .deflt = "0", .max = 4096,
 	  .on_reload = OPT_RELOAD_RESTART,
@@ -103,9 +105,10 @@ static const struct opt own[] = {
 	TIMEOUTS(TIMEOUT_ROW)
 	{ .name = "drain-timeout", .type = OPT_DURATION, .offset = FIELD(drain_us), .arg = "DURATION", .deflt = "10s",
 	  .on_reload = OPT_RELOAD_APPLY,
-	  .help = "Maximum time after SIGTERM for requests under way to finish." },
+	  .help = "Maximum time after SIGTERM for requests under way to finish.",
+	  .more = "0 cancels them at once." },
 
-	{ .section = "Bounds",
+	{ .section = "Limits",
 	  .name = "max-connections", .type = OPT_UINT, .offset = FIELD(max_connections), .arg = "N",
 	  .deflt = "10240", .min = 1, .max = 1 << 19, .on_reload = OPT_RELOAD_RESTART,
 	  .help = "Maximum connections, divided evenly among workers." },
@@ -120,10 +123,10 @@ static const struct opt own[] = {
 	{ .section = "TLS",
 	  .name = "cert", .type = OPT_STRING, .offset = FIELD(cert), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Certificate chain (PEM) for listeners without their own.",
-	  .more = "Without one, a self-signed certificate is made in the state directory on the first run. "
+	  .more = "If a TLS listener has neither, a self-signed one is made in the state directory on the first run. "
 		  "SIGHUP reloads certificates and keys." },
 	{ .name = "key", .type = OPT_STRING, .offset = FIELD(key), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
-	  .help = "Private key (PEM) of that certificate; by default it is read from the same file." },
+	  .help = "Private key (PEM) of that certificate; by default read from the certificate's file." },
 	{ .name = "state-dir", .type = OPT_STRING, .offset = FIELD(state_dir), .arg = "DIR",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Directory for the self-signed certificate.",
@@ -183,8 +186,8 @@ static size_t add_services(size_t at)
 	return at;
 }
 
-/* "..., service=NAME (echo: sends back what it receives; ...), tls, ..., and with http root=DIR: directory to
- * serve." */
+/* The services with their summaries, then their own words: "With http, root=DIR sets the directory to serve."
+ */
 static void describe_listen(void)
 {
 	FILE *to = fmemopen(listen_more, sizeof(listen_more), "w");
@@ -194,16 +197,17 @@ static void describe_listen(void)
 	for (size_t i = 0; services[i]; i++)
 		fprintf(to, "%s%s (%s)", i ? ", " : "", services[i]->name, services[i]->summary);
 	fprintf(to,
-		"; the default is %s. tls turns on TLS, with the certificate cert=FILE and key=FILE or the "
-		"general "
-		"one.",
+		"; the default is %s. tls turns on TLS, with the certificate cert=FILE and key=FILE or else "
+		"the "
+		"general one.",
 		services[0]->name);
 	for (size_t i = 0; services[i]; i++)
 		for (const struct opt *row = services[i]->words; row && row->name; row++)
-			fprintf(to, " %s=%s with %s: %s", row->name, row->arg, services[i]->name, row->help);
-	fprintf(to, " Port 0 lets the kernel choose a free port. fd:NAME in place of the address uses the "
-		    "socket that "
-		    "a systemd socket unit passes under that name.");
+			fprintf(to, " With %s, %s=%s sets the %c%s", services[i]->name, row->name, row->arg,
+				tolower((unsigned char)row->help[0]), row->help + 1);
+	fprintf(to,
+		" Port 0 lets the kernel choose a free port. fd:NAME instead of an address uses the socket "
+		"that a systemd socket unit passes under that name.");
 	fclose(to);
 }
 
@@ -247,9 +251,11 @@ struct opt_program taiod_program = {
 	.table = table,
 	.description =
 		"taiod serves echo, discard and HTTP/1.1 over TCP and TLS. Every read and write of a socket "
-		"or a file is an asynchronous operation submitted by io_submit(2), or through another engine "
-		"behind the same interface. An idle connection is ended by io_cancel(2) of its pending "
-		"read.\n\n"
+		"or a file is an asynchronous operation, submitted with io_submit(2) or through another "
+		"engine "
+		"behind the same interface. taiod ends an idle connection by cancelling its pending read "
+		"with "
+		"io_cancel(2).\n\n"
 		"Each worker is one thread with its own event loop, ring and connections; the kernel "
 		"distributes new connections among workers (SO_REUSEPORT).\n\n"
 		"Every option can be set in the configuration file under its name, as in idle-timeout = 30s. "
@@ -258,9 +264,8 @@ struct opt_program taiod_program = {
 		"SIGNALS:\n"
 		"SIGTERM, SIGINT\tStop accepting connections, finish the requests under way, and exit. A "
 		"second one exits at once.\n"
-		"SIGHUP\tReload the configuration and the certificates. An option that needs a restart is "
-		"named in the log if it has changed. If anything is wrong, the previous configuration stays "
-		"in effect.\n"
+		"SIGHUP\tReload the configuration and the certificates. The log names each changed option "
+		"that needs a restart. If anything is wrong, the previous configuration stays in effect.\n"
 		"SIGUSR1\tWrite the stats file.\n\n"
 		"FILES:\n"
 		"/etc/taiod/taiod.conf\tThe configuration that the systemd service reads.\n"

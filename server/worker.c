@@ -137,7 +137,7 @@ static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct worker *w = timer->data;
 
 	clock_update(&w->shard);
-	log_notice("worker %u: drain timeout: %u connections are cancelled", w->index, w->shard.nconns);
+	log_notice("worker %u: drain timeout: cancelling %u connections", w->index, w->shard.nconns);
 	each_conn(w, ON_STOP);
 }
 

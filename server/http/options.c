@@ -24,7 +24,7 @@ const struct opt http_options[] = {
 	  .name = "index", .type = OPT_STRING, .offset = FIELD(index), .arg = "NAME", .deflt = "index.html",
 	  .check = index_check,
 	  .on_reload = OPT_RELOAD_RESTART,
-	  .help = "File that stands for its directory." },
+	  .help = "Name of the file to serve for a directory." },
 	{ .name = "header-max", .type = OPT_SIZE, .offset = FIELD(header_max), .arg = "SIZE", .deflt = "8k",
 	  .min = 256, .max = HTTP_HEADER_MAX,
 	  .on_reload = OPT_RELOAD_RESTART,

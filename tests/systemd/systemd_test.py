@@ -437,12 +437,12 @@ class Activation(unittest.TestCase):
         with taiod:
             connect(address).close()
             self.assertEqual(taiod.wait(), 1)
-            taiod.log_line("fd:back: no socket of that name was handed over")
+            taiod.log_line("fd:back: systemd passed no socket of that name")
 
     def test_without_a_service_manager_it_fails_clearly(self):
         got = run(TAIOD, "--listen", "fd:http")
         self.assertEqual((got.returncode, got.stderr.count("\n")), (1, 1))
-        self.assertIn("fd:http: no socket of that name was handed over", got.stderr)
+        self.assertIn("fd:http: systemd passed no socket of that name", got.stderr)
 
     def test_a_datagram_socket_is_refused(self):
         taiod, (address,) = activated(["front"], "--listen", "fd:front", more=["-d"])

@@ -64,18 +64,18 @@ static const struct {
 	{"127.0.0.1:65536", "127.0.0.1:65536"},
 	{"127.0.0.1:-1", "127.0.0.1:-1"},
 	{"::1:80", "::1:80"},
-	{"127.0.0.1:1,", "is not understood"},
+	{"127.0.0.1:1,", "unknown field ''"},
 	{"127.0.0.1:1,service", "'service'"},
 	{"127.0.0.1:1,service=", "'service='"},
-	{"127.0.0.1:1,service=gopher", "no service 'gopher', only echo, discard, http"},
+	{"127.0.0.1:1,service=gopher", "unknown service 'gopher'; use one of echo, discard, http"},
 	{"127.0.0.1:1,colour=red", "'colour'"},
 	{"127.0.0.1:1,root=", "'root='"},
-	{"127.0.0.1:1,root=/srv", "'root' is not understood"},
+	{"127.0.0.1:1,root=/srv", "unknown field 'root'"},
 	{"127.0.0.1:1,service=http,cgi=/bin", ",root=DIR"},
 	{"127.0.0.1:1,TLS", "'TLS'"},
 	{"127.0.0.1:1,tls=yes", "'tls'"},
-	{"127.0.0.1:1,cert=/c", "need tls"},
-	{"127.0.0.1:1,key=/k", "need tls"},
+	{"127.0.0.1:1,cert=/c", "require tls"},
+	{"127.0.0.1:1,key=/k", "require tls"},
 };
 
 static void what_is_wrong_is_named(void **state)
