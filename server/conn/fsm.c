@@ -398,7 +398,7 @@ static void file_short(struct conn *c, long res)
 
 	if (more)
 		log_warning("%s: cannot send the rest of %s: %s%s", addr_text(&c->peer, peer), output_file(c),
-			    res ? strerror((int)-res) : "it has become shorter", more);
+			    res ? strerror((int)-res) : "the file was truncated", more);
 	close_now(c, CLOSE_ERROR);
 }
 
