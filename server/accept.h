@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Takes new connections off one listening socket for one worker. */
+/* Accepts new connections from one listening socket for one worker. */
 #ifndef ACCEPT_H
 #define ACCEPT_H
 
@@ -16,14 +16,14 @@ struct acceptor {
 	struct ev_loop *loop;
 	unsigned int limit; /* connections of this worker */
 	int fd;		    /* borrowed from the listener; -1: closed */
-	bool full;	    /* waits for a place (FULL_WAIT) */
+	bool full;	    /* paused until a connection ends (FULL_WAIT) */
 	struct log_limit accept_limit, admit_limit;
 };
 
 void acceptor_start(struct acceptor *a, struct ev_loop *loop);
 void acceptor_stop(struct acceptor *a);
 
-/* There may be a free place again, or none is waited for any more. */
+/* Goes on if it was paused and there is room again, or when-full is no longer wait. */
 void acceptor_resume(struct acceptor *a);
 
 #endif

@@ -11,8 +11,8 @@ struct tls_ctx;
 
 /*
  * Loads the listener's own certificate, else the general one, else the self-signed one in the state
- * directory, which is made on the first run. -errno and a line in why[CERT_WHY_LEN]; the reference is the
- * caller's.
+ * directory, which is made on the first run. On success the reference is the caller's; on failure -errno and
+ * a line in why[CERT_WHY_LEN]. A warning (an expired certificate) is logged.
  */
 int cert_load(const struct listener *l, const struct settings *settings, struct tls_ctx **ctx, char *why);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One reading of the configuration: the command line, the file that it names, and the certificates of the
- * listeners. Read, verified and compared on the main thread; immutable once workers know it.
+ * The configuration as read once: the command line, the file that it names, and the listeners' certificates.
+ * Read, verified and compared on the main thread; immutable once workers know it.
  */
 #ifndef CONFIG_H
 #define CONFIG_H
@@ -28,13 +28,12 @@ struct config {
  * caller's. */
 int config_read(struct config **config, int argc, char **argv, char *why);
 
-/* The listeners that @config asks for, parsed; an array of *n that the caller frees by
- * config_listeners_free(). */
+/* Parses the listeners of @config into an array of *n; the caller frees it with config_listeners_free(). */
 int config_listeners(const struct config *config, struct listener **listeners, unsigned int *n, char *why);
 void config_listeners_free(struct listener *listeners, unsigned int n);
 
-/* What can be checked without binding or starting anything: the engine, the services' words, the
- * certificates. */
+/* Checks what can be checked without binding or starting anything: the engine, the listeners' words for their
+ * services, the certificates. */
 int config_verify(const struct config *config, const struct listener *listeners, unsigned int n, char *why);
 
 /* Loads the certificates of all listeners, or none: a half-loaded set must not be served. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a worker counts, one row each: the /metrics name, its type and its help come from here. Each close
- * reason (reason.h) adds a row closed_NAME. A worker writes its own counters, and any thread may read them:
- * single-word relaxed stores.
+ * A worker's counters, one row each: the name in /metrics, its type and its help. Each close reason
+ * (reason.h) adds a row closed_NAME. Only the worker writes its counters, with single-word relaxed stores;
+ * any thread may read them.
  */
 #ifndef COUNTERS_H
 #define COUNTERS_H
@@ -25,11 +25,11 @@
 	X(writes, counter, "write operations completed")                                                     \
 	X(file_reads, counter, "file read operations completed")                                             \
 	X(cancels, counter, "operations cancelled")                                                          \
-	X(cancel_raced, counter, "cancels that lost against data")                                           \
+	X(cancel_raced, counter, "cancels that lost the race against data")                                  \
 	X(ring_full, counter, "batches that the ring had no room for")                                       \
-	X(submits, counter, "batches given to the ring")                                                     \
-	X(tls_handshakes, counter, "TLS handshakes finished")                                                \
-	X(tls_resumed, counter, "of those, resumed sessions")                                                \
+	X(submits, counter, "batches submitted to the ring")                                                 \
+	X(tls_handshakes, counter, "TLS handshakes completed")                                               \
+	X(tls_resumed, counter, "TLS handshakes completed by resuming a session")                            \
 	X(tls_failed, counter, "TLS handshakes or records refused")                                          \
 	X(requests, counter, "requests received")                                                            \
 	X(responses_2xx, counter, "responses with status 2xx")                                               \
@@ -37,7 +37,7 @@
 	X(responses_4xx, counter, "responses with status 4xx")                                               \
 	X(responses_5xx, counter, "responses with status 5xx")                                               \
 	X(bad_requests, counter, "requests refused as malformed")                                            \
-	X(smuggling, counter, "of those, shapes used for request smuggling")                                 \
+	X(smuggling, counter, "malformed requests of a form used for request smuggling")                     \
 	X(header_too_big, counter, "requests refused for the size of their header")                          \
 	X(path_escapes, counter, "requests whose path led out of the root")
 
@@ -66,7 +66,7 @@ static inline void count_add(struct counters *c, enum counter which, int64_t n)
 /* Adds @from, which its worker may be writing, to @sum. */
 void counters_sum(struct counters *sum, const struct counters *from);
 
-/* Calls @row for each counter in order; stops at the first error and returns it. */
+/* Calls @row for each counter in order; stops at the first nonzero result and returns it. */
 typedef int counter_row(void *arg, const char *name, const char *type, const char *help, uint64_t value);
 int counters_each(const struct counters *sum, counter_row *row, void *arg);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon from its sockets to its end: workers, signals, reload, watchdog, and what the service manager is
- * told. Main thread, which only listens to signals while the workers run.
+ * The daemon from opening its sockets to its end: workers, signals, reload, watchdog, and notifications to
+ * the service manager. Main thread; while the workers run, its loop handles only signals, the watchdog and
+ * the end of workers.
  */
 #ifndef DAEMON_H
 #define DAEMON_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages to stderr, one line each: with a journal priority under systemd, else with the time. Any thread.
+/* Messages to stderr, one line each: under systemd with a journal priority, otherwise with the time. Any
+ * thread.
  */
 #ifndef LOG_H
 #define LOG_H
@@ -14,8 +15,9 @@ void log_init(enum log_level level);
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * For what may come in floods: one line a second. Returns what to append to the line, "" or how many were
- * held back since the last, in more[LOG_MORE_LEN]; NULL: hold this one back. One thread's.
+ * For messages that may come in floods: limits them to one line per second. Returns in more[LOG_MORE_LEN]
+ * what to append to the line, "" or how many lines were held back since the last one; NULL: hold this one
+ * back. A limit belongs to one thread.
  */
 struct log_limit {
 	uint64_t until_us;

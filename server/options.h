@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of options of the whole program, made of taiod's own rows and those of the services. Main thread.
- */
+/* The program's table of options: taiod's own rows and those of the services. Main thread. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
@@ -11,10 +10,12 @@ struct service;
 
 extern struct opt_program taiod_program;
 
-/* The program's rows and those of all services in one table; once, before anything else. */
+/* Builds the table. Called once, before anything else. */
 void options_init(void);
 
-/* All options, those of the services behind struct settings. NULL: no memory. Freed by free(). */
+/* Allocates room for all options: struct settings, then the services' options. NULL: no memory. Freed by
+ * free().
+ */
 struct settings *settings_create(void);
 
 /* The options of @service (service.h), NULL if it has none. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Output that a service has produced and the network has not taken: spans of memory and ranges of files,
- * in order. A service appends, conn/output.c takes from the head.
+ * Output that a service has produced and the network has not yet taken: spans of memory and ranges of files,
+ * in order. A service appends; conn/output.c takes from the head.
  *
- * Segments of memory come from a free list of the thread, so that a busy connection allocates nothing and
- * an idle one holds nothing; outq_trim() gives that list back before the thread ends.
+ * Memory segments come from the thread's free list, so that a busy connection allocates nothing and an idle
+ * one holds nothing; outq_trim() frees that list before the thread ends.
  */
 #ifndef OUTQ_H
 #define OUTQ_H
@@ -14,11 +14,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* A file whose ranges stand in queues; embedded in its owner's struct. Counted: a range holds one reference.
+/* A file whose ranges are in queues; embedded in its owner's struct. Counted: each range holds one reference.
  */
 struct outq_file {
-	int afd;	  /* to be named in iocbs (taio_attach) */
-	const char *name; /* for messages; lives as long */
+	int afd;	  /* for use in iocbs (taio_attach) */
+	const char *name; /* for messages; lives as long as the file */
 	unsigned int refs;
 	void (*release)(struct outq_file *file); /* the last reference is gone */
 };
@@ -29,7 +29,7 @@ static inline struct outq_file *outq_file_get(struct outq_file *file)
 	return file;
 }
 
-/* Every operation on the file that belonged to this reference has come back. */
+/* Every operation on the file that used this reference must have completed. */
 static inline void outq_file_put(struct outq_file *file)
 {
 	if (--file->refs == 0)
@@ -57,11 +57,11 @@ STAILQ_HEAD(seg_list, seg);
 
 struct outq {
 	struct seg_list segs;
-	uint64_t nbytes; /* all that waits: memory and file ranges */
-	size_t memory;	 /* bytes of memory held for it */
+	uint64_t nbytes; /* total waiting: memory and file ranges */
+	size_t memory;	 /* bytes of memory held for them */
 };
 
-/* A file range of up to this many bytes finds room behind the response head that precedes it. */
+/* A file range of up to this many bytes can be read in behind the response head that precedes it. */
 #define OUTQ_ROOM_MAX (15 * 1024)
 
 void outq_init(struct outq *q);
@@ -71,10 +71,10 @@ static inline bool outq_empty(const struct outq *q)
 	return q->nbytes == 0;
 }
 
-/* Appending: 0 or -ENOMEM; on failure nothing was appended. Small appends share a segment. */
+/* Append: 0 or -ENOMEM; on failure nothing was appended. Small appends share a segment. */
 int outq_append(struct outq *q, const void *data, size_t len);
 int outq_printf(struct outq *q, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The reference on @file becomes the queue's, also on failure. @len is not 0. */
+/* The queue takes over the reference on @file, even on failure. @len is not 0. */
 int outq_append_file(struct outq *q, struct outq_file *file, uint64_t offset, uint64_t len);
 
 /*
@@ -93,7 +93,7 @@ void outq_consume(struct outq *q, uint64_t len);
 
 /*
  * The first @len bytes of the file range behind @seg were read to data[end] of @seg: they become memory. A
- * range that is used up is released. What a file that shrank no longer has: outq_consume() it, or clear.
+ * range that is used up is released. For what a truncated file no longer has, call outq_consume() or clear.
  */
 void outq_fill(struct outq *q, struct seg *seg, uint32_t len);
 

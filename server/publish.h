@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that others wait for: they appear whole or not at all (write beside, then rename(2)). */
+/* Writes files that others wait for: they appear whole or not at all (a temporary file, then rename(2)). */
 #ifndef PUBLISH_H
 #define PUBLISH_H
 
@@ -7,7 +7,7 @@
 
 typedef int publish_fill(FILE *to, void *arg);
 
-/* -errno; on failure @file is as it was. */
+/* 0 or -errno; on failure @file is unchanged. */
 int publish(const char *file, publish_fill *fill, void *arg);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Why connections end, one row each: the counter closed_NAME, the words of its log line and of its help, and
- * whether the server ended it by io_cancel of a pending operation (logged at level info, with the time the
+ * Why connections end, one row each: the counter closed_NAME, the text of its log line and of its help, and
+ * whether the server ended it by cancelling a pending operation (logged at level info, with the time that the
  * cancel took). The first reason that a connection gets is the one that counts.
  */
 #ifndef REASON_H
@@ -23,7 +23,7 @@
 	X(MEMORY, memory, "out of memory, or above conn-memory", false)
 
 enum close_reason {
-	CLOSE_NONE, /* it is open */
+	CLOSE_NONE, /* still open */
 #define CLOSE_REASON_ENUM(NAME, name, text, by_cancel) CLOSE_##NAME,
 	CLOSE_REASONS(CLOSE_REASON_ENUM)
 #undef CLOSE_REASON_ENUM

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a service is: plain bytes in, plain bytes and file ranges out. It sees no socket, no TLS and no
- * operation; the connection (conn/input.c) offers it bytes and does what it returns. All functions are called
- * on the worker's thread.
+ * A service: plain bytes in, plain bytes and file ranges out. It sees no socket, no TLS and no operation; the
+ * connection (conn/input.c) offers it bytes and acts on what it returns. All functions are called on the
+ * worker's thread, except max_files() and verify(): main thread.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -18,14 +18,14 @@ struct opt;
 struct peer; /* the connection, as a session sees it (conn/peer.h) */
 struct taio;
 
-/* Where a session is, for the choice of its deadline. */
+/* Where a session is; this selects its deadline. */
 enum phase {
 	PHASE_IDLE, /* between requests: idle timeout, restarted by bytes */
 	PHASE_HEAD, /* inside a request's header: header timeout, not restarted by bytes */
 	PHASE_BODY, /* inside a request's body or a stream: idle timeout, restarted by bytes */
 };
 
-/* What a service finds in its worker. Outlives the sites. */
+/* What a worker provides to its services. Outlives the sites. */
 struct service_env {
 	struct taio *ring;    /* for the files that sessions append to their output; NULL in tests */
 	struct ev_loop *loop; /* for timers */
@@ -42,47 +42,49 @@ struct service {
 	/* Sent in the place of an alert where TLS is expected and a peer speaks HTTP without it; NULL: an
 	 * alert. */
 	const char *plain_response;
-	size_t session_size; /* zeroed memory that the connection keeps for a session; at most 256 */
+	size_t session_size; /* zeroed memory that the connection keeps for a session; maximum 256 bytes */
 
 	/*
-	 * Its own options, and its own words of a listener ("root=DIR"): rows ended by one without a name,
-	 * whose offsets are into a struct of the size that follows. NULL and 0: none.
+	 * Its own options, and its own words of a listener ("root=DIR"). Each table ends with a row without a
+	 * name; its offsets are into a struct whose size follows it. NULL and 0: none. The help of a word is
+	 * a noun phrase: "With http, root=DIR sets the ..." goes before it.
 	 */
 	const struct opt *options;
 	size_t options_size;
 	const struct opt *words;
 	size_t words_size;
 
-	/* Files that a site may keep open, each attached to the ring. NULL: none. */
+	/* Maximum files that a site keeps open, each attached to the ring. NULL: none. */
 	unsigned int (*max_files)(const void *options);
 
-	/* Judges a listener's words beyond their syntax, without opening anything. -errno and why[256]. NULL:
-	 * fine. */
+	/* Checks a listener's words beyond their syntax, and leaves nothing open. On failure -errno and a
+	 * line in why[256]. NULL: nothing to check. */
 	int (*verify)(const void *words, char *why);
 
 	/*
-	 * One site for each worker and listener. @options and @words are the structs above, filled, and live
-	 * as long as the site. On failure -errno and a line in why[256]. Both functions are NULL in a service
-	 * without state.
+	 * One site for each worker and listener. @options and @words are the structs above, filled in; they
+	 * live as long as the site. On failure -errno and a line in why[256]. Both functions are NULL in a
+	 * service without state.
 	 */
 	int (*site_open)(void **site, const void *options, const void *words, const struct service_env *env,
 			 char *why);
 	void (*site_close)(void *site);
 
-	/* Both may be NULL: the zeroed memory is all it needs. @peer is valid until close() returns. */
+	/* Both may be NULL, if a session needs only the zeroed memory. @peer is valid until close() returns.
+	 */
 	void (*open)(void *session, void *site, struct peer *peer);
 	void (*close)(void *session);
 
 	/*
-	 * @data holds all bytes that were received and not consumed; *used tells how many of them are
-	 * consumed now. What is left is offered again with more behind it; at most 64 KiB are ever kept, so a
-	 * session that wants more in one piece must refuse before. Called only while @out is below the
-	 * high-water mark, and stops by itself once it is above (OUTQ_HIGH). Returns
+	 * @data holds all bytes received and not yet consumed; input() sets *used to how many it consumes.
+	 * The rest is offered again with more behind it. At most 64 KiB are kept, so a session that needs
+	 * more in one piece must refuse earlier. Called only while @out is below the high-water mark
+	 * (OUTQ_HIGH); input() returns once @out is above it. Returns
 	 *
-	 * STEP_MORE: read on when there is room for output;
+	 * STEP_MORE: read on once there is room for output;
 	 *
 	 * STEP_BLOCKED: the session waits for something else. Nothing is read until peer_resume(), which
-	 * offers again what is left, nothing perhaps. A call before that returns the same;
+	 * offers again what is left, possibly nothing. A call before that returns the same;
 	 *
 	 * STEP_DONE: send what is queued, close the sending side, drain the peer, close;
 	 *
@@ -91,10 +93,10 @@ struct service {
 	enum step (*input)(void *session, const char *data, size_t len, size_t *used, struct outq *out);
 
 	/*
-	 * The peer has sent its last byte; @left bytes of it were never consumed: input() had them while @out
-	 * was below the high-water mark, and wants more. STEP_DONE: no more output than what is queued;
-	 * STEP_BLOCKED: the session waits for something; after peer_resume() and input() it is asked again;
-	 * STEP_FAILED: close at once.
+	 * The peer has sent its last byte. @left bytes were not consumed: input() has seen them while @out
+	 * was below the high-water mark, and needs more. STEP_DONE: nothing follows the queued output;
+	 * STEP_BLOCKED: the session waits for something, and eof() is called again after peer_resume() and
+	 * input(); STEP_FAILED: close at once.
 	 */
 	enum step (*eof)(void *session, size_t left, struct outq *out);
 
@@ -103,11 +105,11 @@ struct service {
 	/* The server drains. STEP_MORE: there is a request to finish first. NULL is STEP_DONE. */
 	enum step (*drain)(void *session);
 
-	/* The header timeout ran out while in PHASE_HEAD; may append a response (408). NULL: none. */
+	/* The header timeout has passed in PHASE_HEAD; may append a response (408). NULL: no response. */
 	void (*timeout)(void *session, struct outq *out);
 };
 
-/* Input stops above this many bytes of queued output and goes on when it is sent. */
+/* Input stops while this many bytes of output or more are queued. */
 #define OUTQ_HIGH (64 * 1024)
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The services of this program, in the order in which help lists them. A test program has a table of its own.
- */
+/* The program's services, in the order in which help lists them. Test programs have tables of their own. */
 #ifndef SERVICES_H
 #define SERVICES_H
 

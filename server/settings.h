@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the option table (options.c) fills; read-only once the workers run. Durations are microseconds. */
+/* The values of the option table (options.c); read-only once the workers run. Durations are in microseconds.
+ */
 #ifndef SETTINGS_H
 #define SETTINGS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The sum over all workers, for /metrics and the stats file. */
+/* Sums over all workers, for /metrics and the stats file. */
 #ifndef STATS_H
 #define STATS_H
 
@@ -14,8 +14,8 @@ struct stats_of {
 int stats_metrics(void *arg, struct outq *out);
 
 /*
- * Writes counters and io_cancel latency percentiles as JSON, atomically. -errno. Latencies are read from
- * under running workers: exact once they have ended.
+ * Writes counters and io_cancel latency percentiles as JSON, atomically. 0 or -errno. While workers run, they
+ * may change latencies as these are read: exact only once the workers have ended.
  */
 int stats_write(const struct stats_of *of, const char *file);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes on their way, in memory that is borrowed while there are any: inline in a connection while small, one
- * of the worker's blocks when more is wanted, a large block at last.
+ * Bytes in transit, in memory that is borrowed only while there are any: inline in the connection while
+ * small, then one of the worker's blocks, then a large block.
  */
 #ifndef CONN_BUF_H
 #define CONN_BUF_H
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BLOCK_SIZE (18 * 1024) /* a TLS record and some more */
+#define BLOCK_SIZE (18 * 1024) /* a TLS record with some to spare */
 #define BUF_MAX	   (64 * 1024) /* no buffer grows beyond this */
 
 struct block {
@@ -25,7 +25,8 @@ struct blocks {
 
 void blocks_fini(struct blocks *blocks);
 
-/* data[0..len) waits. All zero: nothing is held. A cap below BLOCK_SIZE: the memory is somebody else's. */
+/* data[0..len) waits. All zero: nothing is held. If cap is below BLOCK_SIZE, the memory belongs to somebody
+ * else. */
 struct buf {
 	char *data;
 	uint32_t len, cap;
@@ -36,12 +37,12 @@ static inline size_t buf_room(const struct buf *buf)
 	return buf->cap - buf->len;
 }
 
-/* The next larger memory, with the bytes moved over. False: no memory, or BUF_MAX is reached. */
+/* Moves the bytes to the next larger memory. False: no memory, or BUF_MAX is reached. */
 bool buf_grow(struct buf *buf, struct blocks *blocks);
 bool buf_append(struct buf *buf, struct blocks *blocks, const void *data, size_t len);
-/* The first @len bytes are gone. */
+/* Removes the first @len bytes. */
 void buf_consume(struct buf *buf, size_t len);
-/* Gives the memory back; nothing is held. */
+/* Gives the memory back; nothing is held then. */
 void buf_release(struct buf *buf, struct blocks *blocks);
 
 #endif

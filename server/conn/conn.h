@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A connection: its socket, its two operations, its buffers, its session. The state belongs to fsm.c, the
- * operations to op.c and turn.c, the deadline to deadline.c, the bytes that come in to input.c, those that go
- * out to output.c.
+ * operations to op.c and turn.c, the deadline to deadline.c, incoming bytes to input.c and outgoing bytes to
+ * output.c.
  *
- * References: one of the table, one of each operation in flight. The last one frees it (conn_put).
+ * References: one for the table, one for each operation in flight. Dropping the last frees it (conn_put).
  */
 #ifndef CONN_H
 #define CONN_H
@@ -25,7 +25,7 @@ enum conn_state {
 	CONN_HANDSHAKE, /* TLS handshake */
 	CONN_SERVE,	/* bytes go to the service */
 	CONN_FLUSH,	/* no more input; what is queued still goes out */
-	CONN_LINGER,	/* sending side is closed; the peer's last bytes are read and dropped */
+	CONN_LINGER,	/* the sending side is closed; the peer's last bytes are read and dropped */
 	CONN_CLOSING,	/* operations are cancelled; waits for their completions */
 	CONN_NSTATES
 };
@@ -33,36 +33,36 @@ enum conn_state {
 enum input_state {
 	INPUT_OPEN,    /* the next bytes are read */
 	INPUT_BLOCKED, /* nothing is read until output is sent, or the service is resumed */
-	INPUT_ENDED,   /* the peer's last byte is in */
+	INPUT_ENDED,   /* the peer's last byte has arrived */
 };
 
 enum op_kind { OP_READ, OP_WRITE, OP_FILE };
 
 enum op_state {
 	OP_IDLE,
-	OP_QUEUED,    /* in the batch, unknown to the ring */
-	OP_IN_FLIGHT, /* the ring has it; its event will come */
+	OP_QUEUED,    /* in the batch, not yet submitted */
+	OP_IN_FLIGHT, /* submitted; its event will come */
 };
 
 struct op {
 	struct iocb iocb; /* data: the connection */
 	uint8_t kind;	  /* enum op_kind; OP_FILE shares the write's op */
 	uint8_t state;	  /* enum op_state */
-	bool cancelled;	  /* its event is wanted sooner */
+	bool cancelled;	  /* its event has been asked for sooner */
 };
 
 /* What a listener gives its connections; each worker has its own (accept.c). */
 struct endpoint {
 	const struct service *service;
 	void *site;
-	struct tls_ctx *tls; /* NULL: plain. Replaced on reload; sessions hold their own reference */
+	struct tls_ctx *tls; /* NULL: plain. Replaced on reload; sessions hold references of their own */
 };
 
 #define CONN_MAGIC	0x7a10c0feu
 #define CONN_INLINE	320  /* read buffer inside an idle plain connection */
 #define CONN_INLINE_TLS 1024 /* the same under TLS: most requests are one record */
 
-/* What moved since the deadline was looked at (timeout.h, postponed_by). */
+/* What has moved since the deadline was last updated; see what restarts a timeout in timeout.h. */
 enum { MOVED_NOTHING, MOVED_INPUT = 1, MOVED_OUTPUT = 2 };
 
 struct conn {
@@ -73,7 +73,7 @@ struct conn {
 	uint8_t cancel_reason;	/* enum close_reason: why a cancel is under way */
 	uint8_t deadline_class; /* enum deadline_class */
 	uint8_t moved;		/* MOVED_*, or-ed */
-	bool read_full;		/* the last read filled its buffer: more is waiting */
+	bool read_full;		/* the last read filled its buffer: more may be waiting */
 	uint16_t inline_cap;
 	uint32_t refs;
 	int fd, afd;
@@ -83,14 +83,14 @@ struct conn {
 	TAILQ_ENTRY(conn) deadline_link;
 	uint64_t deadline_us;
 	uint64_t opened_us;
-	uint64_t cancel_us;	 /* when the last cancel was asked for */
-	uint32_t cancel_took_us; /* from there to its completion */
+	uint64_t cancel_us;	 /* when the last cancel was requested */
+	uint32_t cancel_took_us; /* from then to its completion */
 	struct op rd, wr;
 	struct buf in;	  /* from the network: plain bytes, or ciphertext */
-	struct buf plain; /* TLS: decrypted and not consumed */
+	struct buf plain; /* TLS: decrypted but not yet consumed */
 	struct outq out;
 	struct conn_tls tls;
-	uint8_t *session; /* behind the struct; then the inline buffer */
+	uint8_t *session; /* in tail, followed by the inline buffer */
 	union addr peer;
 	_Alignas(16) char tail[];
 };
@@ -112,25 +112,25 @@ static inline struct peer *conn_peer(struct conn *c)
 }
 
 /*
- * On success the connection owns @fd and holds the table's reference; on failure (-ENOMEM, or what
- * taio_attach() said) @fd is still the caller's.
+ * On success the connection owns @fd and holds the table's reference; on failure (-ENOMEM, or an error of
+ * taio_attach()) @fd is still the caller's.
  */
 int conn_create(struct conn **conn, struct shard *shard, const struct endpoint *endpoint, int fd,
 		const union addr *peer);
 void conn_get(struct conn *c);
 void conn_put(struct conn *c);
 
-/* Why @c ends; the first reason stays. */
+/* Sets why @c ends; the first reason stays. */
 void conn_set_reason(struct conn *c, enum close_reason reason);
 
-/* The same, for the step that has failed. */
+/* The same, and returns STEP_FAILED for the step that has failed. */
 static inline enum step conn_fail(struct conn *c, enum close_reason reason)
 {
 	conn_set_reason(c, reason);
 	return STEP_FAILED;
 }
 
-/* The same for a call of TLS, which fails for want of memory or for good. */
+/* The same for a call into TLS, which fails either for lack of memory or permanently. */
 static inline enum step conn_fail_tls(struct conn *c)
 {
 	return conn_fail(c, c->tls.state == CONN_TLS_ENDED ? CLOSE_TLS : CLOSE_MEMORY);
@@ -139,7 +139,7 @@ static inline enum step conn_fail_tls(struct conn *c)
 /* User memory that this connection holds beyond its struct. */
 size_t conn_memory(const struct conn *c);
 
-/* The read buffer is the inline one again; it must be empty. */
+/* Returns to the inline read buffer. The present one must be empty. */
 void conn_shrink_input(struct conn *c);
 
 const char *close_reason_text(enum close_reason reason);

@@ -6,15 +6,15 @@
 #include "conn.h"
 
 enum conn_event {
-	ON_READ,	/* a read brought bytes */
-	ON_EOF,		/* a read brought the end */
+	ON_READ,	/* a read returned bytes */
+	ON_EOF,		/* a read reached the end of input */
 	ON_READ_ERROR,	/* a read failed */
 	ON_WRITE,	/* a write moved bytes */
 	ON_WRITE_ERROR, /* a write failed */
-	ON_FILE,	/* the read of a file brought bytes */
-	ON_FILE_ERROR,	/* it failed, or found the file shorter than promised */
-	ON_CANCELLED,	/* an operation came back cancelled */
-	ON_DEADLINE,	/* a deadline has passed: @res is its class; nothing was cancelled yet */
+	ON_FILE,	/* a read of a file returned bytes */
+	ON_FILE_ERROR,	/* it failed, or the file is shorter than promised */
+	ON_CANCELLED,	/* an operation completed as cancelled */
+	ON_DEADLINE,	/* a deadline has passed; @res is its class; nothing has been cancelled yet */
 	ON_RESUME,	/* what the service's session waited for has happened */
 	ON_DRAIN,	/* the server stops: finish what is under way */
 	ON_STOP,	/* the drain timeout has passed */
@@ -22,15 +22,15 @@ enum conn_event {
 	CONN_NEVENTS
 };
 
-/* An event of @c; @res is the operation's result, 0 where there is none. @c may be gone afterwards. */
+/* Handles an event of @c; @res is the operation's result, or 0 if there is none. @c may be freed by it. */
 void conn_fsm(struct conn *c, enum conn_event event, long res);
 
-/* Begins a connection just created: the first read goes out. */
+/* Starts a connection that was just created: queues its first read. */
 void conn_fsm_start(struct conn *c);
 
 const char *conn_state_name(enum conn_state state);
 
-/* For the test that walks the table: whether the cell has a step. */
+/* For the test that walks the table: does the cell have a step? */
 bool conn_fsm_has(enum conn_state state, enum conn_event event);
 
 #endif

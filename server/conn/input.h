@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The way of bytes from the network, through TLS where there is any, to the service. */
+/* The path of bytes from the network, through TLS if the connection has it, to the service. */
 #ifndef CONN_INPUT_H
 #define CONN_INPUT_H
 
@@ -11,7 +11,7 @@ bool input_start(struct conn *c);
 /* @n bytes have arrived. */
 void input_received(struct conn *c, size_t n);
 
-/* What has arrived is dropped. */
+/* Drops what has arrived. */
 void input_drop(struct conn *c);
 
 /* Runs the handshake on what was received. STEP_DONE: it is complete. STEP_FAILED: the close reason is set.
@@ -19,10 +19,10 @@ void input_drop(struct conn *c);
 enum step input_handshake(struct conn *c);
 
 /*
- * Offers the service what there is: to be called after input_received(), or once what blocked is over.
+ * Offers the service what has arrived. Called after input_received(), or once what blocked it is over.
  *
  *	STEP_MORE	read on
- *	STEP_BLOCKED	output is above its mark, or the service waits
+ *	STEP_BLOCKED	output is above its high-water mark, or the service waits
  *	STEP_DONE	the service wants no more
  *	STEP_CLOSED	TLS: the peer has ended its side
  *	STEP_FAILED	the close reason is set
@@ -30,12 +30,12 @@ enum step input_handshake(struct conn *c);
 enum step input_feed(struct conn *c);
 
 /*
- * The session asks to be called: the same, at least once. While a read is under way, whose buffer must not
- * move, nothing is offered.
+ * The session asked to be called: does the same, and calls the service at least once. Offers nothing while a
+ * read is under way, because the read's buffer must not move.
  */
 enum step input_resume(struct conn *c);
 
-/* Bytes that the service has left. */
+/* Bytes that the service has not consumed. */
 size_t input_left(const struct conn *c);
 
 #endif

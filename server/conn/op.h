@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starts and cancels the operations of connections. What is started is gathered and given to the ring at the
- * next turn (turn.c). Until its event the operation holds a reference on its connection.
+ * Starts and cancels the operations of connections. Started operations are gathered and submitted to the ring
+ * at the next turn (turn.c). Until its event, an operation holds a reference on its connection.
  */
 #ifndef CONN_OP_H
 #define CONN_OP_H
@@ -15,10 +15,10 @@ void conn_op_read(struct conn *c, char *data, size_t len);
 void conn_op_write(struct conn *c, const char *data, size_t len);
 void conn_op_read_file(struct conn *c, int afd, char *data, size_t len, uint64_t offset);
 
-/* Asks for the event of @op sooner; nothing happens if it is idle or was asked before. */
+/* Asks for the event of @op sooner; does nothing if @op is idle or was already asked. */
 void conn_op_cancel(struct conn *c, struct op *op);
 
-/* A cancel was asked for, and the event has not come. */
+/* A cancel was requested, and the event has not arrived. */
 static inline bool conn_op_is_cancelling(const struct op *op)
 {
 	return op->state != OP_IDLE && op->cancelled;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way of bytes from the output queue, through TLS where there is any, to the network: which operation is
- * next, and what its completion means for the queue.
+ * The path of bytes from the output queue, through TLS if the connection has it, to the network: which
+ * operation comes next, and what its completion means for the queue.
  */
 #ifndef CONN_OUTPUT_H
 #define CONN_OUTPUT_H
@@ -9,7 +9,7 @@
 #include "conn.h"
 
 /*
- * Starts the next operation of the output, a write or the read of a file, unless one is under way.
+ * Starts the next output operation, a write or the read of a file, unless one is under way.
  *
  *	STEP_BLOCKED	one is under way
  *	STEP_DONE	all is sent
@@ -21,13 +21,13 @@ enum step output_start(struct conn *c);
 void output_sent(struct conn *c, size_t n);
 void output_filled(struct conn *c, size_t n);
 
-/* The file whose read is under way, or has just come back. */
+/* The name of the file whose read is under way or has just completed. */
 const char *output_file(const struct conn *c);
 
 /* TLS: puts close_notify behind what was sent, once. True if there is something to send now. */
 bool output_end(struct conn *c);
 
-/* What the queue holds is not sent any more. */
+/* Drops what the queue holds. */
 void output_drop(struct conn *c);
 
 #endif

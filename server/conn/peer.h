@@ -6,9 +6,9 @@
 struct peer;
 
 /*
- * What the session waited for (STEP_BLOCKED) has happened, or it has output: input() is called, perhaps with
- * nothing, and eof() again if the peer has ended. From the event loop or the completion of an operation,
- * never from inside one of the session's own functions.
+ * Called when what the session waited for (STEP_BLOCKED) has happened, or it has output: input() is called
+ * again, possibly with no bytes, and eof() too if the peer has ended its side. Call it from the event loop or
+ * the completion of an operation, never from one of the session's own functions.
  */
 void peer_resume(struct peer *peer);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the connections of one worker share: the ring, the batch being gathered, the deadlines, buffers and
- * counters. Owned by worker.c; everything in this folder is touched on the worker's thread alone (counters
- * may be read by others).
+ * counters. Owned by worker.c. Everything in this folder is used only on the worker's thread, except that any
+ * thread may read the counters.
  */
 #ifndef CONN_SHARD_H
 #define CONN_SHARD_H
@@ -27,7 +27,7 @@ LIST_HEAD(conn_list, conn);
 
 struct shard {
 	struct taio *ring;
-	struct batch batch; /* operations started in this turn, and those that the ring had no room for */
+	struct batch batch; /* operations started in this turn, and those for which the ring had no room */
 	struct blocks blocks;
 	const struct settings *settings;
 	struct conn_queue deadlines[DEADLINE_NCLASSES];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The TLS of a connection: the session, and the one owner of ciphertext on its way out (wire). Ciphertext
- * that comes in is read by input.c and consumed here. Results are those of tls/tls.h; STEP_FAILED for want of
- * memory leaves the state as it was, a failure of TLS makes it CONN_TLS_ENDED.
+ * The TLS of a connection: the session, and outgoing ciphertext (wire), which only this file owns. input.c
+ * reads incoming ciphertext, and this file consumes it. Results are those of tls/tls.h. STEP_FAILED for lack
+ * of memory leaves the state unchanged; a failure of TLS makes it CONN_TLS_ENDED.
  */
 #ifndef CONN_TLS_H
 #define CONN_TLS_H
@@ -17,7 +17,7 @@ struct tls;
 struct tls_ctx;
 
 enum conn_tls_state {
-	CONN_TLS_HANDSHAKE, /* nothing but the handshake may be sent */
+	CONN_TLS_HANDSHAKE, /* only the handshake may be sent */
 	CONN_TLS_OPEN,
 	CONN_TLS_ENDED, /* close_notify or an alert is the last record */
 };
@@ -29,7 +29,7 @@ struct conn_tls {
 	enum conn_tls_state state;
 };
 
-/* -ENOMEM. */
+/* 0 or -ENOMEM. */
 int conn_tls_open(struct conn_tls *t, struct tls_ctx *ctx);
 void conn_tls_fini(struct conn_tls *t, struct blocks *blocks);
 
@@ -40,16 +40,16 @@ enum step conn_tls_handshake(struct conn_tls *t, struct buf *in, struct blocks *
 enum step conn_tls_read(struct conn_tls *t, struct buf *in, struct blocks *blocks, void *plain, size_t cap,
 			size_t *n);
 
-/* STEP_DONE: *n bytes of @plain were encrypted. STEP_BLOCKED: send what is there first. */
+/* STEP_DONE: *n bytes of @plain were encrypted. STEP_BLOCKED: send what is pending first. */
 enum step conn_tls_write(struct conn_tls *t, struct blocks *blocks, const char *plain, size_t len, size_t *n);
 
-/* Adds to the wire what the session holds for want of room: STEP_DONE, or STEP_FAILED without memory. */
+/* Adds to the wire what the session held back for lack of room: STEP_DONE, or STEP_FAILED without memory. */
 enum step conn_tls_flush(struct conn_tls *t, struct blocks *blocks);
 
-/* What is to be sent next; false if there is nothing, and no memory is held then. */
+/* What to send next; false if there is nothing, and no memory is held then. */
 bool conn_tls_pending(struct conn_tls *t, struct blocks *blocks, const char **data, size_t *len);
 
-/* Nothing that was encrypted waits to be sent. */
+/* Has everything that was encrypted been sent? */
 static inline bool conn_tls_is_sent(const struct conn_tls *t)
 {
 	return t->wire.len == t->sent;
@@ -58,7 +58,7 @@ static inline bool conn_tls_is_sent(const struct conn_tls *t)
 /* The network has taken @n bytes. */
 void conn_tls_sent(struct conn_tls *t, size_t n);
 
-/* The peer does not speak TLS: @text is sent to it in the place of an alert. Nothing was sent before. */
+/* Sends @text instead of an alert to a peer that does not speak TLS. Nothing may have been sent before. */
 void conn_tls_say(struct conn_tls *t, struct blocks *blocks, const char *text);
 
 /* Puts close_notify behind what was sent, once. True if there is something to send now. */
