@@ -18,7 +18,7 @@ struct batch {
 	unsigned int head; /* entries before it have left the batch; 0 except during batch_flush() */
 };
 
-/* Makes room for @n waiting operations. 0, or -ENOMEM and the batch is unchanged. */
+/* Makes room for @n operations in total. 0, or -ENOMEM and the batch is unchanged. */
 int batch_reserve(struct batch *batch, unsigned int n);
 void batch_fini(struct batch *batch);
 

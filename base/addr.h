@@ -16,7 +16,7 @@ union addr {
 };
 
 #define ADDR_TEXT_LEN 64
-#define ADDR_WHY_LEN 256
+#define ADDR_WHY_LEN  256
 
 /*
  * Splits "HOST:PORT": the host without brackets goes to host[hostlen] ("" for :PORT), the port (a number,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The one clock of the programs: CLOCK_MONOTONIC, in nanoseconds, microseconds or milliseconds. Any thread.
- */
+/* The programs' only clock: CLOCK_MONOTONIC, in nanoseconds, microseconds or milliseconds. Any thread. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A log-linear histogram of unsigned values: exact below 256, at most 1/128 too high above (a bucket
- * reports its upper edge), up to 2^40; of larger values only the maximum is kept. Fixed size (34 KiB), no
- * allocation; merged by addition. All zeroes is an empty one.
+ * A log-linear histogram of unsigned values up to 2^40: exact below 256, and no more than 1/128 too high
+ * above that (a bucket reports its upper edge). Of larger values only the maximum is kept. Fixed size (34
+ * KiB), no allocation; merged by addition. All zero is an empty one.
  */
 #ifndef HIST_H
 #define HIST_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define HIST_SUB_BITS 7
-#define HIST_BUCKETS ((40 - HIST_SUB_BITS + 1) << HIST_SUB_BITS)
+#define HIST_BUCKETS  ((40 - HIST_SUB_BITS + 1) << HIST_SUB_BITS)
 
 struct hist {
 	uint64_t count, min, max;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connection from connect(2) to close(2). At most one read and one write of it are in flight; while it is
- * established a read always is, so that a close by the server is seen at once. The slot lives as long as the
- * run and may be opened again once on_gone() was called.
+ * One connection from connect(2) to close(2). It has at most one read and one write in flight. While
+ * established it always has a read in flight, so that a close by the server is seen at once. The slot lives
+ * as long as the run and may be opened again once on_gone() has been called.
  */
 #ifndef CONN_H
 #define CONN_H
@@ -18,8 +18,8 @@ enum conn_state {
 	CONN_CONNECT,	/* connect(2) is under way; a poll is in flight as `wr` */
 	CONN_HANDSHAKE, /* the transport's handshake */
 	CONN_OPEN,	/* established */
-	CONN_FINISH,	/* our end is sent, or on its way; waits for the peer's */
-	CONN_DROP,	/* waits for its operations to come back, then NONE */
+	CONN_FINISH,	/* we have ended our direction, or are about to; waits for the peer to end its */
+	CONN_DROP,	/* waits for its operations to complete, then NONE */
 	CONN_NSTATES,
 };
 
@@ -36,7 +36,7 @@ struct conn {
 	struct net *net;
 	uint8_t state;	  /* enum conn_state; written by conn.c alone */
 	uint8_t exchange; /* enum exchange; likewise */
-	uint8_t failure;  /* enum error_kind, where a protocol returns STEP_FAILED */
+	uint8_t failure;  /* enum error_kind, set where a protocol returns STEP_FAILED */
 	bool peer_closes; /* the server has announced that it closes after this response */
 	bool is_reopened; /* opened again after that; its attempt is already counted */
 	bool is_orderly;  /* both directions were closed in order */
@@ -44,21 +44,21 @@ struct conn {
 	uint32_t id;
 	uint32_t in_len; /* bytes of in[] that the transport has not consumed */
 	char *in;	 /* net->in_cap bytes */
-	const char *out; /* what `wr` has still to write */
+	const char *out; /* what `wr` still has to write */
 	size_t out_left;
 	struct op rd, wr;
 	struct timer timer;	     /* on net->timeouts */
 	TAILQ_ENTRY(conn) link;	     /* on net->drained */
-	struct schedule_entry entry; /* for who schedules requests; conn.c does not touch it */
+	struct schedule_entry entry; /* for the schedule of requests; conn.c does not touch it */
 	uint64_t connect_ns;	     /* just before connect(2) */
 	uint64_t handshake_ns;	     /* when the handshake began */
 	uint64_t nrequests;
 	struct tls_stream *tls;		/* sock_tls.c */
-	struct tls_ticket *ticket;	/* of the connection before on this slot; sock_tls.c */
+	struct tls_ticket *ticket;	/* of the previous connection on this slot; sock_tls.c */
 	void *proto_state, *mode_state; /* proto->conn_size and mode->conn_size bytes, zeroed once */
 };
 
-/* What connections report, to the mode of the run. No callback may close the connection's socket itself. */
+/* What connections report to the mode of the run. No callback may close the connection's socket itself. */
 struct conn_callbacks {
 	/* Established. */
 	void (*on_open)(struct conn *conn);
@@ -74,7 +74,7 @@ struct conn_callbacks {
 	void (*on_write)(struct conn *conn, uint64_t now_ns);
 	/* Optional: the first session ticket of this connection is in conn->ticket. */
 	void (*on_ticket)(struct conn *conn);
-	bool allows_stray; /* bytes that belong to no request are no error */
+	bool allows_stray; /* bytes that belong to no request are not an error */
 };
 
 void conn_init(struct conn *conn, struct net *net, uint32_t id, char *in);
@@ -92,8 +92,9 @@ void conn_finish(struct conn *conn);
 void conn_fail(struct conn *conn, enum error_kind kind, int err, const char *detail);
 
 /*
- * Ends the connection without counting anything: cancels what is in flight. When that is back the connection
- * joins net->drained, to be closed at the end of the turn and never within a call that still uses it.
+ * Ends the connection without counting anything: cancels what is in flight. Once that has completed, the
+ * connection joins net->drained, to be closed at the end of the turn and never within a call that still uses
+ * it.
  */
 void conn_drop(struct conn *conn);
 

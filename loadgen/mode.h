@@ -32,16 +32,16 @@ enum mode_takes {
 struct mode {
 	struct opt_command command; /* its name, and its text in --help and the manual */
 	unsigned int takes;	    /* enum mode_takes */
-	const struct proto *proto;  /* fixed, or NULL: as --request says */
-	const char *unit;	    /* of what is counted and timed: "requests" */
+	const struct proto *proto;  /* fixed, or NULL: chosen by --request */
+	const char *unit;	    /* what is counted and timed: "requests" */
 	bool ramps;		    /* all connections are opened before the load begins */
-	/* Connections are only held, and the result is when the server closes each. What happens from the
-	 * first connect on is measured, and read buffers are small. */
+	/* Connections are only held, and the result is when the server closes each. Measurement starts with
+	 * the first connect, and read buffers are small. */
 	bool holds;
-	size_t conn_size; /* of its state of a connection (conn->mode_state) */
+	size_t conn_size; /* of its state per connection (conn->mode_state) */
 
 	struct conn_callbacks conn;
-	/* A scheduled connection is to begin what was planned for @planned_ns. */
+	/* Begins on a scheduled connection what was planned for @planned_ns. */
 	void (*begin)(struct conn *conn, uint64_t planned_ns);
 	/* Optional: the measured interval lasts until then, if that is later than --duration. */
 	uint64_t (*measure_until_ns)(const struct run *run);

@@ -12,7 +12,7 @@ enum { NMODES = 0 MODES(MODE_COUNT) };
 /* In the order of MODES. */
 extern const struct mode *const modes[NMODES];
 
-/* NULL: there is none of that name. */
+/* NULL: there is no mode of that name. */
 const struct mode *mode_find(const char *name);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the connections of a run share: how they reach the target, what they speak, who is told what happens,
- * and where it is counted. setup.c fills it; who writes a field later is said beside it.
+ * What the connections of a run share: how they reach the target, which protocol they speak, whose callbacks
+ * they call, and where events are counted. setup.c fills it; a comment names the file that writes a field
+ * later.
  */
 #ifndef NET_H
 #define NET_H
@@ -36,7 +37,7 @@ struct net {
 	struct stats *stats;
 	enum net_counting counting; /* phase.c */
 	uint32_t in_cap;	    /* bytes of a connection's read buffer */
-	uint64_t now_ns;	    /* loop.c: of this turn, when the events at hand were reaped */
+	uint64_t now_ns;	    /* loop.c: when this turn's events were reaped */
 
 	/* Written by conn.c. */
 	struct timers timeouts;

@@ -26,8 +26,8 @@ struct settings;
 struct proto {
 	const char *name;
 	const char *alpn; /* offered under TLS, or NULL */
-	bool is_of_url;	  /* spoken where the target is a URL and nothing else was asked for */
-	size_t conn_size; /* of its state of a connection (conn->proto_state) */
+	bool is_of_url;	  /* the default if the target is a URL */
+	size_t conn_size; /* of its state per connection (conn->proto_state) */
 
 	/* A useful size for the read buffer of a connection. */
 	uint64_t (*in_cap)(const struct settings *set);
@@ -39,7 +39,7 @@ struct proto {
 	void (*request)(struct conn *conn);
 	/*
 	 * STEP_MORE: the response is not complete yet. STEP_DONE: it is, and all bytes belonged to it.
-	 * STEP_FAILED: it is wrong, conn->failure says how, and the connection is of no more use.
+	 * STEP_FAILED: it is wrong, conn->failure says how, and the connection cannot be used any further.
 	 */
 	enum step (*input)(struct conn *conn, const char *data, size_t len);
 	/* The peer sent its last byte while a response was outstanding. NULL: that is an error. */

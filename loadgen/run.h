@@ -21,19 +21,19 @@
 enum phase {
 	PHASE_START,
 	PHASE_RAMP,   /* connections are opened, nothing is requested yet */
-	PHASE_WARMUP, /* load, not measured */
+	PHASE_WARMUP, /* load that is not measured */
 	PHASE_MEASURE,
-	PHASE_DRAIN, /* nothing new begins; responses that are due still count */
-	PHASE_COUNT, /* takes no time: what was not done is counted */
+	PHASE_DRAIN, /* nothing new begins; outstanding responses still count */
+	PHASE_COUNT, /* takes no time: counts what was not done */
 	PHASE_CLOSE, /* connections are closed in order */
-	PHASE_DROP,  /* those that are left are cut off */
+	PHASE_DROP,  /* the remaining ones are cut off */
 	PHASE_DONE,
 	PHASES,
 };
 
-/* report.c: the running second, and where it is shown. */
+/* report.c: the current second, and where it is shown. */
 struct run_report {
-	uint64_t next_ns;	    /* end of the running second */
+	uint64_t next_ns;	    /* end of the current second */
 	uint64_t responses, errors; /* counts at its start */
 	FILE *csv;
 	bool shows_progress;
@@ -58,8 +58,8 @@ struct run {
 
 	/* loop.c */
 	struct pace connect_pace; /* of the ramp */
-	uint32_t nopened;	  /* ramp: conns[0..nopened) were opened */
-	uint64_t seen_ns;	  /* no event at hand came before this */
+	uint32_t nopened;	  /* ramp: conns[0..nopened) have been opened */
+	uint64_t seen_ns;	  /* none of this turn's events arrived before this */
 
 	struct cpu cpu;
 	struct stats stats;
@@ -74,17 +74,17 @@ static inline struct run *run_of(const struct conn *conn)
 	return (struct run *)((char *)conn->net - offsetof(struct run, net));
 }
 
-/* The connection may begin the next thing: now or, in the open loop, when it is planned. */
+/* The connection may begin its next request or cycle: now or, in the open loop, when that is planned. */
 void run_ready(struct conn *conn);
 
 /* conn_callbacks.on_drop of every mode: the connection is not scheduled any more. */
 void run_unready(struct conn *conn);
 
-/* Bracket what is measured as one latency: sent now, planned for @planned_ns; complete now. */
+/* Bracket what is measured as one latency: run_begin() when it is sent, run_end() when it is complete. */
 void run_begin(struct conn *conn, uint64_t planned_ns);
 void run_end(struct conn *conn);
 
-/* Nothing is complete; does nothing if nothing is begun. */
+/* Ends the bracket without a latency; does nothing if none is open. */
 void run_abort(struct conn *conn);
 
 /* The load begins nothing new. */

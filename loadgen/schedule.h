@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who begins the next thing, and when. Whoever may begin has an entry that waits here; in the closed loop it
- * is due at once, in the open loop when the next request or cycle is planned, which goes to the entry that
- * has waited longest. Knows nothing of connections: an entry is embedded in what it stands for.
+ * Decides who begins the next request or cycle, and when. Whoever may begin has an entry that waits here. In
+ * the closed loop it is due at once; in the open loop the next planned request or cycle goes to the entry
+ * that has waited longest. Knows nothing of connections: an entry is embedded in what it stands for.
  */
 #ifndef SCHEDULE_H
 #define SCHEDULE_H
@@ -15,7 +15,7 @@
 enum entry_state {
 	ENTRY_IDLE,
 	ENTRY_DELAYED, /* ready when its delay has passed */
-	ENTRY_READY,   /* may begin the next thing */
+	ENTRY_READY,   /* may begin */
 	ENTRY_BEGUN,   /* schedule_begin() without schedule_end() yet */
 };
 
@@ -24,9 +24,9 @@ struct schedule_entry {
 	uint8_t state;			  /* enum entry_state */
 	TAILQ_ENTRY(schedule_entry) link; /* READY */
 	struct timer timer;		  /* DELAYED */
-	uint64_t ready_ns;		  /* since when it could have begun the next thing */
-	uint64_t carry_ns;		  /* how late the last one was by our own fault */
-	uint64_t planned_ns, sent_ns;	  /* of what is begun */
+	uint64_t ready_ns;		  /* since when it could have begun */
+	uint64_t carry_ns;		  /* how late the last one was through our own fault */
+	uint64_t planned_ns, sent_ns;	  /* of what has begun */
 };
 
 struct schedule {
@@ -34,7 +34,7 @@ struct schedule {
 	uint32_t nready, nbegun;
 	struct timers delays;
 	struct pace pace;
-	uint64_t end_ns;     /* what is planned for this instant or later does not begin; the owner sets it */
+	uint64_t end_ns;     /* what is planned for then or later does not begin; set by the owner */
 	uint64_t notable_ns; /* our own delays below this do not matter */
 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the user asked for. Filled once by main.c from the table in options.c, read-only from then on. */
+/* What the user asked for. main.c fills it once from the table in options.c; read-only from then on. */
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
 #include "base/opt.h"
 
-/* Room for every message of why a run cannot start or has failed. */
+/* Room for any message that says why a run cannot start or has failed. */
 #define WHY_LEN 512
 
 /* --request: what is sent on a connection of modes without a protocol of their own. */

@@ -18,12 +18,12 @@ struct tls_info;
 struct sock {
 	const char *name;
 	bool is_tls;
-	uint32_t in_cap; /* the least useful size for the read buffer of a connection; 0: any */
+	uint32_t in_cap; /* the smallest useful size for a connection's read buffer; 0: any */
 
-	/* Makes what all connections share (net->sock_data). 0, or -errno with why[WHY_LEN]. */
+	/* Creates what all connections share (net->sock_data). 0, or -errno with why[WHY_LEN]. */
 	int (*open)(struct net *net, const struct settings *set, char *why);
 	void (*close)(struct net *net);
-	/* What was negotiated first, or NULL: nothing yet, or not TLS. */
+	/* What the first connection negotiated, or NULL: nothing yet, or not TLS. */
 	const struct tls_info *(*info)(const struct net *net);
 
 	/* The TCP connection exists. Ends in conn_established() or conn_fail(). */

@@ -19,7 +19,7 @@ enum error_kind {
 	ERROR_TLS,	   /* handshake or record layer */
 	ERROR_TIMEOUT,	   /* a connect, handshake, response or close took longer than --timeout */
 	ERROR_RESET,	   /* ECONNRESET, EPIPE */
-	ERROR_CLOSED,	   /* the server closed where it should not */
+	ERROR_CLOSED,	   /* the server closed when it should not have */
 	ERROR_EARLY,	   /* idle: closed before the deadline */
 	ERROR_NOT_CLOSED,  /* idle: still open long after the deadline */
 	ERROR_MISMATCH,	   /* echo: other bytes came back */
@@ -44,7 +44,7 @@ enum error_kind error_of_transfer(int err);
 struct stats {
 	uint64_t attempted, established, completed, reopened;
 	uint64_t requests;	 /* planned in the interval, with a complete response */
-	uint64_t responses;	 /* that came in the interval */
+	uint64_t responses;	 /* that arrived in the interval */
 	uint64_t unsent;	 /* planned in the interval, never sent */
 	uint64_t received, sent; /* bytes in the interval, without TLS */
 	uint64_t closed, early;	 /* idle */
@@ -57,7 +57,7 @@ struct stats {
 	struct hist lag;     /* open loop: the load generator's own */
 	struct hist connect, tls_full, tls_resumed;
 	struct hist lateness, age; /* idle */
-	struct hist second;	   /* latency of the running second: merged into latency when it is over */
+	struct hist second;	   /* latency in the current second; merged into latency when it is over */
 };
 
 uint64_t stats_errors(const struct stats *stats);

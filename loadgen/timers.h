@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A list of deadlines, all the same time after they were armed: appending keeps it sorted, so arming and
+ * A list of deadlines, each the same time after it was armed: appending keeps the list sorted, so arming and
  * disarming are O(1).
  */
 #ifndef TIMERS_H

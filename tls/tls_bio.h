@@ -5,10 +5,10 @@
 
 #include "tls_int.h"
 
-/* NULL: no memory. One serves all sessions of a context. */
+/* NULL: no memory. One method serves all sessions of a context. */
 BIO_METHOD *tls_bio_method(void);
 
-/* Moves what is held to @io, as far as there is room. */
+/* Moves held output to @io, as far as there is room. */
 void tls_bio_flush(struct tls *tls, struct tls_io *io);
 
 #endif

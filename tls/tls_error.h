@@ -9,7 +9,7 @@
 /* Writes the line to why[TLS_WHY_LEN], which may be NULL; returns @err. */
 int tls_why(char *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* "@file: what the queue says", -errno where a system call failed, else -EINVAL. */
+/* Writes "@file: what the queue says"; returns -errno if a system call failed, otherwise -EINVAL. */
 int tls_why_file(char *why, const char *file, const char *wanted);
 
 /*

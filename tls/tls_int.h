@@ -4,7 +4,7 @@
  * stay here.
  *
  * Invariant: OpenSSL's error queue is empty between calls. Whoever finds an error there turns it into one
- * line and clears it, so that no session ever reports the trouble of another one.
+ * line and clears it, so that no session ever reports another session's error.
  */
 #ifndef TLS_INT_H
 #define TLS_INT_H
@@ -17,7 +17,7 @@
 
 #define ALPN_MAX 255
 
-/* Read-only once built, but for the count and what OpenSSL locks itself. */
+/* Read-only once built, except for the count and what OpenSSL locks itself. */
 struct tls_ctx {
 	SSL_CTX *ssl_ctx;
 	BIO_METHOD *bio;
@@ -28,7 +28,7 @@ struct tls_ctx {
 	unsigned char alpn[ALPN_MAX]; /* as on the wire: length, name, length, name */
 };
 
-/* Ciphertext that found no room in io->out: data[begin..end). */
+/* Ciphertext for which io->out had no room: data[begin..end). */
 struct held {
 	size_t begin, end, cap;
 	unsigned char data[];
@@ -46,7 +46,7 @@ struct tls {
 	bool is_http; /* it failed as the peer speaks HTTP without TLS */
 };
 
-/* Bytes of ciphertext that wait for room in io->out. */
+/* Bytes of ciphertext waiting for room in io->out. */
 static inline size_t tls_held(const struct tls *tls)
 {
 	return tls->held ? tls->held->end - tls->held->begin : 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening files beneath a directory: no symbolic link and no ".." leads out of it, whatever is renamed
+ * Opens files beneath a directory: no symbolic link and no ".." leads out of it, whatever is renamed
  * meanwhile. Used by file.c and its tests.
  */
 #ifndef HTTP_BENEATH_H
@@ -15,7 +15,7 @@
  */
 int beneath_open(int dirfd, const char *path, uint64_t flags);
 
-/* The second way alone. -ENAMETOOLONG also for more than 64 directories below each other. */
+/* The same, always step by step. -ENAMETOOLONG also for more than 64 nested directories. */
 int beneath_walk(int dirfd, const char *path, uint64_t flags);
 
 #endif

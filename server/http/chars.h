@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes of HTTP messages: classes, hex digits, and spans of them. */
+/* Bytes of HTTP messages: classes, hex digits and spans. */
 #ifndef HTTP_CHARS_H
 #define HTTP_CHARS_H
 
@@ -11,16 +11,16 @@ struct span {
 	size_t len;
 };
 
-/* The classes that a byte is in; ASCII, whatever the locale. */
+/* The classes of a byte; ASCII, whatever the locale. */
 enum char_class {
 	CHAR_TOKEN = 1, /* RFC 9110, section 5.6.2 */
-	CHAR_HOST = 2,	/* of a registered name, an address, brackets and a port (RFC 3986, section 3.2.2) */
-	CHAR_PATH = 4,	/* may stand in a path as it is (RFC 3986, section 3.3); a slash too */
+	CHAR_HOST = 2,	/* in a registered name, an address, brackets or a port (RFC 3986, section 3.2.2) */
+	CHAR_PATH = 4,	/* allowed unescaped in a path (RFC 3986, section 3.3); includes the slash */
 };
 
 extern const unsigned char char_classes[256];
 
-/* Inline: asked for each byte of a request's method and host. */
+/* Inline: called for each byte of a request's method and host. */
 static inline bool is_token(char c)
 {
 	return char_classes[(unsigned char)c] & CHAR_TOKEN;
@@ -40,7 +40,7 @@ static inline bool is_path(char c)
 int hex_value(char c);
 char hex_digit(unsigned int value); /* upper case */
 
-/* Without blanks (SP and HTAB) around. */
+/* Removes surrounding blanks (SP and HTAB). */
 struct span span_trim(const char *at, size_t len);
 
 /* The first control byte (below 0x20, or DEL) of data[at..len), or @len. */

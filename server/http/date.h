@@ -10,12 +10,12 @@
 /* "Sun, 06 Nov 1994 08:49:37 GMT" */
 #define HTTP_DATE_LEN 29
 
-/* Writes HTTP_DATE_LEN bytes, no NUL. Years 1 to 9999; others are brought into that span. */
+/* Writes HTTP_DATE_LEN bytes, without a NUL. Years outside 1 to 9999 are clamped. */
 void http_date_format(time_t time, char *to);
 
 /*
- * Parses IMF-fixdate, the RFC 850 form and the asctime form. A two-digit year that would be more than 50
- * years after @now is taken for the past. False for anything else.
+ * Parses IMF-fixdate, the RFC 850 form and the asctime form; returns false for anything else. A two-digit
+ * year that would be more than 50 years after @now is taken as past.
  */
 bool http_date_parse(const char *text, size_t len, time_t now, time_t *time);
 

@@ -2,9 +2,9 @@
 /*
  * Open files under a root directory, shared by the requests of one worker and listener.
  *
- * A file is opened beneath the root (beneath.h: no symbolic link or ".." leads out of it), kept
- * in a small cache with its validators, and looked at again when file_valid_ms have passed. Counted: the
- * cache holds one reference, each output range one.
+ * A file is opened beneath the root (beneath.h: no symbolic link or ".." leads out of it), kept in a small
+ * cache with its validators, and checked again after the time that file-valid sets. Counted: the cache holds
+ * one reference, each output range one.
  */
 #ifndef HTTP_FILE_H
 #define HTTP_FILE_H
@@ -22,8 +22,8 @@ struct taio;
 struct file_cache;
 
 struct file {
-	struct outq_file out; /* what output ranges hold on to */
-	int fd;		      /* -1 for a directory: it is only known to be one */
+	struct outq_file out; /* what output ranges hold references on */
+	int fd;		      /* -1 for a directory: that it is one is all that is known */
 	bool is_dir;
 	off_t size;
 	time_t mtime;	  /* seconds, for Last-Modified */
@@ -56,14 +56,14 @@ struct file {
  */
 int file_cache_create(struct file_cache **cache, struct taio *ring, const char *root, unsigned int max,
 		      unsigned int valid_ms, char *why);
-/* Every reference must be back. NULL is allowed. */
+/* Every reference must have been released. NULL is allowed. */
 void file_cache_destroy(struct file_cache *cache);
 
 /*
  * Opens @path[0..len), relative to the root and without a NUL, "" for the root itself; @now_ms is
  * CLOCK_MONOTONIC. The reference is the caller's.
- * -ENOENT, -EACCES, -EXDEV or -ELOOP (leads out of the root), -EMFILE ...; a thing that is neither a
- * regular file nor a directory is -EACCES and is never opened for reading (a FIFO must not block).
+ * -ENOENT, -EACCES, -EXDEV or -ELOOP (leads out of the root), -EMFILE ...; anything that is neither a regular
+ * file nor a directory is -EACCES and is never opened for reading (a FIFO must not block).
  */
 int file_open(struct file_cache *cache, const char *path, size_t len, uint64_t now_ms, struct file **file);
 
@@ -72,7 +72,7 @@ static inline struct file *file_of(struct outq_file *out)
 	return (struct file *)((char *)out - offsetof(struct file, out));
 }
 
-/* Every operation on the file that belonged to this reference has come back. */
+/* Every operation on the file that used this reference must have completed. */
 static inline void file_put(struct file *file)
 {
 	outq_file_put(&file->out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service http: files under a root, /echo, /healthz, /metrics. The way of a request: http.c (flow) ->
+ * The service http: files under a root, /echo, /healthz, /metrics. The path of a request: http.c (flow) ->
  * request.c (strict check, llhttp) -> target.c (path) -> static.c (with cond.c and file.c) or body.c ->
  * response.c.
  *

@@ -12,12 +12,12 @@
 #define HTTP_HEADER_MAX (32 * 1024)
 
 struct http_options {
-	char *index;		    /* file that stands for a directory */
+	char *index;		    /* name of the file served for a directory */
 	uint64_t header_max;	    /* bytes of a header block */
 	uint64_t body_max;	    /* bytes of a request body */
 	unsigned int keepalive_max; /* requests on a connection; 0: unlimited */
 	unsigned int file_cache;    /* open files kept by a worker; 0: none */
-	uint64_t file_valid_us;	    /* how long a cached open file is trusted before it is looked at again */
+	uint64_t file_valid_us;	    /* how long a cached open file is trusted before it is checked again */
 	bool dotfiles;		    /* names that begin with a dot are served */
 	bool metrics;		    /* /metrics is served */
 };

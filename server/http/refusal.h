@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Why a request is refused: one static object for each reason, with the counter that it moves. */
+/* Why a request is refused: one static object per reason, with the counters that it increments. */
 #ifndef HTTP_REFUSAL_H
 #define HTTP_REFUSAL_H
 

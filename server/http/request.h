@@ -16,7 +16,7 @@ enum http_method {
 	METHOD_HEAD,
 	METHOD_POST,
 	METHOD_OPTIONS,
-	METHOD_REFUSED, /* of RFC 9110, but nothing here allows it */
+	METHOD_REFUSED, /* defined in RFC 9110, but nothing here allows it */
 	METHOD_UNKNOWN,
 };
 
@@ -37,7 +37,7 @@ enum http_field {
 
 #define HTTP_MORE_MAX 16
 
-/* Spans point into the data of the present input() call, or into the copy that http_head_parse() was given.
+/* Spans point into the data of the current input() call, or into the copy that http_head_parse() was given.
  */
 struct http_request {
 	enum http_method method;
@@ -46,8 +46,8 @@ struct http_request {
 	bool keep_alive, chunked, expects_continue;
 	uint64_t length;		 /* Content-Length, or 0 */
 	unsigned int present;		 /* bit of each field that is there */
-	unsigned int repeated;		 /* of those, that are there more than once */
-	struct span fields[FIELD_COUNT]; /* where present; without blanks around */
+	unsigned int repeated;		 /* bit of each field that is there more than once */
+	struct span fields[FIELD_COUNT]; /* where present; without surrounding blanks */
 	struct span name;		 /* the field being parsed */
 	/* Further lines of list fields (RFC 9110, section 5.3); the first is in @fields. */
 	struct http_line {
@@ -63,7 +63,7 @@ static inline bool http_has(const struct http_request *req, enum http_field fiel
 	return req->present & 1U << field;
 }
 
-/* How far the strict check of a header block has come; zeroed for a new one. */
+/* Progress of the strict check of a header block; zeroed for a new one. */
 struct http_scan {
 	uint32_t at, line; /* next byte to look at; start of its line */
 	uint32_t target, target_len;
@@ -73,12 +73,12 @@ struct http_scan {
 };
 
 /*
- * Goes on with the strict check. NULL with *head_len 0: more bytes are needed; NULL with *head_len: the block
- * is complete, well-formed in lines, and that long.
+ * Continues the strict check. NULL with *head_len 0: more bytes are needed. NULL with another *head_len: the
+ * block is complete, its lines are well-formed, and that is its length.
  */
 const struct http_refusal *http_head_scan(struct http_scan *scan, const char *data, size_t len,
 					  size_t head_max, size_t *head_len);
-/* Parses the block that the scan found. Leaves @parser before the body. @copy has room for @head_len bytes.
+/* Parses the block that the scan found. Leaves @parser at the start of the body. @copy has room for @head_len bytes.
  */
 const struct http_refusal *http_head_parse(const struct http_scan *scan, const char *data, size_t head_len,
 					   char *copy, llhttp_t *parser, struct http_request *req);

@@ -16,14 +16,14 @@
 #define HTTP_LINES_MAX (16 * 1024 - 256)
 
 /*
- * The head of a final response: status line, Server, Date, @lines (each ended by CRLF), Connection where it
- * is needed, empty line. Keeps room for @room bytes of body behind it.
+ * Appends the head of a final response: status line, Server, Date, @lines (each ended by CRLF), Connection if
+ * necessary, and the empty line. Keeps room for @room bytes of body behind it.
  */
 int http_response_head(struct http_session *s, struct outq *out, unsigned int status, const char *lines,
 		       size_t len, uint64_t room);
 /*
- * A whole response with a text body, which HEAD does not get. @lines are further header lines, up to
- * HTTP_LINES_MAX bytes.
+ * Appends a whole response with a text body, which is left out for HEAD. @lines are additional header lines,
+ * up to HTTP_LINES_MAX bytes.
  */
 int http_response_text(struct http_session *s, struct outq *out, unsigned int status, const char *lines,
 		       const char *text);

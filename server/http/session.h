@@ -49,19 +49,20 @@ enum http_sink { SINK_DROP, SINK_ECHO };
 
 /* The response to the request at hand. */
 enum http_progress {
-	RESPONSE_NONE,	       /* none, but 100 (Continue) perhaps */
-	RESPONSE_CONTINUE_DUE, /* the peer may wait for 100 with its body: without it the connection ends */
+	RESPONSE_NONE,	       /* none, except possibly 100 (Continue) */
+	RESPONSE_CONTINUE_DUE, /* the peer may be waiting for 100 before its body: without it the connection
+				  ends */
 	RESPONSE_SENT,	       /* the head of the final response is in the queue */
 };
 
-/* How the connection goes on. */
+/* What follows on the connection. */
 enum http_life {
 	LIFE_KEEP,  /* another request may follow */
-	LIFE_LAST,  /* the response at hand is the last */
-	LIFE_DRAIN, /* likewise, whatever a further request says: the server drains */
+	LIFE_LAST,  /* the current response is the last */
+	LIFE_DRAIN, /* likewise, whatever a further request asks for: the server drains */
 };
 
-/* Why input() returned, which alone sets it. */
+/* Why input() returned. Only input() sets it. */
 enum http_pause {
 	PAUSE_BETWEEN, /* it needs bytes; no part of a header block is left */
 	PAUSE_INSIDE,  /* it needs bytes; the beginning of a header block is left */
@@ -75,12 +76,12 @@ struct http_session {
 	uint8_t progress; /* enum http_progress */
 	uint8_t life;	  /* enum http_life */
 	uint8_t pause;	  /* enum http_pause */
-	uint8_t minor;	  /* HTTP/1.minor of the request at hand */
+	uint8_t minor;	  /* HTTP/1.minor of the current request */
 	bool is_head;	  /* its response has no body */
 	uint32_t nrequests;
 	uint32_t trailer_len;
 	struct http_scan scan;
-	uint64_t left;	   /* bytes of the body, or of the chunk, to come */
+	uint64_t left;	   /* bytes of the body, or of the chunk, still to come */
 	uint64_t body_len; /* bytes of a chunked body so far */
 	llhttp_t parser;   /* kept between calls in a chunked body only */
 };
@@ -88,10 +89,10 @@ struct http_session {
 /* The header block of @req has arrived; no response was sent yet. */
 void http_request_begin(struct http_session *s, const struct http_request *req);
 
-/* The request at hand is read and responded to. */
+/* The current request has been read and responded to. */
 void http_request_done(struct http_session *s);
 
-/* The response at hand is the last. */
+/* Makes the current response the last. */
 void http_session_end(struct http_session *s);
 
 #endif

@@ -10,7 +10,7 @@
 
 #define HTTP_PATH_MAX 4096
 
-/* A normalised path without slash at its ends: "" is the root. */
+/* A normalised path without a slash at either end: "" is the root. */
 struct http_path {
 	struct span path;  /* points into the target, or into @text */
 	struct span query; /* with its '?', or empty */
