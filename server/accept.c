@@ -62,7 +62,7 @@ static bool is_full(const struct acceptor *a)
 	return a->shard->nconns >= a->limit;
 }
 
-/* The bound is exceeded by the one that goes until its operation is back. */
+/* The bound may be exceeded by the one that goes, until its operation is back. */
 static bool evict_oldest(struct shard *shard)
 {
 	struct conn *oldest = deadline_most_idle(shard);

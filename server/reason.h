@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Why connections end, one row each: the counter closed_NAME, the text of its log line and of its help, and
- * whether the server ended it by cancelling a pending operation (logged at level info, with the time that the
- * cancel took). The first reason that a connection gets is the one that counts.
+ * whether the server ends it, by cancelling the operation that is pending if there is one (logged at level
+ * info, with the time that the cancel took). The first reason that a connection gets is the one that counts.
  */
 #ifndef REASON_H
 #define REASON_H

@@ -35,6 +35,8 @@ struct service_env {
 	void *metrics_arg;
 };
 
+#define SERVICE_SESSION_MAX 256
+
 struct service {
 	const char *name;
 	const char *summary;
@@ -42,7 +44,7 @@ struct service {
 	/* Sent in the place of an alert where TLS is expected and a peer speaks HTTP without it; NULL: an
 	 * alert. */
 	const char *plain_response;
-	size_t session_size; /* zeroed memory that the connection keeps for a session; maximum 256 bytes */
+	size_t session_size; /* zeroed memory kept for a session; at most SERVICE_SESSION_MAX bytes */
 
 	/*
 	 * Its own options, and its own words of a listener ("root=DIR"). Each table ends with a row without a
@@ -84,7 +86,8 @@ struct service {
 	 * STEP_MORE: read on once there is room for output;
 	 *
 	 * STEP_BLOCKED: the session waits for something else. Nothing is read until peer_resume(), which
-	 * offers again what is left, possibly nothing. A call before that returns the same;
+	 * offers again what is left, possibly nothing. Until then it is not noticed if the peer goes away. A
+	 * call before that returns the same;
 	 *
 	 * STEP_DONE: send what is queued, close the sending side, drain the peer, close;
 	 *

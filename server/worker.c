@@ -122,13 +122,19 @@ static void stop_accepting(struct worker *w)
 	}
 }
 
+/* A step may end others: a reference keeps the one at hand in the list until its successor is known. */
 static void each_conn(struct worker *w, enum conn_event event)
 {
-	struct conn *c, *next;
+	struct conn *c = LIST_FIRST(&w->shard.conns), *next;
 
-	for (c = LIST_FIRST(&w->shard.conns); c; c = next) {
-		next = LIST_NEXT(c, link);
+	if (c)
+		conn_get(c);
+	for (; c; c = next) {
 		conn_fsm(c, event, 0);
+		next = LIST_NEXT(c, link);
+		if (next)
+			conn_get(next);
+		conn_put(c);
 	}
 }
 

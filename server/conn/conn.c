@@ -26,6 +26,7 @@ int conn_create(struct conn **conn, struct shard *shard, const struct endpoint *
 	struct conn *c = malloc(sizeof(*c) + service->session_size + inline_cap);
 	int ret;
 
+	assert(service->session_size <= SERVICE_SESSION_MAX);
 	if (!c)
 		return -ENOMEM;
 	memset(c, 0, sizeof(*c) + service->session_size);

@@ -73,6 +73,7 @@ struct conn {
 	uint8_t cancel_reason;	/* enum close_reason: why a cancel is under way */
 	uint8_t deadline_class; /* enum deadline_class */
 	uint8_t moved;		/* MOVED_*, or-ed */
+	bool in_session;	/* its session's input() runs */
 	bool read_full;		/* the last read filled its buffer: more may be waiting */
 	uint16_t inline_cap;
 	uint32_t refs;

@@ -26,7 +26,7 @@
 typedef void conn_step(struct conn *c, long res);
 
 static void advance(struct conn *c);
-static void serve(struct conn *c);
+static void served(struct conn *c, enum step step);
 
 static const char *const state_names[] = {
 	[CONN_HANDSHAKE] = "handshake", [CONN_SERVE] = "serve",	    [CONN_FLUSH] = "flush",
@@ -189,6 +189,7 @@ static bool cancel_holds(struct conn *c)
 		return true;
 	}
 	c->cancel_reason = CLOSE_NONE;
+	c->cancel_us = 0; /* it ended nothing */
 	return false;
 }
 
@@ -254,7 +255,8 @@ static void handshake_done(struct conn *c)
 	if (info.resumed)
 		count(&c->shard->counters, tls_resumed);
 	c->state = CONN_SERVE;
-	serve(c);
+	/* In any case: it may have asked for it meanwhile. */
+	served(c, input_resume(c));
 }
 
 static void handshake(struct conn *c)
@@ -371,7 +373,7 @@ static void serve_resume(struct conn *c, long res)
 /* Output has moved: there may be room for more. */
 static void serve_on(struct conn *c)
 {
-	if (c->input == INPUT_BLOCKED && c->out.nbytes < OUTQ_HIGH)
+	if (c->input != INPUT_OPEN && c->out.nbytes < OUTQ_HIGH)
 		serve(c);
 	else
 		advance(c);

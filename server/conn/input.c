@@ -60,7 +60,9 @@ static enum step offer(struct conn *c, const char *data, size_t len, size_t *use
 
 		if (c->out.nbytes >= OUTQ_HIGH)
 			return STEP_BLOCKED;
+		c->in_session = true;
 		step = service->input(c->session, data + *used, len - *used, &n, &c->out);
+		c->in_session = false;
 		*used += n;
 		if (step == STEP_FAILED)
 			return conn_fail(c, CLOSE_ERROR);
@@ -124,19 +126,25 @@ static enum step feed_tls(struct conn *c, bool resumed)
 	return step;
 }
 
+/* @resumed: the session is called even if there is nothing to offer. */
+static enum step feed(struct conn *c, bool resumed)
+{
+	size_t used;
+
+	/* The read that is under way goes on where it began: what is in its buffer must not move. */
+	if (c->rd.state != OP_IDLE)
+		return offer(c, NULL, 0, &used);
+	return conn_is_tls(c) ? feed_tls(c, resumed) : offer_buf(c, &c->in);
+}
+
 enum step input_feed(struct conn *c)
 {
-	if (conn_is_tls(c))
-		return feed_tls(c, c->input != INPUT_OPEN);
-	c->moved |= MOVED_INPUT;
-	return offer_buf(c, &c->in);
+	if (!conn_is_tls(c))
+		c->moved |= MOVED_INPUT;
+	return feed(c, c->input != INPUT_OPEN);
 }
 
 enum step input_resume(struct conn *c)
 {
-	size_t used;
-
-	if (c->rd.state != OP_IDLE)
-		return offer(c, NULL, 0, &used);
-	return conn_is_tls(c) ? feed_tls(c, true) : offer_buf(c, &c->in);
+	return feed(c, true);
 }

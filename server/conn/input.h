@@ -19,7 +19,8 @@ void input_drop(struct conn *c);
 enum step input_handshake(struct conn *c);
 
 /*
- * Offers the service what has arrived. Called after input_received(), or once what blocked it is over.
+ * Offers the service what has arrived. Called after input_received(), or once what blocked it is over. While
+ *a read is under way, whose buffer must not move, nothing is offered, but the session is called.
  *
  *	STEP_MORE	read on
  *	STEP_BLOCKED	output is above its high-water mark, or the service waits
@@ -29,10 +30,7 @@ enum step input_handshake(struct conn *c);
  */
 enum step input_feed(struct conn *c);
 
-/*
- * The session asked to be called: does the same, and calls the service at least once. Offers nothing while a
- * read is under way, because the read's buffer must not move.
- */
+/* The session asked to be called: does the same, and calls the session in any case, perhaps with nothing. */
 enum step input_resume(struct conn *c);
 
 /* Bytes that the service has not consumed. */

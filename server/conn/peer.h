@@ -6,9 +6,10 @@
 struct peer;
 
 /*
- * Called when what the session waited for (STEP_BLOCKED) has happened, or it has output: input() is called
- * again, possibly with no bytes, and eof() too if the peer has ended its side. Call it from the event loop or
- * the completion of an operation, never from one of the session's own functions.
+ * Call it when what the session waited for (STEP_BLOCKED) has happened, or when it has output: input() is
+ * called again, possibly with no bytes, and eof() too if the peer has ended its side. During a handshake this
+ * is put off until the handshake is done. The session may be closed, and gone, when this returns. Call it
+ * from the event loop, never from inside a function of a session, be it another's.
  */
 void peer_resume(struct peer *peer);
 

@@ -33,7 +33,7 @@ struct shard {
 	struct conn_queue deadlines[DEADLINE_NCLASSES];
 	struct conn_list conns;
 	unsigned int nconns;
-	uint64_t now_us; /* clock_us() at the start of the turn, or at an accept since */
+	uint64_t now_us; /* clock_us() at the start of the turn, or at what libev has brought since */
 	bool draining;
 	struct counters counters;
 	struct log_limit read_limit, short_limit; /* files that fail while they are sent */

@@ -26,7 +26,8 @@
 
 #define WHY_LEN 256
 
-_Static_assert(sizeof(struct http_session) <= 256, "a connection keeps at most 256 bytes for a session");
+_Static_assert(sizeof(struct http_session) <= SERVICE_SESSION_MAX,
+	       "a connection keeps no more for a session");
 
 static const struct http_refusal head_cut = {400, REFUSE_BAD, "the header block ends early"};
 static const struct http_refusal body_cut = {400, REFUSE_BAD, "the body ends early"};

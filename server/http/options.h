@@ -16,7 +16,7 @@ struct http_options {
 	uint64_t header_max;	    /* bytes of a header block */
 	uint64_t body_max;	    /* bytes of a request body */
 	unsigned int keepalive_max; /* requests on a connection; 0: unlimited */
-	unsigned int file_cache;    /* open files kept by a worker; 0: none */
+	unsigned int file_cache;    /* maximum open files that a worker keeps for each listener; 0: none */
 	uint64_t file_valid_us;	    /* how long a cached open file is trusted before it is checked again */
 	bool dotfiles;		    /* names that begin with a dot are served */
 	bool metrics;		    /* /metrics is served */

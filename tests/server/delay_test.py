@@ -124,8 +124,9 @@ class Delay(ServerCase):
 
 class Push(ServerCase):
     """A session that has output while a read is under way, whose buffer must not move."""
-    PUSHED = 200
-    listeners = (f"service=delay,push={PUSHED}", f"service=delay,push={PUSHED},tls")
+    PUSHED, BURST = 200, 40000
+    listeners = (f"service=delay,push={PUSHED}", f"service=delay,push={PUSHED},tls",
+                 f"service=delay,push=3,copies={BURST}", f"service=delay,push=3,copies={BURST},tls")
     options = ("--delay", "1ms")
 
     def test_what_the_peer_sends_meanwhile_comes_back_intact(self):
@@ -153,13 +154,33 @@ class Push(ServerCase):
                 self.assertEqual(back.count(b"push"), self.PUSHED)
                 self.assertEqual([line + b"\n" for line in back if line not in (b"push", b"")][:len(lines)], lines)
 
-    def test_a_half_closed_peer_is_served_no_longer_than_its_lines(self):
-        sock = self.connect(0)
-        sock.sendall(b"last\n")
-        sock.shutdown(socket.SHUT_WR)
-        got, orderly = read_to_end(sock)
-        self.assertTrue(orderly)
-        self.assertEqual(got.count(b"push\n"), self.PUSHED)
+    def test_a_half_closed_peer_gets_what_is_pushed_afterwards(self):
+        """The end of its input comes while the session waits, with a read under way."""
+        for index in (0, 2):
+            with self.subTest(index=index):
+                sock = self.connect(index)
+                sock.sendall(b"last\n")
+                sock.shutdown(socket.SHUT_WR)
+                got, orderly = read_to_end(sock)
+                self.assertTrue(orderly)
+                self.assertEqual(got.count(b"push\n"), self.PUSHED if index == 0 else 3 * self.BURST)
+        self.assertEqual(half_close(self.ports[3], b"last\n").count(b"push\n"), 3 * self.BURST)
+
+    def test_output_above_the_mark_moves_no_buffer(self):
+        """Bursts above the mark block input while a read is under way; what it brings comes back intact."""
+        lines = [b"line %d\n" % i for i in range(1, 9)]
+        for index, tls in ((2, False), (3, True)):
+            with self.subTest(tls=tls):
+                sock = self.connect(index, tls=tls)
+                sock.sendall(b"".join(lines[:3]))
+                got = read_exactly(sock, 5 * self.BURST)
+                for line in lines[3:]:
+                    sock.sendall(line)
+                    time.sleep(0.005)  # not for order: so that they come as pieces
+                got += read_exactly(sock, 2 * 5 * self.BURST + sum(map(len, lines)))
+                back = got.split(b"\n")
+                self.assertEqual(back.count(b"push"), 3 * self.BURST)
+                self.assertEqual([line + b"\n" for line in back if line not in (b"push", b"")], lines)
 
 
 class Idle(ServerCase):
@@ -208,6 +229,29 @@ class Drain(unittest.TestCase):
     def test_a_session_that_waits_finishes_its_line(self):
         got, stats = self.drained(seconds(DELAY))
         self.assertEqual(got, [b"one\n", b"one\n", b""])
+
+    def test_one_that_is_pushed_back_lingers_no_longer_than_its_peer(self):
+        """Input that output has blocked is read again in LINGER: the peer's end is seen."""
+        server = Server("service=echo", options=("--linger-timeout", "20s", "--drain-timeout", "25s"))
+        self.addCleanup(server.kill)
+        sock = connect(server.port, rcvbuf=4096)
+        self.addCleanup(sock.close)
+        sock.setblocking(False)
+        sent, quiet = 0, 0
+        while quiet < 20:  # until the server takes no more
+            try:
+                sent, quiet = sent + sock.send(bytes(65536)), 0
+            except BlockingIOError:
+                quiet += 1
+                time.sleep(0.01)
+        server.signal(signal.SIGTERM)
+        sock.settimeout(PATIENCE)
+        got, _ = read_to_end(sock)
+        since = time.monotonic()
+        sock.close()
+        self.assertEqual(server.wait(), 0)
+        self.assertLess(time.monotonic() - since, 10)
+        server.check_end()
 
     def test_one_that_waits_too_long_is_ended_by_the_drain_timeout(self):
         since = time.monotonic()

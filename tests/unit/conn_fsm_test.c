@@ -3,6 +3,8 @@
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
 
+#include "base/clock.h"
+#include "server/conn/peer.h"
 #include "server/settings.h"
 
 #include <setjmp.h>
@@ -201,6 +203,45 @@ static void another_class_begins_anew(void **state)
 	assert_true(TAILQ_EMPTY(&scene.shard.deadlines[DEADLINE_WRITE]));
 }
 
+static unsigned int ninputs;
+
+static enum step fake_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
+{
+	ninputs++;
+	return STEP_FAILED;
+}
+
+/* Of a session nothing is asked but in SERVE. */
+static void a_resume_is_for_serve_alone(void **state)
+{
+	static const struct service service = {.name = "fake", .phase = fake_phase, .input = fake_input};
+	static const struct endpoint endpoint = {.service = &service};
+	static const enum conn_state deaf[] = {CONN_HANDSHAKE, CONN_FLUSH, CONN_LINGER, CONN_CLOSING};
+
+	for (size_t i = 0; i < sizeof(deaf) / sizeof(deaf[0]); i++) {
+		struct conn c = {
+			.magic = CONN_MAGIC, .refs = 1, .shard = &scene.shard, .endpoint = &endpoint};
+
+		c.state = (uint8_t)deaf[i];
+		outq_init(&c.out);
+		conn_fsm(&c, ON_RESUME, 0);
+		assert_int_equal(ninputs, 0);
+		assert_int_equal(c.state, deaf[i]);
+		assert_int_equal(c.refs, 1);
+	}
+}
+
+/* The loop slept before it brought what resumes a session: what is armed then must not count from before. */
+static void a_resume_reads_the_clock(void **state)
+{
+	struct conn *c = &scene.conns[0];
+	uint64_t before = clock_us();
+
+	c->state = CONN_CLOSING;
+	peer_resume(conn_peer(c));
+	assert_true(scene.shard.now_us >= before);
+}
+
 static void a_class_without_timeout_never_expires(void **state)
 {
 	scene.settings.timeout_us[DEADLINE_IDLE] = 0;
@@ -234,6 +275,8 @@ int main(void)
 		cmocka_unit_test_setup(none_expires_early_and_all_in_order, scene_open),
 		cmocka_unit_test_setup(what_moves_postpones_and_what_does_not_is_the_most_idle, scene_open),
 		cmocka_unit_test_setup(another_class_begins_anew, scene_open),
+		cmocka_unit_test_setup(a_resume_is_for_serve_alone, scene_open),
+		cmocka_unit_test_setup(a_resume_reads_the_clock, scene_open),
 		cmocka_unit_test_setup(a_class_without_timeout_never_expires, scene_open),
 		cmocka_unit_test_setup(a_new_timeout_counts_from_now, scene_open),
 	};

@@ -6,7 +6,7 @@
  *
  *	--delay DURATION: how long a line waits
  *	copies=N, a word of the listener: how often a line is sent back
- *	push=N, likewise: send N lines "push" of its own accord, one each time the timer runs out
+ *	push=N, likewise: send N bursts of lines "push" of its own accord, one each time the timer runs out
  */
 #include "delay.h"
 
@@ -66,7 +66,8 @@ struct session {
 	struct peer *peer;
 	enum session_state state;
 	unsigned int sent;	     /* copies of the line that are in the queue */
-	unsigned int pushed, credit; /* lines that were pushed, and that may come back for it */
+	unsigned int pushed, credit; /* bursts that were due, and lines that may come back for it */
+	unsigned int burst;	     /* lines of bursts that are not in the queue yet */
 	bool draining;
 };
 
@@ -141,23 +142,27 @@ static const char *line_end(const char *data, size_t len)
 }
 
 /*
- * Each time the timer has run out one more line is pushed, and one may come back. It comes with whatever
- * brings it: what is left is not waited for, so that a read is under way while there is some.
+ * Each time the timer has run out one more burst of lines "push" is due, and one line may come back. That
+ * comes with whatever brings it: what is left is not waited for, so that a read is under way while there is
+ * some.
  */
 static enum step push_input(struct session *s, const char *data, size_t len, size_t *used, struct outq *out)
 {
 	const char *end;
 
 	if (s->state == SESSION_DUE) {
-		if (outq_append(out, "push\n", 5))
-			return STEP_FAILED;
 		s->pushed++;
 		s->credit++;
+		s->burst += s->site->copies;
 		s->state = SESSION_IDLE;
 	}
 	if (s->state == SESSION_IDLE && s->pushed < s->site->push)
 		wait_for_timer(s);
-	while ((s->credit || s->pushed == s->site->push) && (end = line_end(data + *used, len - *used))) {
+	for (; s->burst && out->nbytes < OUTQ_HIGH; s->burst--)
+		if (outq_append(out, "push\n", 5))
+			return STEP_FAILED;
+	while (!s->burst && (s->credit || s->pushed == s->site->push) &&
+	       (end = line_end(data + *used, len - *used))) {
 		size_t line = (size_t)(end + 1 - data) - *used;
 
 		if (outq_append(out, data + *used, line))
@@ -201,7 +206,7 @@ static enum step delay_eof(void *session, size_t left, struct outq *out)
 {
 	struct session *s = session;
 
-	return s->state == SESSION_IDLE ? STEP_DONE : STEP_BLOCKED;
+	return s->state == SESSION_IDLE && !s->burst ? STEP_DONE : STEP_BLOCKED;
 }
 
 static enum phase delay_phase(const void *session)
