@@ -74,7 +74,7 @@ static bool evict_oldest(struct shard *shard)
 	return true;
 }
 
-/* For a connection that is accepted: before that nobody need make room. */
+/* For a connection that has been accepted; before that nothing has to make room. */
 static bool make_room(struct acceptor *a)
 {
 	if (!is_full(a))
@@ -87,7 +87,7 @@ static bool is_fatal(int err)
 	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
 }
 
-/* False: nothing more to take now. */
+/* False: nothing more to accept now. */
 static bool accept_one(struct acceptor *a)
 {
 	union addr peer = {0};
@@ -105,7 +105,7 @@ static bool accept_one(struct acceptor *a)
 			back_off(a, errno);
 		return errno == ECONNABORTED || errno == EINTR;
 	}
-	/* The turn's clock is from before the loop slept: deadlines counted from it would be early. */
+	/* The turn's clock was read before the loop slept: deadlines based on it would be early. */
 	a->shard->now_us = clock_us();
 	if (make_room(a)) {
 		admit(a, fd, &peer);
@@ -120,7 +120,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
 {
 	struct acceptor *a = io->data;
 
-	/* epoll_ctl(2) has failed, and libev has stopped the watcher: nobody would accept any more. */
+	/* epoll_ctl(2) has failed and libev has stopped the watcher: nothing would be accepted any more. */
 	if (revents & EV_ERROR) {
 		back_off(a, ENOMEM);
 		return;

@@ -111,7 +111,7 @@ int config_listeners(const struct config *config, struct listener **listeners, u
 	return 0;
 }
 
-/* An engine that is not known is refused; one that does not work here is an error of the start. */
+/* Refuses an unknown engine. One that does not work here fails later, at the start. */
 static int verify_engine(const struct settings *settings, char *why)
 {
 	struct taio_params params = {.engine = settings->engine, .entries = 8};
@@ -128,7 +128,7 @@ static int verify_listener(const struct listener *l, const struct settings *sett
 	struct tls_ctx *ctx;
 	int ret = listener_verify(l, why);
 
-	/* The self-signed certificate is made by the start. */
+	/* The self-signed certificate is made at the start. */
 	if (ret || !l->tls || !(l->cert || settings->cert))
 		return ret;
 	ret = cert_load(l, settings, &ctx, why);

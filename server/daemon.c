@@ -22,15 +22,15 @@
 /* Descriptors that are not connections: rings, loops, listeners, logs. */
 #define SPARE_FDS 128
 
-/* A loop that turns moves its beats so often in a period of the watchdog, which looks twice; without one, in
- * s. */
+/* Beats of a turning loop per watchdog period, in which the watchdog looks twice; and the maximum time
+ * between beats, in seconds, with or without a watchdog. */
 #define BEATS	   8
 #define BEAT_MAX_S 1.
 
 struct daemon {
 	int argc;
 	char **argv;
-	struct config *started; /* what needs a restart, and what the sites have, is from this one */
+	struct config *started; /* has the values that need a restart, and those that the sites use */
 	struct config *current; /* the newest */
 	struct listener *listeners;
 	unsigned int nlisteners;
@@ -53,7 +53,8 @@ static unsigned int processors(void)
 	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned int)CPU_COUNT(&set) : 1;
 }
 
-/* Every worker has a site for each listener, which keeps files; what is attached to its ring may take two. */
+/* Each worker has a site per listener, which keeps files open; a descriptor attached to its ring may take
+ * two. */
 static void check_nofile(const struct daemon *d)
 {
 	const struct settings *settings = d->current->settings;
@@ -75,7 +76,7 @@ static void check_nofile(const struct daemon *d)
 			    (unsigned long long)limit);
 }
 
-/* --- what others see --- */
+/* --- files, log and status --- */
 
 static int fill_ports(FILE *to, void *arg)
 {
@@ -229,7 +230,7 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
 		log_error("a worker's loop is stuck: not feeding the watchdog");
 }
 
-/* Its period by the service manager, which wants it fed at half of it; 0: it wants none. */
+/* The watchdog's period in s, as the service manager set it; feed it every half period. 0: no watchdog. */
 static double watchdog_period(void)
 {
 	uint64_t period_us;
@@ -292,7 +293,7 @@ static int workers_open(struct daemon *d, unsigned int want)
 	return 0;
 }
 
-/* Signals are the main thread's: workers inherit a mask that blocks them all. */
+/* Signals go to the main thread: workers inherit a mask that blocks them all. */
 static int workers_start(struct daemon *d)
 {
 	double beat_s = d->watchdog_s > 0

@@ -53,7 +53,7 @@ static int not_understood(const struct listener *l, const char *word, char *why)
 	return -EINVAL;
 }
 
-/* A word of the service's own. */
+/* A word that belongs to the service. */
 static int parse_own(struct listener *l, const char *name, const char *value, char *why)
 {
 	struct opt_program program = {.table = l->service->words};
@@ -91,7 +91,7 @@ static int parse_word(struct listener *l, const char *word, char *why)
 	return 0;
 }
 
-/* The last service named counts; it says which other words there are. */
+/* The last service named counts; it determines which other words are allowed. */
 static int parse_service(struct listener *l, const char *const *words, unsigned int nwords, char *why)
 {
 	struct opt_program program;
@@ -231,7 +231,7 @@ static int open_address(struct listener *l, unsigned int nworkers, unsigned int 
 	return 0;
 }
 
-/* The descriptor that the service manager handed over under @name, or -ENOENT. */
+/* The descriptor that the service manager passed under @name, or -ENOENT. */
 static int find_handed_over(const char *name)
 {
 	char **names = NULL;

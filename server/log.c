@@ -57,7 +57,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 	if (len > LINE_MAX_LEN - 2)
 		len = LINE_MAX_LEN - 2;
 	line[len++] = '\n';
-	/* Nobody to tell if stderr is gone. */
+	/* If stderr is gone there is nobody to tell. */
 	if (write(STDERR_FILENO, line, (size_t)len) < 0)
 		return;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * taiod: reads the configuration and does what it asks for: print something and end, check, or run the
- * daemon.
+ * taiod: reads the configuration, then prints what was asked for and exits, checks the configuration, or runs
+ * the daemon.
  */
 #include "config.h"
 #include "daemon.h"
@@ -26,7 +26,7 @@ static int refuse(int err, const char *why)
 	return exit_status(err);
 }
 
-/* The actions that print something and end; -1: none was asked for. */
+/* Carries out an action that prints something and exits. -1: none was given. */
 static int act(const struct settings *settings)
 {
 	if (settings->show_version)

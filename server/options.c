@@ -167,7 +167,7 @@ static size_t settings_size;
 static size_t add_row(size_t at, const struct opt *row, size_t offset)
 {
 	assert(at < ROWS_MAX - 1);
-	/* Every row says what a reload does with it. */
+	/* Every row must say what a reload does with it. */
 	assert(row->type == OPT_ACTION || row->argv_only || row->on_reload != OPT_RELOAD_NONE);
 	table[at] = *row;
 	table[at].offset += offset;

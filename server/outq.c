@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Queues of output and the free list of their segments. Called by services and conn/output.c on the worker's
- * thread; a segment is never seen by another one.
+ * thread; no other thread sees a segment.
  *
  * Invariant: nbytes is the sum of what the segments hold, memory the sum of their allocations; no segment
- * in the queue is empty, but a tail that was reserved and not committed yet, and a head that a file is being
- * read into.
+ * in the queue is empty, except a tail that is reserved and not yet committed, and a head into which a file
+ * is being read.
  */
 #include "outq.h"
 
@@ -158,7 +158,7 @@ void outq_commit(struct outq *q, size_t len)
 	q->nbytes += len;
 }
 
-/* Chains @data in segments of its own, so that a failure leaves the queue as it was. */
+/* Puts @data into a chain of new segments, so that a failure leaves the queue unchanged. */
 static int chain_create(struct seg_list *list, const char *data, size_t len)
 {
 	struct seg *seg;
@@ -207,7 +207,7 @@ static int append_long(struct outq *q, const char *data, size_t len)
 
 int outq_append(struct outq *q, const void *data, size_t len)
 {
-	/* A queue that grows by small appends is going to get more of them. */
+	/* A queue that grows by small appends will probably get more of them. */
 	size_t cap = q->nbytes > len ? (q->nbytes < SHARED_CAP ? q->nbytes : SHARED_CAP) : len;
 	char *to;
 
@@ -270,7 +270,7 @@ void outq_splice(struct outq *q, struct outq *from)
 	outq_init(from);
 }
 
-/* Takes up to @len bytes off @seg; returns how many, and whether it is empty now. */
+/* Takes up to @len bytes off @seg; returns how many, and sets whether @seg is empty now. */
 static uint64_t seg_consume(struct seg *seg, uint64_t len, bool *empty)
 {
 	uint64_t waits = seg->kind == SEG_MEM ? seg->mem.end - seg->mem.begin : seg->range.len;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A turn: give the gathered operations to the ring, reap, let the connections react, and again, until the
- * ring is dry; then libev sleeps on the ring's descriptor. A bound on the rounds keeps timers and accepts
+ * A turn submits the gathered operations to the ring, reaps, lets the connections react, and repeats until
+ * the ring is dry; then libev sleeps on the ring's descriptor. A limit on the rounds keeps timers and accepts
  * fair.
  */
 #include "worker.h"
@@ -56,7 +56,8 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 		deadline_start(w, class, next_us);
 }
 
-/* A list that has just got its first connection needs its timer; deadlines only move later after that. */
+/* Starts the timer of a list that has just got its first connection. After that, its deadlines only move
+ * later. */
 static void deadlines_watch(struct worker *w)
 {
 	for (int class = DEADLINE_NONE + 1; class < DEADLINE_NCLASSES; class ++) {
@@ -171,7 +172,7 @@ static void reload(struct worker *w)
 	struct config *config = atomic_exchange(&w->next, NULL), *old = w->config;
 
 	if (!config)
-		return; /* taken with the request before */
+		return; /* taken with the previous request */
 	w->config = config;
 
 	w->shard.settings = config->settings;
@@ -181,7 +182,7 @@ static void reload(struct worker *w)
 	for (unsigned int i = 0; i < w->nacceptors; i++) {
 		if (config->tls[i])
 			endpoint_take_tls(&w->acceptors[i].endpoint, config->tls[i]);
-		acceptor_resume(&w->acceptors[i]); /* when-full may be another */
+		acceptor_resume(&w->acceptors[i]); /* when-full may have changed */
 	}
 	config_put(old);
 }
@@ -210,7 +211,7 @@ void worker_request(struct worker *w, enum worker_request request)
 
 void worker_reload(struct worker *w, struct config *config)
 {
-	/* One that was not taken yet is not wanted any more. */
+	/* Drops one that the worker has not taken yet. */
 	config_put(atomic_exchange(&w->next, config_get(config)));
 	worker_request(w, WORKER_RELOAD);
 }

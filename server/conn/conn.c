@@ -67,7 +67,7 @@ free_conn:
 	return ret;
 }
 
-/* The one place where a connection ends. */
+/* The only place where a connection is freed. */
 static void conn_destroy(struct conn *c)
 {
 	struct shard *shard = c->shard;

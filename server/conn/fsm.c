@@ -5,10 +5,10 @@
  *   HANDSHAKE ──► SERVE ──► FLUSH ──► LINGER ──► CLOSING ──► freed when the last completion is in
  *       └───────────┴─────────┴──────────┴────────►┘
  *
- * A deadline cancels the pending operation and does nothing else; the completion (ON_CANCELLED) closes. If
- * data won the race the connection goes on, unless the deadline is of a kind that bytes do not postpone.
- * Every step that leaves the connection open ends in advance(), which starts what can be started and sets the
- * deadline that now counts.
+ * A deadline cancels the pending operation and does nothing else; its completion (ON_CANCELLED) closes. If
+ * data won the race the connection goes on, unless bytes do not postpone the deadline. Every step that leaves
+ * the connection open ends in advance(), which starts what can be started and sets the deadline that now
+ * applies.
  */
 #include "fsm.h"
 
@@ -59,7 +59,7 @@ static void log_end(const struct conn *c)
 			 age_ms % 1000);
 }
 
-/* Gives up the table's reference: freed when no operation is in flight any more. */
+/* Drops the table's reference: the connection is freed once no operation is in flight. */
 static void close_now(struct conn *c, enum close_reason reason)
 {
 	conn_set_reason(c, reason);
@@ -75,12 +75,12 @@ static void flush_then_close(struct conn *c, enum close_reason reason)
 {
 	conn_set_reason(c, reason);
 	c->state = CONN_FLUSH;
-	if (c->input == INPUT_BLOCKED) /* nothing is fed any more, and LINGER reads */
+	if (c->input == INPUT_BLOCKED) /* nothing more is offered, and LINGER reads */
 		c->input = INPUT_OPEN;
 	advance(c);
 }
 
-/* A peer that speaks HTTP without TLS is told so in its own language. */
+/* A peer that speaks HTTP without TLS gets an HTTP response. */
 static void say_plain(struct conn *c)
 {
 	const char *text = c->endpoint->service->plain_response;
@@ -89,7 +89,7 @@ static void say_plain(struct conn *c)
 		conn_tls_say(&c->tls, &c->shard->blocks, text);
 }
 
-/* Input has failed, and said why. What TLS has to say about it is still sent. */
+/* Input has failed and set the reason. An alert of TLS is still sent. */
 static void failed(struct conn *c)
 {
 	char peer[ADDR_TEXT_LEN];
@@ -118,8 +118,7 @@ static void broken(struct conn *c, long res)
 
 /* --- deadlines, and other reasons to cancel --- */
 
-/* The operation that was cancelled is back, or there was none to cancel: @c ends for the reason of the
- * cancel. */
+/* The cancelled operation has completed, or there was none to cancel: ends @c for the cancel's reason. */
 static void cancelled(struct conn *c, long res)
 {
 	const struct service *service = c->endpoint->service;
@@ -138,7 +137,7 @@ static void cancelled(struct conn *c, long res)
 			return;
 		}
 		break;
-	case CLOSE_NONE: /* nobody asked for it */
+	case CLOSE_NONE: /* it was not requested */
 		reason = CLOSE_ERROR;
 		break;
 	default:
@@ -147,7 +146,7 @@ static void cancelled(struct conn *c, long res)
 	close_now(c, reason);
 }
 
-/* A connection that waits for its service alone has nothing to cancel. */
+/* A connection that waits only for its service has nothing to cancel. */
 static void cancel_pending(struct conn *c, enum close_reason reason)
 {
 	struct op *op = c->wr.state != OP_IDLE ? &c->wr : &c->rd;
@@ -176,7 +175,7 @@ static void evict(struct conn *c, long res)
 	cancel_pending(c, CLOSE_EVICTED);
 }
 
-/* An operation won against its cancel. True: what asked for the cancel holds all the same, and @c has ended.
+/* The operation completed before its cancel. True: the reason for the cancel still applies, and @c has ended.
  */
 static bool cancel_holds(struct conn *c)
 {
@@ -193,9 +192,9 @@ static bool cancel_holds(struct conn *c)
 	return false;
 }
 
-/* --- what goes on after each step --- */
+/* --- after each step --- */
 
-/* All is sent: say so to the peer, and let it finish. */
+/* Everything is sent: ends our direction and lets the peer finish. */
 static void flushed(struct conn *c)
 {
 	if (output_end(c)) {
@@ -318,7 +317,7 @@ static void end_of_input(struct conn *c)
 	}
 }
 
-/* What the service has come to. */
+/* Acts on the service's result. */
 static void served(struct conn *c, enum step step)
 {
 	bool ended = c->input == INPUT_ENDED;
@@ -391,7 +390,7 @@ static void serve_file(struct conn *c, long res)
 	serve_on(c);
 }
 
-/* The head has promised more than the file now has: the peer must see that this is not all. */
+/* The head promised more than the file now has: the peer must see that the response is incomplete. */
 static void file_short(struct conn *c, long res)
 {
 	struct shard *shard = c->shard;
@@ -417,7 +416,7 @@ static void serve_drain(struct conn *c, long res)
 
 /* --- FLUSH, LINGER, CLOSING --- */
 
-/* A read that was cancelled before flushing began is no reason to stop. */
+/* A read cancelled before flushing began is no reason to stop. */
 static void flush_cancelled(struct conn *c, long res)
 {
 	if (c->cancel_reason != CLOSE_IDLE && c->cancel_reason != CLOSE_HEADER) {

@@ -48,7 +48,7 @@ enum step input_handshake(struct conn *c)
 	return step == STEP_FAILED ? conn_fail_tls(c) : step;
 }
 
-/* Offers @len bytes, at least once; *used of them were consumed. */
+/* Offers @len bytes, calling the service at least once; sets *used to how many it consumed. */
 static enum step offer(struct conn *c, const char *data, size_t len, size_t *used)
 {
 	const struct service *service = c->endpoint->service;
@@ -83,7 +83,7 @@ static enum step offer_buf(struct conn *c, struct buf *buf)
 	return step;
 }
 
-/* What was decrypted goes to the service; what it leaves is kept behind what it left before. */
+/* Offers the service decrypted bytes; keeps what it does not consume behind what it left before. */
 static enum step offer_decrypted(struct conn *c, const char *data, size_t len)
 {
 	struct blocks *blocks = &c->shard->blocks;
@@ -103,7 +103,7 @@ static enum step offer_decrypted(struct conn *c, const char *data, size_t len)
 	return step;
 }
 
-/* @resumed: the session is called even if it has left nothing. */
+/* @resumed: calls the session even if nothing is left to offer. */
 static enum step feed_tls(struct conn *c, bool resumed)
 {
 	struct shard *shard = c->shard;

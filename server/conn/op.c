@@ -43,7 +43,7 @@ void conn_op_cancel(struct conn *c, struct op *op)
 	op->cancelled = true;
 	c->cancel_us = c->shard->now_us;
 	count(&c->shard->counters, cancels);
-	/* One that is still queued is cancelled when the ring has it (turn.c). */
+	/* An operation that is still queued is cancelled once the ring has it (turn.c). */
 	if (op->state == OP_IN_FLIGHT)
 		taio_cancel(c->shard->ring, &op->iocb);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Output leaves in the order of the queue. A file range is read behind the memory that precedes it where it
- * fits, so that a small response is one write; otherwise in pieces of its own. Under TLS what is in memory is
- * encrypted, and what was encrypted is sent.
+ * Output is sent in the order of the queue. A file range is read in behind the memory that precedes it if it
+ * fits, so that a small response is one write; otherwise into segments of its own. Under TLS what is in
+ * memory is encrypted, and the ciphertext is sent.
  */
 #include "output.h"
 
 #include "op.h"
 
-/* Reading less than this behind a response head is not worth a read of its own. */
+/* Room behind a response head that is smaller than this is not worth a separate read. */
 #define FILL_MIN   4096
 #define FILE_PIECE (64 * 1024)
 
@@ -34,7 +34,7 @@ static enum step read_file(struct conn *c, struct seg *seg, const struct seg *fr
 	return STEP_BLOCKED;
 }
 
-/* The memory at the head of the queue, which is not empty; made, if a file range stands there. NULL: no
+/* The memory segment at the head of the queue, which is not empty; made if a file range is there. NULL: no
  * memory. */
 static struct seg *head_memory(struct conn *c)
 {
@@ -95,7 +95,7 @@ static enum step start_tls(struct conn *c)
 	const char *data;
 	size_t len;
 
-	/* What a write has left is sent before anything is added. */
+	/* The rest of a partial write is sent before anything is added. */
 	if (conn_tls_is_sent(&c->tls)) {
 		if (conn_tls_flush(&c->tls, blocks) == STEP_FAILED)
 			return conn_fail_tls(c);

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Room that one more TLS record is worth. */
+/* Minimum room for which one more TLS record is worthwhile. */
 #define ROOM_MIN 1024
 
 int conn_tls_open(struct conn_tls *t, struct tls_ctx *ctx)
@@ -33,7 +33,7 @@ static bool wire_open(struct conn_tls *t, struct blocks *blocks)
 	return t->wire.data || buf_grow(&t->wire, blocks);
 }
 
-/* What the session sends goes to the tail of wire, if there is one. */
+/* Points the session's output at the tail of wire, if there is one. */
 static struct tls_io io_begin(struct conn_tls *t, const struct buf *in)
 {
 	return (struct tls_io){
@@ -80,7 +80,7 @@ enum step conn_tls_read(struct conn_tls *t, struct buf *in, struct blocks *block
 	/* Nothing waits: STEP_MORE without a call. */
 	if (!in->len && !tls_has_input(t->session))
 		return STEP_MORE;
-	/* Reading seldom sends; what it sends without room is held for conn_tls_flush(). */
+	/* Reading seldom produces output; what has no room is held for conn_tls_flush(). */
 	if (tls_has_output(t->session) && !wire_open(t, blocks))
 		return STEP_FAILED;
 	io = io_begin(t, in);
@@ -108,7 +108,7 @@ enum step conn_tls_flush(struct conn_tls *t, struct blocks *blocks)
 		return STEP_DONE;
 	if (!wire_open(t, blocks))
 		return STEP_FAILED;
-	/* What is held comes out of any call; this one does nothing else (tls.h). */
+	/* Any call puts out what is held; this one does nothing else (tls.h). */
 	io = io_begin(t, NULL);
 	tls_handshake(t->session, &io);
 	io_end(t, &io, NULL, blocks, STEP_DONE);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The reference that an operation holds is given back after its event was handled. */
+/* An operation's reference is dropped after its event has been handled. */
 #include "turn.h"
 
 #include "base/clock.h"
@@ -62,7 +62,7 @@ static void complete(struct op *op, long res)
 	conn_put(c);
 }
 
-/* The ring has taken @iocb, or refused it for good: then it ends like one that failed. */
+/* The ring has taken @iocb or refused it permanently; a refused operation is handled like one that failed. */
 static void on_submitted(void *arg, struct iocb *iocb, int err)
 {
 	struct shard *shard = arg;
