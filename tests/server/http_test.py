@@ -217,20 +217,30 @@ class Raw(HttpCase):
         self.assertRegex(self.server.log(), r"cannot send the rest of cut\.bin: the file was truncated")
         self.assertEqual(other.get("/a.txt").status, 200)
 
-    def test_files_that_fail_in_a_flood_are_told_of_once_a_second(self):
-        write(self.root, "flood.bin", data=pattern(BIG))
-        before, begin = self.server.stats(), time.monotonic()
-        https = [self.http(rcvbuf=8192) for _ in range(40)]
+    def fail_while_sent(self, name, count):
+        """@count responses of a file that is truncated while they are sent."""
+        write(self.root, name, data=pattern(BIG))
+        before = self.server.stats()
+        https = [self.http(rcvbuf=8192) for _ in range(count)]
         for http in https:
-            http.send(b"GET /flood.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+            http.send(f"GET /{name} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
             http.head()
-        os.truncate(os.path.join(self.root, "flood.bin"), 1 << 20)
+        os.truncate(os.path.join(self.root, name), 1 << 20)
         for http in https:
             read_to_end(http.sock)
-        self.assert_counts(before, closed_error=40)
-        lines = [line for line in self.server.log().splitlines() if "rest of flood.bin" in line]
-        self.assertGreater(len(lines), 0)
-        self.assertLessEqual(len(lines), time.monotonic() - begin + 1)
+        self.assert_counts(before, closed_error=count)
+
+    def test_files_that_fail_in_a_flood_are_told_of_once_a_second(self):
+        time.sleep(1.1)
+        self.fail_while_sent("first.bin", 1)  # tells what was held back before, too
+        time.sleep(1.1)
+        mark, begin = len(self.server.log()), time.monotonic()
+        self.fail_while_sent("flood.bin", 40)
+        time.sleep(1.1)
+        self.fail_while_sent("last.bin", 1)
+        told = re.findall(r"cannot send the rest of \w+\.bin: [^(\n]*(?:\(and (\d+) more before\))?", self.server.log()[mark:])
+        self.assertLessEqual(len(told), time.monotonic() - begin + 1)
+        self.assertEqual(sum(1 + int(more or 0) for more in told), 41, "each is told of, or counted")
 
     def test_a_file_replaced_while_sent_is_sent_as_it_was(self):
         write(self.root, "swap.bin", data=pattern(BIG, 1))
