@@ -258,7 +258,6 @@ class Herd(unittest.TestCase):
                 late.append(time.monotonic() - before - 2.0)
                 sock.close()
             self.assertGreaterEqual(min(late), 0)
-            self.assertLess(sorted(late)[self.HERD // 2], SLACK + 2)
             server.until_idle()
             stats = server.stats()
             self.assertEqual(stats["closed_idle"], self.HERD)
@@ -267,6 +266,8 @@ class Herd(unittest.TestCase):
             ages = [float(age) for age in re.findall(r"idle timeout \(age (\d+\.\d{3}) s", server.log())]
             self.assertEqual(len(ages), self.HERD)
             self.assertGreaterEqual(min(ages), 2.0)
+            # By the server's clock: a client that has opened the last sees the first ends late.
+            self.assertLess(sorted(ages)[self.HERD // 2], 2.0 + SLACK)
 
     def test_plain(self):
         self.herd(tls=False)
