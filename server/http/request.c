@@ -6,7 +6,8 @@
  * llhttp 8.1.0 takes a lone CR for a line end (CVE-2023-30589), swallows folded lines and accepts HTTP/0.9
  * with a body; each lets a proxy in front see other requests than we do. So nothing reaches llhttp before the
  * whole block has passed http_head_scan(): every control byte is a TAB inside a header line or half of a
- * CRLF, no header line starts with a blank, the request line is METHOD SP TARGET SP HTTP/1.x.
+ * CRLF, no header line starts with a blank, the request line is METHOD SP TARGET SP HTTP/1.x. llhttp 9.2 is
+ * stricter; what is refused, and for which reason, is the same with both.
  *
  * Invariant: what is refused, and for which reason, does not depend on how the bytes were split.
  */
@@ -198,6 +199,11 @@ static const struct span names[FIELD_COUNT] = {
 /* A bit for each length above: most fields are passed over by it alone. */
 #define NAME_LENGTHS (1U << 4 | 1U << 5 | 1U << 6 | 1U << 8 | 1U << 13 | 1U << 14 | 1U << 17 | 1U << 19)
 
+static bool is_name_of(struct span name, enum http_field field)
+{
+	return name.len == names[field].len && strncasecmp(name.at, names[field].at, name.len) == 0;
+}
+
 static int on_header_field(llhttp_t *parser, const char *at, size_t len)
 {
 	struct http_request *req = parser->data;
@@ -234,8 +240,7 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t len)
 	if (req->name.len > 19 || !(NAME_LENGTHS >> req->name.len & 1))
 		return 0;
 	for (unsigned int i = 0; i < FIELD_COUNT; i++) {
-		if (names[i].len != req->name.len ||
-		    strncasecmp(names[i].at, req->name.at, req->name.len) != 0)
+		if (!is_name_of(req->name, (enum http_field)i))
 			continue;
 		take_field(req, (enum http_field)i, span_trim(at, len));
 		break;
@@ -255,15 +260,22 @@ static const llhttp_settings_t head_settings = {
 	.on_headers_complete = on_headers_complete,
 };
 
+/* A line of @field has arrived, or llhttp stopped at its name. */
+static bool was_sent(const struct http_request *req, enum http_field field)
+{
+	return http_has(req, field) || is_name_of(req->name, field);
+}
+
+/* Of Content-Length and Transfer-Encoding, llhttp 8.1 refuses the whole block, 9.2 the name of the second. */
 static const struct http_refusal *refusal_of(llhttp_errno_t err, const struct http_request *req)
 {
 	switch (err) {
 	case HPE_UNEXPECTED_CONTENT_LENGTH:
-		return http_has(req, FIELD_TRANSFER_ENCODING) ? &length_and_coding : &length_form;
 	case HPE_INVALID_CONTENT_LENGTH:
-		return &length_form;
 	case HPE_INVALID_TRANSFER_ENCODING:
-		return &coding_form;
+		if (was_sent(req, FIELD_CONTENT_LENGTH) && was_sent(req, FIELD_TRANSFER_ENCODING))
+			return &length_and_coding;
+		return err == HPE_INVALID_TRANSFER_ENCODING ? &coding_form : &length_form;
 	default:
 		return &header_form;
 	}
@@ -398,6 +410,7 @@ const struct http_refusal *http_head_parse(const struct http_scan *scan, const c
 	req->target = (struct span){data + scan->target, scan->target_len};
 	req->present = req->repeated = req->nmore = 0;
 	req->has_too_many = false;
+	req->name = (struct span){"", 0};
 	req->length = 0;
 	req->chunked = req->expects_continue = false;
 	llhttp_init(parser, HTTP_REQUEST, &head_settings);
