@@ -246,6 +246,12 @@ int outq_printf(struct outq *q, const char *fmt, ...)
 
 int outq_append_file(struct outq *q, struct outq_file *file, uint64_t offset, uint64_t len)
 {
+	return outq_append_body(q, file, offset, len, 0, 0);
+}
+
+int outq_append_body(struct outq *q, struct outq_file *file, uint64_t offset, uint64_t len, size_t head,
+		     uint32_t note)
+{
 	struct seg *seg = malloc(sizeof(*seg));
 
 	if (!seg) {
@@ -256,6 +262,8 @@ int outq_append_file(struct outq *q, struct outq_file *file, uint64_t offset, ui
 	seg->range.file = file;
 	seg->range.offset = offset;
 	seg->range.len = len;
+	seg->range.head = (uint32_t)head;
+	seg->range.note = note;
 	STAILQ_INSERT_TAIL(&q->segs, seg, link);
 	q->memory += sizeof(*seg);
 	q->nbytes += len;
@@ -309,10 +317,54 @@ void outq_fill(struct outq *q, struct seg *seg, uint32_t len)
 	seg->mem.end += len;
 	range->range.offset += len;
 	range->range.len -= len;
+	range->range.head = 0;
 	if (range->range.len)
 		return;
 	STAILQ_REMOVE(&q->segs, range, seg, link);
 	release(q, range);
+}
+
+bool outq_is_callable(const struct seg *seg)
+{
+	const struct seg *range = STAILQ_NEXT(seg, link);
+
+	return range->range.head && range->range.head <= seg->mem.end - seg->mem.begin;
+}
+
+/* Moves what is behind @last to @rest. */
+static void split(struct outq *q, struct seg *last, struct outq *rest)
+{
+	struct seg *seg;
+
+	while ((seg = STAILQ_NEXT(last, link))) {
+		size_t memory = seg->kind == SEG_MEM ? mem_size(seg) : sizeof(*seg);
+		uint64_t nbytes = seg->kind == SEG_MEM ? seg->mem.end - seg->mem.begin : seg->range.len;
+
+		STAILQ_REMOVE(&q->segs, seg, seg, link);
+		STAILQ_INSERT_TAIL(&rest->segs, seg, link);
+		q->memory -= memory;
+		rest->memory += memory;
+		q->nbytes -= nbytes;
+		rest->nbytes += nbytes;
+	}
+}
+
+struct outq_file *outq_call_back(struct outq *q, struct seg *seg, struct outq *rest, uint32_t *note)
+{
+	struct seg *range = STAILQ_NEXT(seg, link);
+	struct outq_file *file = outq_file_get(range->range.file);
+
+	*note = range->range.note;
+	split(q, range, rest);
+	q->nbytes -= range->range.head + range->range.len;
+	seg->mem.end -= range->range.head;
+	STAILQ_REMOVE(&q->segs, range, seg, link);
+	release(q, range);
+	if (seg->mem.begin == seg->mem.end) {
+		STAILQ_REMOVE(&q->segs, seg, seg, link);
+		release(q, seg);
+	}
+	return file;
 }
 
 struct seg *outq_head_room(struct outq *q, uint64_t room)

@@ -14,6 +14,13 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+/* What has become of a file since its ranges were appended. */
+enum outq_file_state {
+	OUTQ_FILE_SAME,
+	OUTQ_FILE_GREW,	   /* it has become longer; what it had is as it was */
+	OUTQ_FILE_CHANGED, /* anything else */
+};
+
 /* A file whose ranges are in queues; embedded in its owner's struct. Counted: each range holds one reference.
  */
 struct outq_file {
@@ -21,6 +28,10 @@ struct outq_file {
 	const char *name; /* for messages; lives as long as the file */
 	unsigned int refs;
 	void (*release)(struct outq_file *file); /* the last reference is gone */
+
+	/* @len bytes at @offset were just read to @data: are they of the file that was appended? NULL: they
+	 * are. */
+	enum outq_file_state (*check)(struct outq_file *file, uint64_t offset, const char *data, size_t len);
 };
 
 static inline struct outq_file *outq_file_get(struct outq_file *file)
@@ -48,6 +59,8 @@ struct seg {
 		struct {
 			struct outq_file *file;
 			uint64_t offset, len;
+			uint32_t head; /* bytes of its response's head, at the end of the segment before */
+			uint32_t note; /* the service's */
 		} range;
 	};
 	char data[]; /* SEG_MEM */
@@ -78,6 +91,13 @@ int outq_printf(struct outq *q, const char *fmt, ...) __attribute__((format(prin
 int outq_append_file(struct outq *q, struct outq_file *file, uint64_t offset, uint64_t len);
 
 /*
+ * The same for the body of a response whose head is the last @head bytes appended: until some of it has been
+ * taken the whole response can be called back, and the service be asked for another with this @note.
+ */
+int outq_append_body(struct outq *q, struct outq_file *file, uint64_t offset, uint64_t len, size_t head,
+		     uint32_t note);
+
+/*
  * Space for @len bytes at the tail, to be written and then made output by outq_commit() of up to @len of
  * them; NULL without memory. @room bytes more (none if above OUTQ_ROOM_MAX) are kept free behind them in the
  * same segment, for the bytes of a file range that is appended next.
@@ -96,6 +116,14 @@ void outq_consume(struct outq *q, uint64_t len);
  * range that is used up is released. For what a truncated file no longer has, call outq_consume() or clear.
  */
 void outq_fill(struct outq *q, struct seg *seg, uint32_t len);
+
+/* Whether the file range behind @seg is the body of a response of which nothing has been taken. */
+bool outq_is_callable(const struct seg *seg);
+/*
+ * Takes this response off @q, the reference on the file included, which is the caller's now; what is behind
+ * it goes to @rest, which is empty before. @seg may be freed.
+ */
+struct outq_file *outq_call_back(struct outq *q, struct seg *seg, struct outq *rest, uint32_t *note);
 
 /*
  * An empty segment with @room bytes (maximum 64 KiB) of space before the file range at the head, to be given

@@ -72,6 +72,12 @@ struct service {
 			 char *why);
 	void (*site_close)(void *site);
 
+	/*
+	 * The configuration is being reloaded: takes up what its words name, which may be another thing by
+	 * now. On failure -errno and a line in why[256], and the site is as it was. NULL: there is nothing.
+	 */
+	int (*site_reload)(void *site, char *why);
+
 	/* Both may be NULL, if a session needs only the zeroed memory. @peer is valid until close() returns.
 	 */
 	void (*open)(void *session, void *site, struct peer *peer);
@@ -107,6 +113,14 @@ struct service {
 
 	/* The server drains. STEP_MORE: there is a request to finish first. NULL is STEP_DONE. */
 	enum step (*drain)(void *session);
+
+	/*
+	 * The file of a response appended by outq_append_body() could not be read (@err is -errno), or is no
+	 * longer what the head says it is (0). Nothing of the response was sent, and it is off the queue:
+	 * appends another in its place. @note is the one given there, @file is borrowed. 0 or -errno: close
+	 * at once. NULL in a service that appends none.
+	 */
+	int (*respond_again)(void *session, struct outq_file *file, uint32_t note, int err, struct outq *out);
 
 	/* The header timeout has passed in PHASE_HEAD; may append a response (408). NULL: no response. */
 	void (*timeout)(void *session, struct outq *out);

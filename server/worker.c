@@ -167,6 +167,14 @@ static void endpoint_take_tls(struct endpoint *endpoint, struct tls_ctx *ctx)
 	tls_ctx_put(old);
 }
 
+static void endpoint_reload(const struct endpoint *endpoint)
+{
+	char why[WORKER_WHY_LEN];
+
+	if (endpoint->service->site_reload && endpoint->service->site_reload(endpoint->site, why))
+		log_warning("%s: still serving what was there before", why);
+}
+
 static void reload(struct worker *w)
 {
 	struct config *config = atomic_exchange(&w->next, NULL), *old = w->config;
@@ -182,6 +190,7 @@ static void reload(struct worker *w)
 	for (unsigned int i = 0; i < w->nacceptors; i++) {
 		if (config->tls[i])
 			endpoint_take_tls(&w->acceptors[i].endpoint, config->tls[i]);
+		endpoint_reload(&w->acceptors[i].endpoint);
 		acceptor_resume(&w->acceptors[i]); /* when-full may have changed */
 	}
 	config_put(old);

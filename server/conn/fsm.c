@@ -384,23 +384,37 @@ static void serve_write(struct conn *c, long res)
 	serve_on(c);
 }
 
-static void serve_file(struct conn *c, long res)
-{
-	output_filled(c, (size_t)res);
-	serve_on(c);
-}
-
-/* The head promised more than the file now has: the peer must see that the response is incomplete. */
-static void file_short(struct conn *c, long res)
+/*
+ * Whether output goes on after the read of a file. If not, the head promised what the file no longer has, and
+ * the peer must see that the response is incomplete.
+ */
+static bool file_goes_on(struct conn *c, enum step step, long res)
 {
 	struct shard *shard = c->shard;
 	char peer[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
-	const char *more = log_limited(res ? &shard->read_limit : &shard->short_limit, shard->now_us, buf);
+	const char *more = NULL;
 
+	if (step == STEP_DONE)
+		return true;
+	if (step == STEP_BLOCKED)
+		more = log_limited(res < 0 ? &shard->read_limit : &shard->short_limit, shard->now_us, buf);
 	if (more)
 		log_warning("%s: cannot send the rest of %s: %s%s", addr_text(&c->peer, peer), output_file(c),
-			    res ? strerror((int)-res) : "the file was truncated", more);
+			    res < 0 ? strerror((int)-res) : "the file has changed", more);
 	close_now(c, CLOSE_ERROR);
+	return false;
+}
+
+static void serve_file(struct conn *c, long res)
+{
+	if (file_goes_on(c, output_filled(c, (size_t)res), res))
+		serve_on(c);
+}
+
+static void serve_file_error(struct conn *c, long res)
+{
+	if (file_goes_on(c, output_unfilled(c, (int)res), res))
+		serve_on(c);
 }
 
 static void serve_drain(struct conn *c, long res)
@@ -448,8 +462,14 @@ static void flush_write(struct conn *c, long res)
 
 static void flush_file(struct conn *c, long res)
 {
-	output_filled(c, (size_t)res);
-	advance(c);
+	if (file_goes_on(c, output_filled(c, (size_t)res), res))
+		advance(c);
+}
+
+static void flush_file_error(struct conn *c, long res)
+{
+	if (file_goes_on(c, output_unfilled(c, (int)res), res))
+		advance(c);
 }
 
 static void linger_eof(struct conn *c, long res)
@@ -483,14 +503,14 @@ static conn_step *const steps[CONN_NSTATES][CONN_NEVENTS] = {
 	[CONN_SERVE] = {
 		[ON_READ] = serve_read,	      [ON_EOF] = serve_eof,	  [ON_READ_ERROR] = broken,
 		[ON_WRITE] = serve_write,     [ON_WRITE_ERROR] = broken,
-		[ON_FILE] = serve_file,	      [ON_FILE_ERROR] = file_short,
+		[ON_FILE] = serve_file,	      [ON_FILE_ERROR] = serve_file_error,
 		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_RESUME] = serve_resume,
 		[ON_DRAIN] = serve_drain,     [ON_STOP] = stop,		  [ON_EVICT] = evict,
 	},
 	[CONN_FLUSH] = {
 		[ON_READ] = drop_read,	      [ON_EOF] = flush_eof,	  [ON_READ_ERROR] = broken,
 		[ON_WRITE] = flush_write,     [ON_WRITE_ERROR] = broken,
-		[ON_FILE] = flush_file,	      [ON_FILE_ERROR] = file_short,
+		[ON_FILE] = flush_file,	      [ON_FILE_ERROR] = flush_file_error,
 		[ON_CANCELLED] = flush_cancelled, [ON_DEADLINE] = expire,	  [ON_RESUME] = ignore,
 		[ON_DRAIN] = ignore,	      [ON_STOP] = stop,		  [ON_EVICT] = evict,
 	},

@@ -124,10 +124,37 @@ void output_sent(struct conn *c, size_t n)
 		outq_consume(&c->out, n);
 }
 
-void output_filled(struct conn *c, size_t n)
+enum step output_filled(struct conn *c, size_t n)
 {
+	struct seg *seg = STAILQ_FIRST(&c->out.segs), *range = STAILQ_NEXT(seg, link);
+	struct outq_file *file = range->range.file;
+	enum outq_file_state state = OUTQ_FILE_SAME;
+
 	c->moved |= MOVED_OUTPUT;
-	outq_fill(&c->out, STAILQ_FIRST(&c->out.segs), (uint32_t)n);
+	if (file->check)
+		state = file->check(file, range->range.offset, seg->data + seg->mem.end, n);
+	if (state == OUTQ_FILE_CHANGED || (state == OUTQ_FILE_GREW && outq_is_callable(seg)))
+		return output_unfilled(c, 0);
+	outq_fill(&c->out, seg, (uint32_t)n);
+	return STEP_DONE;
+}
+
+enum step output_unfilled(struct conn *c, int err)
+{
+	const struct service *service = c->endpoint->service;
+	struct seg *seg = STAILQ_FIRST(&c->out.segs);
+	struct outq_file *file;
+	struct outq rest;
+	uint32_t note;
+
+	if (!outq_is_callable(seg))
+		return STEP_BLOCKED;
+	outq_init(&rest);
+	file = outq_call_back(&c->out, seg, &rest, &note);
+	err = service->respond_again(c->session, file, note, err, &c->out);
+	outq_splice(&c->out, &rest);
+	outq_file_put(file);
+	return err ? conn_fail(c, CLOSE_MEMORY) : STEP_DONE;
 }
 
 const char *output_file(const struct conn *c)

@@ -17,9 +17,19 @@
  */
 enum step output_start(struct conn *c);
 
-/* A write, or the read of a file, has moved @n bytes. */
+/* A write has moved @n bytes. */
 void output_sent(struct conn *c, size_t n);
-void output_filled(struct conn *c, size_t n);
+
+/*
+ * The read of a file has brought @n bytes; or it has failed: @err is -errno, or 0 at the file's end. If the
+ * file is no longer what the response's head describes, and none of that was sent, the service responds anew.
+ *
+ *	STEP_DONE	output goes on
+ *	STEP_BLOCKED	it cannot: the head was sent, the rest of the file is lost
+ *	STEP_FAILED	the close reason is set
+ */
+enum step output_filled(struct conn *c, size_t n);
+enum step output_unfilled(struct conn *c, int err);
 
 /* The name of the file whose read is under way or has just completed. */
 const char *output_file(const struct conn *c);

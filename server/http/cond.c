@@ -47,17 +47,19 @@ static bool take_etag(struct span *list, struct span *tag, bool *weak)
 	return true;
 }
 
-/* Our own tags are strong; the strong comparison fails for a weak one (section 8.8.3.2). */
+/* The strong comparison fails for a weak tag, ours too (section 8.8.3.2). */
 static bool etag_matches(struct span list, const struct file *file, bool strong)
 {
-	size_t len = strlen(file->etag);
+	bool is_weak = *file->etag == 'W';
+	const char *own = file->etag + (is_weak ? 2 : 0);
+	size_t len = strlen(own);
 	struct span tag;
 	bool weak;
 
 	if (list.len == 1 && *list.at == '*')
 		return true;
 	while (take_etag(&list, &tag, &weak))
-		if (tag.len == len && memcmp(tag.at, file->etag, len) == 0 && !(strong && weak))
+		if (tag.len == len && memcmp(tag.at, own, len) == 0 && !(strong && (weak || is_weak)))
 			return true;
 	return false;
 }

@@ -4,7 +4,10 @@
  * range.
  *
  * Invariant: a file in the table is in the LRU list and has one reference for both; a file out of the table
- * lives until its last output range is gone. No lookup within valid_ms makes a system call.
+ * lives until its last output range is gone. A lookup within valid_ms makes one system call, fstat(2).
+ *
+ * Whether a file is unchanged is told by size and mtime. A write that ends within the same tick of the clock
+ * as the look before it cannot be seen by them: hence the weak tags of files that have just changed.
  */
 #include "file.h"
 
@@ -23,6 +26,16 @@
 #include <unistd.h>
 
 #define WHY_LEN 256
+
+/*
+ * How old an mtime must be for a further change to have another: the kernel's times are those of its last
+ * tick, 10 ms at most; file systems without fractions of a second count in up to 2 s.
+ */
+#define SETTLED_NS	  20000000u
+#define SETTLED_COARSE_NS 2000000000u
+
+/* Files of the kernel: none is known to be larger, but for tables of symbols. */
+#define UNSIZED_MAX (1 << 20)
 
 struct file_cache {
 	struct taio *ring;
@@ -72,13 +85,33 @@ static bool is_unchanged(const struct file *file, const struct stat *st)
 	       (file->is_dir || (file->size == st->st_size && file->mtime_ns == stat_mtime_ns(st)));
 }
 
+/* Whether a change from now on gives a file another mtime than @mtime_ns. */
+static bool is_settled(uint64_t mtime_ns)
+{
+	struct timespec ts;
+	uint64_t now_ns;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	now_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	/* One in the future was set by hand. */
+	return mtime_ns > now_ns ||
+	       now_ns - mtime_ns > (mtime_ns % 1000000000u ? SETTLED_NS : SETTLED_COARSE_NS);
+}
+
 static void file_format(struct file *file)
 {
 	char date[HTTP_DATE_LEN + 1];
 	int n;
 
-	snprintf(file->etag, sizeof(file->etag), "\"%lx-%lx-%lx\"", (unsigned long)file->ino,
-		 (unsigned long)file->size, (unsigned long)file->mtime_ns);
+	if (!file->has_length) {
+		n = snprintf(file->lines, sizeof(file->lines), "Content-Type: %s\r\n", file->mime);
+		file->lines_len = file->validators = (uint16_t)n;
+		return;
+	}
+	/* The two tags differ: a copy with the weak one is not taken for what has settled since. */
+	snprintf(file->etag, sizeof(file->etag), "%s\"%lx-%lx-%lx%s\"", file->settled ? "" : "W/",
+		 (unsigned long)file->ino, (unsigned long)file->size, (unsigned long)file->mtime_ns,
+		 file->settled ? "" : "-w");
 	http_date_format(file->mtime, date);
 	date[HTTP_DATE_LEN] = 0;
 	n = snprintf(file->lines, sizeof(file->lines), "Content-Type: %s\r\nContent-Length: %llu\r\n",
@@ -97,12 +130,29 @@ static void file_describe(struct file *file, const struct stat *st)
 	file->dev = st->st_dev;
 	file->is_dir = S_ISDIR(st->st_mode);
 	file->size = st->st_size;
-	/* Last-Modified must not be later than Date (RFC 9110, section 8.8.2.1), which may be a second old.
-	 */
-	file->mtime = st->st_mtim.tv_sec < now ? st->st_mtim.tv_sec : now - 1;
 	file->mtime_ns = stat_mtime_ns(st);
+	file->settled = is_settled(file->mtime_ns);
+	/* Last-Modified must not be later than Date (RFC 9110, section 8.8.2.1), which may be a tick old. */
+	file->mtime = st->st_mtim.tv_sec;
+	if (!file->settled || file->mtime > now)
+		file->mtime = file->mtime < now ? file->mtime : now - 1;
 	file->mime = mime_type(file->path, file->path_len);
 	file_format(file);
+}
+
+/*
+ * Files of procfs and sysfs say that they have no bytes, or a page, whatever they hold. They have no blocks
+ * either, so that asking them reads no disk. @st is that of @fd, and may be brought up to date.
+ */
+static bool tells_length(int fd, struct stat *st)
+{
+	char data[4097];
+	off_t size = st->st_size;
+
+	if (st->st_blocks || size >= (off_t)sizeof(data) || pread(fd, data, sizeof(data), 0) == size)
+		return true;
+	/* It may have changed in between. */
+	return !fstat(fd, st) && st->st_size != size;
 }
 
 /*
@@ -124,6 +174,7 @@ static int file_open_data(struct file *file, struct stat *st)
 		err = -EACCES;
 		goto close_fd;
 	}
+	file->has_length = tells_length(file->fd, st);
 	file->out.afd = file->fd;
 	if (file->cache->ring) {
 		file->out.afd = taio_attach(file->cache->ring, file->fd, TAIO_CLASS_FILE);
@@ -137,6 +188,32 @@ static int file_open_data(struct file *file, struct stat *st)
 close_fd:
 	close(file->fd);
 	return err;
+}
+
+static enum outq_file_state file_check(struct outq_file *out, uint64_t offset, const char *data, size_t len)
+{
+	struct file *file = file_of(out);
+	char again[sizeof(file->sample.data)];
+	struct stat st;
+
+	if (fstat(file->fd, &st))
+		return OUTQ_FILE_CHANGED;
+	if (is_unchanged(file, &st)) {
+		file->sample.len = len < sizeof(file->sample.data) ? len : sizeof(file->sample.data);
+		file->sample.offset = offset + len - file->sample.len;
+		memcpy(file->sample.data, data + len - file->sample.len, file->sample.len);
+		return OUTQ_FILE_SAME;
+	}
+	/*
+	 * A log that is appended to, or a file written anew? What was read last, and is at hand, tells.
+	 * Without a sample nothing does.
+	 */
+	if (st.st_size > file->size && file->sample.len &&
+	    pread(file->fd, again, file->sample.len, (off_t)file->sample.offset) ==
+		    (ssize_t)file->sample.len &&
+	    memcmp(again, file->sample.data, file->sample.len) == 0)
+		return OUTQ_FILE_GREW;
+	return OUTQ_FILE_CHANGED;
 }
 
 static void file_release(struct outq_file *out)
@@ -165,6 +242,7 @@ static int file_create(struct file_cache *cache, const char *path, size_t len, s
 	file->fd = file->out.afd = -1;
 	file->out.refs = 1;
 	file->out.release = file_release;
+	file->out.check = file_check;
 	file->out.name = file->path;
 	err = look(cache, file->path, &st);
 	if (!err && S_ISREG(st.st_mode))
@@ -233,8 +311,10 @@ static bool cache_trusts(const struct file_cache *cache, struct file *file, uint
 	struct stat st;
 	int err;
 
+	if (!file->settled && is_settled(file->mtime_ns))
+		return false;
 	if (now_ms - file->checked_ms < cache->valid_ms)
-		return true;
+		return file->fd < 0 || (!fstat(file->fd, &st) && is_unchanged(file, &st));
 	err = look(cache, file->path, &st);
 	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
 		return true;
@@ -266,6 +346,24 @@ int file_open(struct file_cache *cache, const char *path, size_t len, uint64_t n
 	cache_insert(cache, found);
 	*file = found;
 	return 0;
+}
+
+int file_read(const struct file *file, struct outq *out)
+{
+	char data[16384];
+	off_t offset = 0;
+	ssize_t n;
+	int err;
+
+	while ((n = pread(file->fd, data, sizeof(data), offset)) > 0) {
+		offset += n;
+		if (offset > UNSIZED_MAX)
+			return -EFBIG;
+		err = outq_append(out, data, (size_t)n);
+		if (err)
+			return err;
+	}
+	return n < 0 ? -errno : 0;
 }
 
 static int root_open(const char *root, char *why)
@@ -315,14 +413,31 @@ int file_cache_create(struct file_cache **created, struct taio *ring, const char
 	return 0;
 }
 
-void file_cache_destroy(struct file_cache *cache)
+static void cache_clear(struct file_cache *cache)
 {
 	struct file *file;
 
-	if (!cache)
-		return;
 	while ((file = TAILQ_FIRST(&cache->lru)))
 		cache_remove(cache, file);
+}
+
+int file_cache_reopen(struct file_cache *cache, const char *root, char *why)
+{
+	int rootfd = root_open(root, why);
+
+	if (rootfd < 0)
+		return rootfd;
+	cache_clear(cache);
+	close(cache->rootfd);
+	cache->rootfd = rootfd;
+	return 0;
+}
+
+void file_cache_destroy(struct file_cache *cache)
+{
+	if (!cache)
+		return;
+	cache_clear(cache);
 	close(cache->rootfd);
 	free(cache);
 }

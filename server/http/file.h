@@ -2,9 +2,10 @@
 /*
  * Open files under a root directory, shared by the requests of one worker and listener.
  *
- * A file is opened beneath the root (beneath.h: no symbolic link or ".." leads out of it), kept in a small
- * cache with its validators, and checked again after the time that file-valid sets. Counted: the cache holds
- * one reference, each output range one.
+ * A file is opened beneath the root (beneath.h: no symbolic link or ".." leads out of it) and kept in a small
+ * cache with its validators. For the time that file-valid sets its name is not looked up again; the open file
+ * itself is asked each time whether it has changed. What is described never changes: a file that has changed
+ * is another struct file. Counted: the cache holds one reference, each output range one.
  */
 #ifndef HTTP_FILE_H
 #define HTTP_FILE_H
@@ -25,14 +26,20 @@ struct file {
 	struct outq_file out; /* what output ranges hold references on */
 	int fd;		      /* -1 for a directory: that it is one is all that is known */
 	bool is_dir;
+	bool has_length; /* false: a file of the kernel, whose size is only known once it is read */
 	off_t size;
 	time_t mtime;	  /* seconds, for Last-Modified */
 	const char *mime; /* static string, from the name */
-	char etag[56];	  /* quoted, from inode, size and mtime in ns; strong */
+
+	/*
+	 * Quoted, from inode, size and mtime in ns. Weak while the file system's clock would give a further
+	 * change the same mtime (RFC 9110, section 8.8.1); empty without a length.
+	 */
+	char etag[56];
 
 	/*
 	 * Header lines, formatted once: Content-Type, Content-Length, and from @validators on Last-Modified,
-	 * ETag and Accept-Ranges.
+	 * ETag and Accept-Ranges. Without a length only the first.
 	 */
 	char lines[256];
 	uint16_t lines_len, validators;
@@ -45,6 +52,12 @@ struct file {
 	dev_t dev;
 	ino_t ino;
 	bool cached;
+	bool settled; /* a further change has another mtime */
+	struct {
+		uint64_t offset;
+		size_t len; /* 0: none yet */
+		char data[64];
+	} sample; /* of what was read */
 	uint32_t hash;
 	uint32_t path_len;
 	char path[];
@@ -56,6 +69,11 @@ struct file {
  */
 int file_cache_create(struct file_cache **cache, struct taio *ring, const char *root, unsigned int max,
 		      unsigned int valid_ms, char *why);
+/*
+ * Opens @root anew, which may be another directory by now, and forgets what was open; files in output ranges
+ * live on. On failure -errno and a line in why[256], and everything is as it was.
+ */
+int file_cache_reopen(struct file_cache *cache, const char *root, char *why);
 /* Every reference must have been released. NULL is allowed. */
 void file_cache_destroy(struct file_cache *cache);
 
@@ -66,6 +84,12 @@ void file_cache_destroy(struct file_cache *cache);
  * file nor a directory is -EACCES and is never opened for reading (a FIFO must not block).
  */
 int file_open(struct file_cache *cache, const char *path, size_t len, uint64_t now_ms, struct file **file);
+
+/*
+ * Appends to @out all that a file without a length holds now; the read is synchronous, of memory that the
+ * kernel has at hand. 0, -EFBIG above 1 MiB, or -errno of pread(2); on failure @out may hold a part.
+ */
+int file_read(const struct file *file, struct outq *out);
 
 static inline struct file *file_of(struct outq_file *out)
 {

@@ -76,6 +76,7 @@ static int http_site_open(void **opened, const void *options, const void *given,
 		return -ENOMEM;
 	}
 	site->options = options;
+	site->words = words;
 	site->env = env;
 	site->counters = env->counters;
 	assert(site->options->header_max <= HTTP_HEADER_MAX);
@@ -98,6 +99,13 @@ static int http_site_open(void **opened, const void *options, const void *given,
 	}
 	*opened = site;
 	return 0;
+}
+
+static int http_site_reload(void *reloaded, char *why)
+{
+	struct http_site *site = reloaded;
+
+	return site->files ? file_cache_reopen(site->files, site->words->root, why) : 0;
 }
 
 static unsigned int http_max_files(const void *options)
@@ -366,11 +374,13 @@ const struct service service_http = {
 	.max_files = http_max_files,
 	.verify = http_verify,
 	.site_open = http_site_open,
+	.site_reload = http_site_reload,
 	.site_close = http_site_close,
 	.open = http_open,
 	.input = http_input,
 	.eof = http_eof,
 	.phase = http_phase,
 	.drain = http_drain,
+	.respond_again = http_static_again,
 	.timeout = http_timeout,
 };

@@ -40,7 +40,7 @@ const struct opt http_options[] = {
 	  .help = "Maximum open files that a worker keeps for each listener." },
 	{ .name = "file-valid", .type = OPT_DURATION, .offset = FIELD(file_valid_us), .arg = "DURATION", .deflt = "1s",
 	  .on_reload = OPT_RELOAD_RESTART,
-	  .help = "How long an open file is served before it is checked again." },
+	  .help = "How long a path means the same file before it is looked up again." },
 	{ .name = "dotfiles", .type = OPT_BOOL, .offset = FIELD(dotfiles), .deflt = "no",
 	  .on_reload = OPT_RELOAD_RESTART,
 	  .help = "Serve files and directories whose name starts with a dot.",

@@ -24,6 +24,7 @@ struct file_cache;
 
 struct http_site {
 	const struct http_options *options;
+	const struct http_words *words;
 	const struct service_env *env;
 	struct counters *counters;
 	struct file_cache *files;     /* NULL without a root */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GET and HEAD of files. The bytes of a file are never read here: its range goes into the output queue.
+ * GET and HEAD of files. The bytes of a file are not read here, but for files of the kernel that have no
+ * length: its range goes into the output queue. If the file turns out to have changed before any of the
+ * response was sent, the connection asks for another (http_static_again).
  */
 #include "static.h"
 
@@ -11,6 +13,25 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+/*
+ * What a response needs to be made again: kept with the file range in the queue, as the session may have gone
+ * on to the next request by then.
+ */
+union note {
+	struct {
+		uint32_t minor : 1;
+		uint32_t life : 2;
+		uint32_t is_guarded : 1; /* If-Match or If-Unmodified-Since held for the file as it was */
+		uint32_t tries : 4;
+	};
+	uint32_t word;
+};
+
+/* A file that has changed under so many attempts is not waited for. */
+#define TRIES_MAX 15
+
+_Static_assert(sizeof(union note) == sizeof(uint32_t), "a note is one word");
 
 /* What opening a file failed with. */
 static int respond_errno(struct http_session *s, struct outq *out, int err)
@@ -37,22 +58,68 @@ static int respond_errno(struct http_session *s, struct outq *out, int err)
 	}
 }
 
+static bool is_guarded(const struct http_request *req)
+{
+	struct span match = req->fields[FIELD_IF_MATCH];
+
+	return http_has(req, FIELD_IF_UNMODIFIED_SINCE) ||
+	       (http_has(req, FIELD_IF_MATCH) && !(match.len == 1 && *match.at == '*'));
+}
+
+static union note note_of(const struct http_session *s, const struct http_request *req)
+{
+	return (union note){{.minor = s->minor & 1, .life = s->life & 3, .is_guarded = is_guarded(req)}};
+}
+
 /* The reference on @file is taken over. */
 static int respond_file(struct http_session *s, struct outq *out, struct file *file, unsigned int status,
-			struct span lines, uint64_t first, uint64_t len)
+			struct span lines, uint64_t first, uint64_t len, union note note)
 {
 	bool has_body = len && !s->is_head;
+	uint64_t before = out->nbytes;
 	int err = http_response_head(s, out, status, lines.at, lines.len, has_body ? len : 0);
 
 	if (err || !has_body) {
 		file_put(file);
 		return err;
 	}
-	return outq_append_file(out, &file->out, first, len);
+	return outq_append_body(out, &file->out, first, len, out->nbytes - before, note.word);
+}
+
+/* A file without a length is read now. The reference on @file is taken over. */
+static int respond_unsized(struct http_session *s, struct outq *out, struct file *file)
+{
+	char lines[sizeof(file->lines) + 64];
+	struct outq body;
+	int n, err;
+
+	outq_init(&body);
+	err = file_read(file, &body);
+	if (err) {
+		err = respond_errno(s, out, err);
+	} else {
+		n = snprintf(lines, sizeof(lines), "%.*sContent-Length: %llu\r\n", file->lines_len,
+			     file->lines, (unsigned long long)body.nbytes);
+		err = http_response_head(s, out, 200, lines, (size_t)n, 0);
+		if (!err && !s->is_head)
+			outq_splice(out, &body);
+	}
+	outq_clear(&body);
+	file_put(file);
+	return err;
+}
+
+/* The reference on @file is taken over. */
+static int respond_whole(struct http_session *s, struct outq *out, struct file *file, union note note)
+{
+	if (!file->has_length)
+		return respond_unsized(s, out, file);
+	return respond_file(s, out, file, 200, (struct span){file->lines, file->lines_len}, 0,
+			    (uint64_t)file->size, note);
 }
 
 static int respond_part(struct http_session *s, struct outq *out, struct file *file, uint64_t first,
-			uint64_t len)
+			uint64_t len, union note note)
 {
 	char lines[sizeof(file->lines) + 128];
 	int n = snprintf(
@@ -62,7 +129,7 @@ static int respond_part(struct http_session *s, struct outq *out, struct file *f
 		(unsigned long long)(first + len - 1), (unsigned long long)file->size,
 		file->lines_len - file->validators, file->lines + file->validators);
 
-	return respond_file(s, out, file, 206, (struct span){lines, (size_t)n}, first, len);
+	return respond_file(s, out, file, 206, (struct span){lines, (size_t)n}, first, len, note);
 }
 
 static int respond_unsatisfiable(struct http_session *s, struct outq *out, struct file *file)
@@ -77,15 +144,17 @@ static int respond_unsatisfiable(struct http_session *s, struct outq *out, struc
 static int respond_conditional(struct http_session *s, const struct http_request *req, struct outq *out,
 			       struct file *file)
 {
-	struct span whole = {file->lines, file->lines_len};
+	union note note = note_of(s, req);
 	struct span validators = {file->lines + file->validators, file->lines_len - file->validators};
 	uint64_t first, len;
 
+	if (!file->has_length) /* nor validators */
+		return respond_unsized(s, out, file);
 	switch (http_cond(req, file, s->site->now)) {
 	case COND_SERVE:
 		break;
 	case COND_NOT_MODIFIED:
-		return respond_file(s, out, file, 304, validators, 0, 0);
+		return respond_file(s, out, file, 304, validators, 0, 0, note);
 	case COND_FAILED:
 		file_put(file);
 		return http_response_status(s, out, 412, "");
@@ -94,11 +163,11 @@ static int respond_conditional(struct http_session *s, const struct http_request
 	case RANGE_WHOLE:
 		break;
 	case RANGE_PART:
-		return respond_part(s, out, file, first, len);
+		return respond_part(s, out, file, first, len, note);
 	case RANGE_UNSATISFIABLE:
 		return respond_unsatisfiable(s, out, file);
 	}
-	return respond_file(s, out, file, 200, whole, 0, (uint64_t)file->size);
+	return respond_whole(s, out, file, note);
 }
 
 /* Appends @path percent-encoded; never more than three bytes for one. */
@@ -237,4 +306,44 @@ int http_static(struct http_session *s, const struct http_request *req, const st
 		return respond_redirect(s, out, path);
 	}
 	return respond_conditional(s, req, out, file);
+}
+
+/* As respond_conditional(), for what is left of the request: the whole file, whatever range was asked for. */
+static int respond_changed(struct http_session *s, struct outq *out, const struct file *changed,
+			   union note note)
+{
+	struct span path = {changed->path, changed->path_len};
+	struct file *file;
+	int err;
+
+	if (note.is_guarded)
+		return http_response_status(s, out, 412, "");
+	if (note.tries++ == TRIES_MAX)
+		return respond_errno(s, out, -EAGAIN);
+	err = open_path(s, path, &file);
+	if (!err && file->is_dir) {
+		file_put(file);
+		err = -ENOENT;
+	}
+	if (err)
+		return respond_errno(s, out, err);
+	return respond_whole(s, out, file, note);
+}
+
+int http_static_again(void *session, struct outq_file *out_file, uint32_t word, int err, struct outq *out)
+{
+	struct http_session *s = session, now = *s;
+	union note note = {.word = word};
+
+	count_by(s->site->counters, responses_2xx, -1);
+	s->minor = note.minor;
+	s->life = note.life;
+	s->is_head = false;
+	s->progress = RESPONSE_NONE;
+	err = err ? respond_errno(s, out, err) : respond_changed(s, out, file_of(out_file), note);
+	s->minor = now.minor;
+	s->life = now.life;
+	s->is_head = now.is_head;
+	s->progress = now.progress;
+	return err;
 }

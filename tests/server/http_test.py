@@ -3,11 +3,13 @@
 import hashlib
 import os
 import re
+import signal
 import socket
+import tempfile
 import time
 import unittest
 
-from harness import ServerCase, curl, has_tool, pattern, read_to_end, run, until
+from harness import Http, Server, ServerCase, connect, curl, has_tool, pattern, read_to_end, run, until
 
 BIG = 24 << 20
 LISTENERS = ("service=http,root={root}", "service=http,root={root},tls")
@@ -214,7 +216,7 @@ class Raw(HttpCase):
         rest, _ = read_to_end(http.sock)
         self.assertLess(len(rest), BIG - (1 << 20))
         self.assert_counts(before, closed_error=1)
-        self.assertRegex(self.server.log(), r"cannot send the rest of cut\.bin: the file was truncated")
+        self.assertRegex(self.server.log(), r"cannot send the rest of cut\.bin: the file has changed")
         self.assertEqual(other.get("/a.txt").status, 200)
 
     def fail_while_sent(self, name, count):
@@ -251,6 +253,40 @@ class Raw(HttpCase):
         write(self.root, "swap.new", data=pattern(BIG, 2))
         os.rename(os.path.join(self.root, "swap.new"), os.path.join(self.root, "swap.bin"))
         self.assertEqual(got + http.take(BIG - len(got)), pattern(BIG, 1))
+
+    def test_a_file_that_grows_while_sent_is_sent_as_it_was(self):
+        """A log that is appended to."""
+        write(self.root, "log.bin", data=pattern(BIG))
+        http = self.http(rcvbuf=8192)
+        http.send(b"GET /log.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+        http.head()
+        got = http.take(1 << 20)
+        with open(os.path.join(self.root, "log.bin"), "ab") as log:
+            log.write(b"more" * 1000)
+        self.assertEqual(got + http.take(BIG - len(got)), pattern(BIG))
+        self.assertEqual(http.get("/log.bin").headers["content-length"], str(BIG + 4000))
+
+    def test_a_file_written_anew_and_longer_while_sent_is_cut(self):
+        write(self.root, "anew.bin", data=pattern(BIG, 1))
+        http = self.http(rcvbuf=8192)
+        http.send(b"GET /anew.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+        http.head()
+        http.take(1 << 20)
+        write(self.root, "anew.bin", data=pattern(BIG + 4000, 2))
+        rest, _ = read_to_end(http.sock)
+        self.assertLess(len(rest), BIG - (1 << 20))
+
+    def test_a_file_rewritten_in_place_is_served_as_it_is_at_once(self):
+        """Whatever file-valid says: length, tag and bytes are those of the open file."""
+        http = self.http()
+        seen = {}
+        for size in (100, 2, 3000, 0, 20000, 1, 150000, 99):
+            write(self.root, "inplace.bin", data=pattern(size, size + 1))
+            answer = http.get("/inplace.bin")
+            self.assertEqual((answer.status, answer.body), (200, pattern(size, size + 1)))
+            self.assertNotIn(answer.headers["etag"], seen)
+            seen[answer.headers["etag"]] = size
+            self.assertEqual(http.get("/inplace.bin", "HEAD").headers["content-length"], str(size))
 
     def test_a_changed_file_is_noticed(self):
         http = self.http()
@@ -296,6 +332,51 @@ class NoFileStaysOpen(HttpCase):
 
     def test_metrics_are_off_unless_asked_for(self):
         self.assertEqual(self.http().get("/metrics").status, 404)
+
+
+class KernelFiles(ServerCase):
+    """Files whose size is not the length of what they hold."""
+    listeners = ("service=http,root=/proc/sys/kernel", "service=http,root=/sys/kernel")
+    cached_files = 4
+
+    def check(self, http, directory, name):
+        with open(os.path.join(directory, name), "rb") as file:
+            want = file.read()
+        self.assertNotEqual(os.stat(os.path.join(directory, name)).st_size, len(want))
+        for fields in ({}, {"Range": "bytes=0-0"}, {"If_None_Match": '"x"'}):
+            answer = http.get(f"/{name}", **fields)
+            self.assertEqual((answer.status, answer.body), (200, want))
+            self.assertNotIn("etag", answer.headers)
+            self.assertNotIn("accept-ranges", answer.headers)
+        self.assertEqual(http.get(f"/{name}", "HEAD").headers["content-length"], str(len(want)))
+
+    def test_procfs(self):
+        self.check(self.http(), "/proc/sys/kernel", "ostype")
+
+    def test_sysfs(self):
+        self.check(self.http(1), "/sys/kernel", "uevent_seqnum")
+
+
+class Root(unittest.TestCase):
+    def test_sighup_opens_the_root_anew(self):
+        """A symbolic link to a release, switched to the next."""
+        with tempfile.TemporaryDirectory(prefix="taiod-root-") as parent:
+            for release in ("one", "two"):
+                os.mkdir(os.path.join(parent, release))
+                write(parent, release, "a.txt", data=release.encode())
+            link = os.path.join(parent, "current")
+            os.symlink("one", link)
+            with Server(f"service=http,root={link}") as server:
+                http = Http(connect(server.port))
+                self.assertEqual(http.get("/a.txt").body, b"one")
+                os.symlink("two", link + ".new")
+                os.rename(link + ".new", link)
+                self.assertEqual(http.get("/a.txt").body, b"one")
+                before = len(server.log())
+                server.signal(signal.SIGHUP)
+                until(lambda: "reloaded" in server.log()[before:], "the reload")
+                until(lambda: http.get("/a.txt").body == b"two", "the new release")
+                http.close()
 
 
 if __name__ == "__main__":

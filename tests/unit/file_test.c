@@ -175,6 +175,113 @@ static void a_changed_file_is_opened_anew_and_the_old_one_lives_on(void **state)
 	file_cache_destroy(cache);
 }
 
+/* Reads @len bytes of @file at @offset, and asks what has become of it. */
+static enum outq_file_state read_and_check(struct file *file, uint64_t offset, size_t len)
+{
+	char data[16];
+
+	assert_in_range(pread(file->fd, data, len, (off_t)offset), 1, len);
+	return file->out.check(&file->out, offset, data, len);
+}
+
+static void add_to(const char *path, const char *flags, const char *text)
+{
+	FILE *f = fopen(path, flags);
+
+	assert_non_null(f);
+	assert_int_equal(fputs(text, f) >= 0 && fclose(f) == 0, 1);
+}
+
+static void what_has_become_of_an_open_file_is_told(void **state)
+{
+	static const struct {
+		bool has_sample;
+		const char *flags, *text;
+		enum outq_file_state want;
+	} rows[] = {
+		{true, "a", "", OUTQ_FILE_SAME},
+		{true, "a", " and more", OUTQ_FILE_GREW},
+		{false, "a", " and more", OUTQ_FILE_CHANGED},
+		{true, "w", "longer than before", OUTQ_FILE_CHANGED},
+		{true, "w", "o", OUTQ_FILE_CHANGED},
+		{true, "w", "new", OUTQ_FILE_CHANGED},
+	};
+	struct file_cache *cache = cache_of(0, 1000);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct file *file;
+
+		tree_file(tree.root, "gone", "old", 3);
+		file = must_open(cache, "gone", 0);
+		if (rows[i].has_sample)
+			assert_int_equal(read_and_check(file, 0, 3), OUTQ_FILE_SAME);
+		if (*rows[i].text)
+			add_to(*state, rows[i].flags, rows[i].text);
+		if (read_and_check(file, 0, 1) != rows[i].want)
+			fail_msg("row %zu", i);
+		file_put(file);
+	}
+	file_cache_destroy(cache);
+}
+
+static void an_open_file_that_has_changed_is_another_at_once(void **state)
+{
+	struct file_cache *cache = cache_of(4, 1000);
+	struct file *file = must_open(cache, "gone", 0), *again;
+
+	add_to(*state, "w", "x");
+	again = must_open(cache, "gone", 0);
+	assert_int_equal(again->size, 1);
+	assert_int_equal(file->size, 3);
+	assert_string_not_equal(file->etag, again->etag);
+	file_put(file);
+	file_put(again);
+	file_cache_destroy(cache);
+}
+
+/* RFC 9110, section 8.8.1: a tag is strong only if each change gives another. */
+static void a_file_that_has_just_changed_has_a_weak_tag(void **state)
+{
+	struct file_cache *cache = cache_of(4, 100000);
+	struct file *file;
+	char weak[56];
+
+	add_to(*state, "w", "x");
+	file = must_open(cache, "gone", 0);
+	assert_memory_equal(file->etag, "W/\"", 3);
+	strcpy(weak, file->etag);
+	while (file->etag[0] == 'W') {
+		file_put(file);
+		file = must_open(cache, "gone", 0);
+	}
+	assert_int_equal(file->etag[0], '"');
+	assert_string_not_equal(file->etag, weak + 2);
+	file_put(file);
+	file_cache_destroy(cache);
+}
+
+static void a_root_is_opened_anew(void **state)
+{
+	struct file_cache *cache;
+	struct file *file;
+	char link[128], other[128], why[256];
+
+	snprintf(link, sizeof(link), "%s/link", tree.root);
+	snprintf(other, sizeof(other), "%s/other", tree.root);
+	tree_link(tree.root, "link", "sub");
+	assert_int_equal(file_cache_create(&cache, ring, link, 4, 100000, why), 0);
+	file_put(must_open(cache, "index.html", 0));
+	tree_link(tree.root, "other", "nowhere");
+	assert_int_equal(rename(other, link), 0);
+	assert_int_equal(file_cache_reopen(cache, link, why), -ENOENT);
+	file_put(must_open(cache, "index.html", 0));
+	tree_link(tree.root, "other", "bare");
+	assert_int_equal(rename(other, link), 0);
+	assert_int_equal(file_cache_reopen(cache, link, why), 0);
+	assert_int_equal(try_open(cache, "index.html", 0, &file), -ENOENT);
+	file_cache_destroy(cache);
+}
+
 static void the_least_recently_used_file_is_closed(void **state)
 {
 	struct file_cache *cache = cache_of(2, 1000);
@@ -305,6 +412,10 @@ int main(void)
 		cmocka_unit_test_setup(a_trusted_file_is_the_same_one_without_a_look, make_gone),
 		cmocka_unit_test(an_unchanged_file_is_trusted_again_after_a_look),
 		cmocka_unit_test_setup(a_changed_file_is_opened_anew_and_the_old_one_lives_on, make_gone),
+		cmocka_unit_test_setup(what_has_become_of_an_open_file_is_told, make_gone),
+		cmocka_unit_test_setup(an_open_file_that_has_changed_is_another_at_once, make_gone),
+		cmocka_unit_test_setup(a_file_that_has_just_changed_has_a_weak_tag, make_gone),
+		cmocka_unit_test(a_root_is_opened_anew),
 		cmocka_unit_test(the_least_recently_used_file_is_closed),
 		cmocka_unit_test(without_a_cache_files_are_closed_when_put),
 		cmocka_unit_test(many_files_share_the_table),

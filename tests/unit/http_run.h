@@ -43,6 +43,7 @@ struct http_tree {
 struct http_run {
 	struct counters counters;
 	struct http_options options;
+	struct http_words words;
 	struct service_env env;
 	void *site;
 	char why[256];
@@ -132,15 +133,15 @@ static inline void tree_destroy(struct http_tree *tree)
 static inline int run_open(struct http_run *run, const char *root)
 {
 	static char index[] = "index.html";
-	struct http_words words = {.root = (char *)(uintptr_t)root};
 
+	run->words.root = (char *)(uintptr_t)root;
 	run->options.index = index;
 	if (!run->options.header_max)
 		run->options.header_max = 8192;
 	if (!run->options.body_max)
 		run->options.body_max = 1 << 20;
 	run->env.counters = &run->counters;
-	return service_http.site_open(&run->site, &run->options, &words, &run->env, run->why);
+	return service_http.site_open(&run->site, &run->options, &run->words, &run->env, run->why);
 }
 
 static inline void run_close(struct http_run *run)

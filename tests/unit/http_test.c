@@ -6,6 +6,7 @@
 #include "http_run.h"
 #include "server/http/http.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -544,6 +545,107 @@ static void etags_compare_as_rfc_9110_wants(void **state)
 	run_close(&run);
 }
 
+/* What the connection does with the first response of @out: asks for another, for @err. */
+static void call_again(void *session, struct outq *out, int err)
+{
+	struct outq_file *file;
+	struct outq rest;
+	uint32_t note;
+
+	outq_init(&rest);
+	assert_true(outq_is_callable(STAILQ_FIRST(&out->segs)));
+	file = outq_call_back(out, STAILQ_FIRST(&out->segs), &rest, &note);
+	assert_int_equal(service_http.respond_again(session, file, note, err, out), 0);
+	outq_splice(out, &rest);
+	outq_file_put(file);
+}
+
+struct again_row {
+	const char *fields; /* of the first request */
+	const char *text;   /* of the file by then; NULL: it is gone */
+	int err;	    /* that reading it failed with */
+	const char *want;   /* of both responses */
+	const char *has;
+};
+
+static void check_again(const struct again_row *row)
+{
+	struct http_run run = {.options = {.file_cache = 4, .file_valid_us = 1000000}};
+	struct http_output output = {0};
+	void *session = calloc(1, service_http.session_size);
+	char in[512], statuses[64], path[128];
+	struct outq out;
+	size_t used;
+
+	tree_file(tree.root, "again", "as it was", 9);
+	assert_int_equal(run_open(&run, tree.root), 0);
+	outq_init(&out);
+	service_http.open(session, run.site, NULL);
+	snprintf(in, sizeof(in), GET("/again") "%s\r\n" GET("/ten.txt") "Connection: close\r\n\r\n",
+		 row->fields);
+	output.step = service_http.input(session, in, strlen(in), &used, &out);
+	if (row->text)
+		tree_file(tree.root, "again", row->text, strlen(row->text));
+	snprintf(path, sizeof(path), "%s/again", tree.root);
+	if (!row->text)
+		assert_int_equal(truncate(path, 1) || unlink(path), 0);
+	call_again(session, &out, row->err);
+	output_take(&output, &out);
+	statuses_of(&output, statuses, sizeof(statuses));
+	if (strcmp(statuses, row->want) || !strstr(output.text, row->has))
+		fail_msg("%s %s: want %s and %s, have %s:\n%s", row->fields, row->text ? row->text : "(gone)",
+			 row->want, row->has, statuses, output.text);
+	/* The connection's end is the second request's. */
+	assert_null(strstr(strstr(output.text, "Connection: close") + 1, "Connection: close"));
+	assert_non_null(strstr(output.text, "Connection: close\r\n\r\n0123456789"));
+	assert_int_equal(run.counters.v[COUNT_responses_2xx] + run.counters.v[COUNT_responses_4xx] +
+				 run.counters.v[COUNT_responses_5xx],
+			 2);
+	free(output.text);
+	free(session);
+	run_close(&run);
+}
+
+static void a_file_that_changed_before_its_response_gets_another(void **state)
+{
+	static const struct again_row rows[] = {
+		{"", "as it is now", 0, "200 200.", "Content-Length: 12\r\n"},
+		{"", "as it is now", 0, "200 200.", "\r\n\r\nas it is now"},
+		{"", "", 0, "200 200.", "Content-Length: 0\r\n"},
+		{"", "short", -EIO, "500 200.", "500 Internal Server Error\n"},
+		{"", NULL, 0, "404 200.", "404 Not Found\n"},
+		{"Range: bytes=3-4\r\n", "as it is now", 0, "200 200.", "\r\n\r\nas it is now"},
+		{"If-Match: *\r\n", "new", 0, "200 200.", "\r\n\r\nnew"},
+		{"If-Unmodified-Since: Sun, 06 Nov 2044 08:49:37 GMT\r\n", "new", 0, "412 200.",
+		 "412 Precond"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		check_again(&rows[i]);
+}
+
+static void a_file_that_changes_without_end_is_given_up(void **state)
+{
+	struct http_run run = {.options = {.file_cache = 4, .file_valid_us = 1000000}};
+	struct http_output output = {0};
+	void *session = calloc(1, service_http.session_size);
+	struct outq out;
+	size_t used, n = 0;
+
+	assert_int_equal(run_open(&run, tree.root), 0);
+	outq_init(&out);
+	service_http.open(session, run.site, NULL);
+	service_http.input(session, REQ("/ten.txt"), strlen(REQ("/ten.txt")), &used, &out);
+	for (; STAILQ_NEXT(STAILQ_FIRST(&out.segs), link) && n < 100; n++)
+		call_again(session, &out, 0);
+	assert_in_range(n, 8, 20);
+	output_take(&output, &out);
+	assert_non_null(strstr(output.text, "503 Service Unavailable"));
+	free(output.text);
+	free(session);
+	run_close(&run);
+}
+
 static int setup(void **state)
 {
 	tree_create(&tree);
@@ -575,6 +677,8 @@ int main(void)
 		cmocka_unit_test(what_the_rfcs_allow_is_taken),
 		cmocka_unit_test(lines_of_one_list_are_bounded),
 		cmocka_unit_test(etags_compare_as_rfc_9110_wants),
+		cmocka_unit_test(a_file_that_changed_before_its_response_gets_another),
+		cmocka_unit_test(a_file_that_changes_without_end_is_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -197,6 +197,66 @@ static void clear_gives_file_references_back(void **state)
 	file_put(file);
 }
 
+/* Appends "before", a response of a file, and "behind". */
+static struct seg *append_response(struct outq *q, struct file *file, bool has_neighbours)
+{
+	char *to;
+
+	outq_init(q);
+	if (has_neighbours)
+		assert_int_equal(outq_append(q, "before", 6), 0);
+	to = outq_reserve(q, 4, 10);
+	memcpy(to, "head", 4);
+	outq_commit(q, 4);
+	assert_int_equal(outq_append_body(q, outq_file_get(&file->out), 0, 10, 4, 77), 0);
+	if (has_neighbours)
+		assert_int_equal(outq_append(q, "behind", 6), 0);
+	return STAILQ_FIRST(&q->segs);
+}
+
+static void a_response_is_called_back_from_between_others(void **state)
+{
+	struct file *file = open_file("ten.txt");
+	struct outq q, rest;
+	uint32_t note;
+
+	for (int i = 0; i < 2; i++) {
+		struct seg *seg = append_response(&q, file, i);
+
+		assert_true(outq_is_callable(seg));
+		outq_init(&rest);
+		assert_ptr_equal(outq_call_back(&q, seg, &rest, &note), &file->out);
+		assert_int_equal(note, 77);
+		assert_int_equal(q.nbytes, i ? 6 : 0);
+		assert_int_equal(rest.nbytes, i ? 6 : 0);
+		assert_int_equal(outq_append(&q, "-anew-", 6), 0);
+		outq_splice(&q, &rest);
+		check_output(&q, i ? "before-anew-behind" : "-anew-", i ? 18 : 6);
+		outq_file_put(&file->out);
+	}
+	assert_int_equal(file->out.refs, 2);
+	file_put(file);
+}
+
+static void a_response_is_kept_once_some_of_it_is_taken(void **state)
+{
+	struct file *file = open_file("ten.txt");
+	struct outq q;
+	struct seg *seg = append_response(&q, file, true);
+
+	outq_consume(&q, 6);
+	assert_true(outq_is_callable(seg));
+	outq_consume(&q, 1);
+	assert_false(outq_is_callable(seg));
+	outq_clear(&q);
+	seg = append_response(&q, file, true);
+	memcpy(seg->data + seg->mem.end, "0123", 4);
+	outq_fill(&q, seg, 4);
+	assert_false(outq_is_callable(seg));
+	outq_clear(&q);
+	file_put(file);
+}
+
 static int setup(void **state)
 {
 	char why[256];
@@ -226,6 +286,8 @@ int main(void)
 		cmocka_unit_test(splice_moves_everything),
 		cmocka_unit_test(segments_are_recycled),
 		cmocka_unit_test(clear_gives_file_references_back),
+		cmocka_unit_test(a_response_is_called_back_from_between_others),
+		cmocka_unit_test(a_response_is_kept_once_some_of_it_is_taken),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
