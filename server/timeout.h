@@ -2,7 +2,7 @@
 /*
  * The timeouts of a connection, one row each: the deadline class, the option NAME-timeout with its default
  * and minimum (us), the close reason once it has passed, what restarts it (NOTHING, INPUT: new bytes from the
- * peer, or OUTPUT: bytes that the peer took), and the option's help and manual text.
+ * peer, or OUTPUT: bytes that the peer took, see conn/deadline.c), and the option's help and manual text.
  */
 #ifndef TIMEOUT_H
 #define TIMEOUT_H
@@ -18,9 +18,11 @@
 	X(IDLE, idle, "60s", 0, IDLE, INPUT,                                                                 \
 	  "Maximum time that a connection may stay idle.", NULL)                                             \
 	X(WRITE, write, "30s", 0, WRITE, OUTPUT,                                                             \
-	  "Maximum time without the peer taking any output.", NULL)                                          \
+	  "Maximum time without the peer taking any output.",                                                \
+	  "What the peer acknowledges counts, so that a slow reader is not cut off. A peer that has stopped " \
+	  "is noticed within a quarter of this time more.")                                          \
 	X(LINGER, linger, "2s", 1000, LINGER, NOTHING,                                                       \
-	  "Maximum time for the peer to close after the last byte was sent.", NULL)
+	  "Maximum time for the peer to close after it has taken the last byte.", NULL)
 /* clang-format on */
 
 /* Each class has a single timeout, so a list of its connections is in the order of their deadlines. */

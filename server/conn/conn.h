@@ -75,6 +75,7 @@ struct conn {
 	uint8_t moved;		/* MOVED_*, or-ed */
 	bool in_session;	/* its session's input() runs */
 	bool read_full;		/* the last read filled its buffer: more may be waiting */
+	uint8_t looks;		/* at what the peer takes, since it last took something */
 	uint16_t inline_cap;
 	uint32_t refs;
 	int fd, afd;
@@ -86,6 +87,7 @@ struct conn {
 	uint64_t opened_us;
 	uint64_t cancel_us;	 /* when the last cancel was requested */
 	uint32_t cancel_took_us; /* from then to its completion */
+	uint32_t taken;		 /* what the last look saw */
 	struct op rd, wr;
 	struct buf in;	  /* from the network: plain bytes, or ciphertext */
 	struct buf plain; /* TLS: decrypted but not yet consumed */

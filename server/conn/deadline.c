@@ -1,8 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns conn.deadline_class, deadline_us, deadline_link and moved. */
+/*
+ * Owns conn.deadline_class, deadline_us, deadline_link, moved, looks and taken.
+ *
+ * A peer that reads steadily takes what its socket's buffer holds long before an operation completes here. So
+ * a deadline that output postpones is not the end: each is looked at several times within its timeout, and
+ * what the peer has acknowledged counts. Nothing is asked of a connection that moves.
+ */
 #include "deadline.h"
 
 #include "server/settings.h"
+
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+/* How many looks without progress make up the timeout. Another goes before them, to see where it stands. */
+#define WRITE_LOOKS 4
 
 enum { BY_NOTHING = MOVED_NOTHING, BY_INPUT = MOVED_INPUT, BY_OUTPUT = MOVED_OUTPUT };
 
@@ -43,16 +59,61 @@ static enum deadline_class class_of(const struct conn *c)
 	return DEADLINE_NONE;
 }
 
-static void arm(struct conn *c, enum deadline_class class)
+/* How many looks a deadline of @class takes to pass. */
+static unsigned int looks_of(enum deadline_class class)
+{
+	return class == DEADLINE_WRITE ? WRITE_LOOKS : 1;
+}
+
+/* Appends @c to the list of @class, all of which wait for the same time. */
+static void append(struct conn *c, enum deadline_class class)
 {
 	struct shard *shard = c->shard;
 
-	deadline_clear(c);
-	if (class == DEADLINE_NONE || !shard->settings->timeout_us[class])
-		return;
 	c->deadline_class = (uint8_t) class;
-	c->deadline_us = shard->now_us + shard->settings->timeout_us[class];
+	c->deadline_us = shard->now_us + shard->settings->timeout_us[class] / looks_of(class);
 	TAILQ_INSERT_TAIL(&shard->deadlines[class], c, deadline_link);
+}
+
+static void arm(struct conn *c, enum deadline_class class)
+{
+	deadline_clear(c);
+	c->looks = 0;
+	if (class != DEADLINE_NONE && c->shard->settings->timeout_us[class])
+		append(c, class);
+}
+
+/* Bytes in the socket that the peer has not acknowledged. */
+static int unacknowledged(const struct conn *c)
+{
+	int n;
+
+	return ioctl(c->fd, SIOCOUTQ, &n) ? 0 : n;
+}
+
+/* A number that changes when the peer acknowledges bytes. */
+static uint32_t taken_by_peer(const struct conn *c)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		return (uint32_t)info.tcpi_bytes_acked;
+	return -(uint32_t)unacknowledged(c);
+}
+
+/* Whether @c, whose deadline of @class has passed, goes on after a look at what the peer took. */
+static bool goes_on(struct conn *c, enum deadline_class class)
+{
+	uint32_t taken;
+
+	if (class == DEADLINE_LINGER && !unacknowledged(c))
+		return false;
+	taken = taken_by_peer(c);
+	c->looks = c->looks && taken == c->taken ? c->looks + 1 : 1;
+	c->taken = taken;
+	return c->looks <= looks_of(class);
 }
 
 void deadline_update(struct conn *c)
@@ -92,7 +153,10 @@ uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadlin
 		if (c->deadline_us > shard->now_us)
 			return c->deadline_us;
 		deadline_clear(c);
-		expired(c, class);
+		if ((class == DEADLINE_WRITE || class == DEADLINE_LINGER) && goes_on(c, class))
+			append(c, class);
+		else
+			expired(c, class);
 	}
 	return 0;
 }

@@ -218,6 +218,57 @@ class Timeouts(ServerCase):
             time.sleep(WRITE / 8)
         self.assertEqual(http.take((16 << 20) - size), pattern(16 << 20)[size:])
 
+    def read_slowly(self, index, tls):
+        """A steady reader, so slow that no write completes within the write timeout."""
+        http = self.http(index, tls=tls, rcvbuf=8192)
+        http.send(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+        http.head()
+        since, writes, still = time.monotonic(), self.server.stats()["writes"], 0
+        got = []
+        while time.monotonic() - since < 5 * WRITE:
+            got.append(http.take(4096))
+            time.sleep(WRITE / 10)
+            now = self.server.stats()["writes"]
+            still, writes = (still + 1 if now == writes else 0), now
+        self.assertGreater(still, 15, "the test is of writes that do not complete")
+        size = sum(map(len, got))
+        self.assertEqual(b"".join(got) + http.take((16 << 20) - size), pattern(16 << 20))
+
+    def test_what_a_slow_reader_acknowledges_counts(self):
+        self.read_slowly(0, False)
+
+    def test_what_a_slow_reader_acknowledges_counts_over_tls(self):
+        self.read_slowly(1, True)
+
+    def test_a_reader_that_stops_is_cut_off(self):
+        """Within a quarter of the timeout more."""
+        for index, tls in ((0, False), (1, True)):
+            self.before = self.server.stats()
+            http = self.http(index, tls=tls, rcvbuf=8192)
+            http.send(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+            http.head()
+            until = time.monotonic() + 2 * WRITE
+            while time.monotonic() < until:
+                http.take(4096)
+                time.sleep(WRITE / 10)
+            since = time.monotonic()
+            self.server.until_counter("closed_write", self.before["closed_write"] + 1)
+            # The kernel acknowledges the last bytes some reads before they are read.
+            self.assertGreaterEqual(time.monotonic() - since, WRITE - 4 * WRITE / 10)
+            self.assertLess(time.monotonic() - since, 1.25 * WRITE + SLACK)
+
+    def test_a_slow_reader_of_the_last_answer_gets_all_of_it(self):
+        """Over the linger timeout, for which the peer must have everything first."""
+        sock = self.connect(rcvbuf=8192)
+        sock.sendall(b"GET /big.bin HTTP/1.1\r\nHost: t\r\nConnection: close\r\nRange: bytes=0-199999\r\n\r\n")
+        got, since = b"", time.monotonic()
+        while time.monotonic() - since < 4 * LINGER:
+            got += sock.recv(2048)
+            sock.sendall(b"more")  # unread bytes at close() would reset the connection
+            time.sleep(LINGER / 10)
+        rest, orderly = read_to_end(sock)
+        self.assertTrue((got + rest).endswith(pattern(16 << 20)[:200000]))
+
     def test_a_peer_that_does_not_close_after_the_last_answer(self):
         http = self.http()
         since = time.monotonic()

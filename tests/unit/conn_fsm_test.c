@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of a connection's states has no hole, and deadlines keep their order. No ring, no socket. */
+/* The table of a connection's states has no hole, and deadlines keep their order. No ring. */
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
 
@@ -11,6 +11,8 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -147,12 +149,14 @@ static void the_state_says_which_deadline_counts(void **state)
 		for (int moved = MOVED_NOTHING; moved <= (MOVED_INPUT | MOVED_OUTPUT); moved++) {
 			uint64_t before = c->deadline_us;
 			bool postponed = moved & rows[i].postponed_by;
+			/* The first of the looks at what the peer takes. */
+			uint64_t next_us = rows[i].want == DEADLINE_WRITE ? 25 : 100;
 
 			scene.shard.now_us++;
 			c->moved = (uint8_t)moved;
 			assert_int_equal(deadline_holds(c, rows[i].reason), !postponed);
 			deadline_update(c);
-			assert_int_equal(c->deadline_us, postponed ? scene.shard.now_us + 100 : before);
+			assert_int_equal(c->deadline_us, postponed ? scene.shard.now_us + next_us : before);
 		}
 		deadline_clear(c);
 	}
@@ -188,6 +192,56 @@ static void what_moves_postpones_and_what_does_not_is_the_most_idle(void **state
 	assert_int_equal(expire_at(1100), 1150);
 	assert_int_equal(scene.nexpired, 1);
 	assert_ptr_equal(scene.expired[0], &scene.conns[1]);
+}
+
+static void on_write_expired(struct conn *c, enum deadline_class class)
+{
+	scene.expired[scene.nexpired++] = c;
+}
+
+/* Looks until one is the last; how many there were. The peer takes something before each of the first
+ * @ntakes. */
+static unsigned int count_looks(int peer, enum deadline_class class, unsigned int ntakes)
+{
+	struct conn *c = &scene.conns[0];
+	char data[4096];
+	unsigned int n = 0;
+
+	scene.nexpired = 0;
+	deadline_clear(c);
+	deadline_update(c);
+	for (; !scene.nexpired && n < 100; n++) {
+		if (n < ntakes)
+			assert_int_equal(read(peer, data, sizeof(data)), sizeof(data));
+		scene.shard.now_us = c->deadline_us;
+		deadline_expire(&scene.shard, class, on_write_expired);
+	}
+	return n;
+}
+
+static void what_the_peer_takes_postpones(void **state)
+{
+	struct conn *c = &scene.conns[0];
+	char data[4096] = {0};
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(write(fds[0], data, sizeof(data)), sizeof(data));
+	c->fd = fds[0];
+	c->wr.state = OP_IN_FLIGHT;
+	assert_int_equal(count_looks(fds[1], DEADLINE_WRITE, 0), 5);
+	assert_int_equal(count_looks(fds[1], DEADLINE_WRITE, 7), 7 + 4);
+	c->wr.state = OP_IDLE;
+	c->state = CONN_LINGER;
+	assert_int_equal(count_looks(fds[1], DEADLINE_LINGER, 0), 2);
+	assert_int_equal(count_looks(fds[1], DEADLINE_LINGER, 3), 3 + 1);
+	while (read(fds[1], data, sizeof(data)) == sizeof(data) &&
+	       recv(fds[1], data, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(count_looks(fds[1], DEADLINE_LINGER, 0), 1);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 static void another_class_begins_anew(void **state)
@@ -274,6 +328,7 @@ int main(void)
 		cmocka_unit_test_setup(the_state_says_which_deadline_counts, scene_open),
 		cmocka_unit_test_setup(none_expires_early_and_all_in_order, scene_open),
 		cmocka_unit_test_setup(what_moves_postpones_and_what_does_not_is_the_most_idle, scene_open),
+		cmocka_unit_test_setup(what_the_peer_takes_postpones, scene_open),
 		cmocka_unit_test_setup(another_class_begins_anew, scene_open),
 		cmocka_unit_test_setup(a_resume_is_for_serve_alone, scene_open),
 		cmocka_unit_test_setup(a_resume_reads_the_clock, scene_open),
