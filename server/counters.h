@@ -39,7 +39,8 @@
 	X(bad_requests, counter, "requests refused as malformed")                                            \
 	X(smuggling, counter, "malformed requests of a form used for request smuggling")                     \
 	X(header_too_big, counter, "requests refused for the size of their header")                          \
-	X(path_escapes, counter, "requests whose path led out of the root")
+	X(path_escapes, counter, "requests whose path led out of the root")                                  \
+	X(slow_requests, counter, "requests that took too long, or whose body came too slowly")
 
 enum counter {
 #define COUNTER_ENUM(name, type, help) COUNT_##name,

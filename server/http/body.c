@@ -28,6 +28,12 @@ static const struct http_refusal end_form = {400, REFUSE_SMUGGLING, "chunk data 
 static const struct http_refusal trailer_form = {400, REFUSE_SMUGGLING, "malformed trailer section"};
 static const struct http_refusal trailer_long = {431, REFUSE_TOO_BIG, "trailer section too big"};
 
+static const struct http_refusal body_slow = {408, REFUSE_SLOW, "the body comes too slowly"};
+static const struct http_refusal request_long = {408, REFUSE_SLOW, "the request takes too long"};
+
+/* How long the rate is averaged: a client may stall for as long as its next bytes make up for it. */
+#define WINDOW_MS 20000
+
 /* What the parser's callbacks work on. */
 struct body {
 	struct http_session *s;
@@ -81,6 +87,8 @@ static ssize_t refuse(struct http_session *s, size_t len, struct outq *out, cons
 	} else if (why->kind == REFUSE_SMUGGLING) {
 		count(s->site->counters, bad_requests);
 		count(s->site->counters, smuggling);
+	} else if (why->kind == REFUSE_SLOW) {
+		count(s->site->counters, slow_requests);
 	}
 	return err ? err : (ssize_t)len;
 }
@@ -89,6 +97,7 @@ void http_body_begin(struct http_session *s, const struct http_request *req)
 {
 	s->left = req->length;
 	s->state = STATE_LENGTH;
+	s->window.since_ms = 0;
 	if (!req->chunked)
 		return;
 	s->left = s->body_len = 0;
@@ -280,4 +289,33 @@ ssize_t http_body_trailer(struct http_session *s, const char *data, size_t len, 
 		return n;
 	http_request_done(s);
 	return s->sink == SINK_ECHO && outq_append(out, "0\r\n\r\n", 5) ? -ENOMEM : n;
+}
+
+static const struct http_refusal *judge(struct http_session *s)
+{
+	const struct http_options *options = s->site->options;
+	uint64_t now_ms = s->site->now_ms, took_ms = now_ms - s->window.since_ms;
+
+	if (options->request_timeout_us && now_ms - s->begun_ms >= options->request_timeout_us / 1000)
+		return &request_long;
+	if (took_ms < WINDOW_MS)
+		return NULL;
+	if (s->window.nbytes * 1000 < options->body_min_rate * took_ms)
+		return &body_slow;
+	s->window.since_ms = now_ms;
+	s->window.nbytes = 0;
+	return NULL;
+}
+
+int http_body_pace(struct http_session *s, size_t n, struct outq *out)
+{
+	const struct http_refusal *refusal;
+
+	if (!s->window.since_ms) {
+		s->window.since_ms = s->site->now_ms;
+		s->window.nbytes = 0;
+	}
+	s->window.nbytes += n;
+	refusal = judge(s);
+	return refusal && refuse(s, 0, out, refusal) < 0 ? -ENOMEM : 0;
 }

@@ -21,5 +21,10 @@ ssize_t http_body_chunk_size(struct http_session *s, const char *data, size_t le
 ssize_t http_body_chunk_data(struct http_session *s, const char *data, size_t len, struct outq *out);
 ssize_t http_body_chunk_end(struct http_session *s, const char *data, size_t len, struct outq *out);
 ssize_t http_body_trailer(struct http_session *s, const char *data, size_t len, struct outq *out);
+/*
+ * @n bytes of the body were consumed, at the site's now_ms: refuses a body that comes too slowly, or a
+ * request that takes too long. 0 or -ENOMEM.
+ */
+int http_body_pace(struct http_session *s, size_t n, struct outq *out);
 
 #endif

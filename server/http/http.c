@@ -264,6 +264,8 @@ static ssize_t step_head(struct http_session *s, const char *data, size_t len, s
 			return 2;
 	}
 	site_tick(s->site);
+	if (!s->begun_ms)
+		s->begun_ms = s->site->now_ms;
 	refusal = http_head_scan(&s->scan, data, len, s->site->options->header_max, &head_len);
 	if (!refusal && !head_len)
 		return 0;
@@ -312,8 +314,17 @@ static enum step http_input(void *session, const char *data, size_t len, size_t 
 			break;
 		at += (size_t)n;
 	}
-	if (s->state == STATE_HEAD && at < len && s->pause != PAUSE_OUTPUT)
-		s->pause = PAUSE_INSIDE;
+	if (s->pause == PAUSE_OUTPUT) {
+		s->window.since_ms = 0; /* it is not the client who is slow now */
+	} else if (s->state == STATE_HEAD) {
+		s->pause = at < len ? PAUSE_INSIDE : PAUSE_BETWEEN;
+	} else if (s->state != STATE_DEAD) {
+		site_tick(s->site);
+		if (http_body_pace(s, at, out)) {
+			*used = len;
+			return STEP_FAILED;
+		}
+	}
 	*used = s->state == STATE_DEAD ? len : at;
 	return s->state == STATE_DEAD ? STEP_DONE : STEP_MORE;
 }

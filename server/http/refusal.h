@@ -9,6 +9,7 @@ enum http_refusal_kind {
 	REFUSE_SMUGGLING, /* bad_requests and smuggling */
 	REFUSE_TOO_BIG,	  /* header_too_big */
 	REFUSE_ESCAPE,	  /* path_escapes */
+	REFUSE_SLOW,	  /* slow_requests */
 };
 
 struct http_refusal {

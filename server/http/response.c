@@ -152,6 +152,9 @@ static void count_refusal(struct counters *counters, enum http_refusal_kind kind
 	case REFUSE_ESCAPE:
 		count(counters, path_escapes);
 		break;
+	case REFUSE_SLOW:
+		count(counters, slow_requests);
+		break;
 	}
 }
 

@@ -28,4 +28,5 @@ void http_request_done(struct http_session *s)
 {
 	s->state = s->life == LIFE_KEEP ? STATE_HEAD : STATE_DEAD;
 	s->scan = (struct http_scan){0};
+	s->begun_ms = 0;
 }

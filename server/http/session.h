@@ -82,6 +82,11 @@ struct http_session {
 	uint32_t nrequests;
 	uint32_t trailer_len;
 	struct http_scan scan;
+	uint64_t begun_ms;	   /* when the first byte of the request came; 0: it has not */
+	struct {		   /* of a body: how fast it comes is judged one window at a time */
+		uint64_t since_ms; /* 0: none has begun */
+		uint64_t nbytes;
+	} window;
 	uint64_t left;	   /* bytes of the body, or of the chunk, still to come */
 	uint64_t body_len; /* bytes of a chunked body so far */
 	llhttp_t parser;   /* kept between calls in a chunked body only */

@@ -4,9 +4,10 @@ import contextlib
 import os
 import socket
 import ssl
+import time
 import unittest
 
-from harness import (Http, ServerCase, client_context, connect, pattern, read_exactly, read_to_end,
+from harness import (Http, SLACK, Server, ServerCase, client_context, connect, pattern, read_exactly, read_to_end,
                      reset, until)
 
 GET = b"GET /a.txt HTTP/1.1\r\nHost: t\r\n"
@@ -288,6 +289,76 @@ class Hostile(ServerCase):
         sock.send(b"!", socket.MSG_OOB)
         sock.sendall(b"hello")
         self.assertEqual(read_exactly(sock, 5), b"hello")
+
+
+class Slow(ServerCase):
+    """Requests that never end. body-min-rate is judged over 20 s: all of them at once."""
+    listeners = ("service=http,root={root}", "service=http,root={root},tls")
+    options = ("--body-max", "1m")
+    POST = b"POST /echo HTTP/1.1\r\nHost: t\r\n"
+    CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+    # name: what begins it, what is sent every fifth of a second, whether it is ended, and the status.
+    SHAPES = {
+        "body": (POST + b"Content-Length: 100000\r\n\r\n", b"x", True, 200),
+        "chunks": (CHUNKED, b"1\r\nx\r\n", True, 200),
+        "trailers": (CHUNKED + b"4\r\nabcd\r\n0\r\n", b"a:b\r\n", True, 200),
+        "size line": (CHUNKED + b"5", b";", True, 408),
+        "burst": (POST + b"Content-Length: 500000\r\n\r\n" + bytes(400000), b"x", True, 200),
+        "upload": (POST + b"Content-Length: 100000\r\n\r\n", bytes(150), False, 200),
+    }
+
+    def test_a_body_that_comes_too_slowly_ends(self):
+        before = self.server.stats()
+        socks = {}
+        for index in (0, 1):
+            for name, (begin, *_) in self.SHAPES.items():
+                sock = socks[name, index] = self.connect(index, tls=index == 1)
+                sock.sendall(begin)
+                sock.settimeout(0)
+        heads, ended, since = dict.fromkeys(socks, b""), {}, time.monotonic()
+        wanted = {key for key in socks if self.SHAPES[key[0]][2]}
+        while set(ended) != wanted and time.monotonic() - since < 60:
+            for key, sock in socks.items():
+                if key in ended:
+                    continue
+                try:
+                    with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+                        while piece := sock.recv(65536):
+                            heads[key] += piece
+                        ended[key] = time.monotonic() - since
+                        continue
+                    sock.send(self.SHAPES[key[0]][1])
+                except ConnectionError:
+                    ended[key] = time.monotonic() - since
+            time.sleep(0.2)
+        self.assertEqual(set(ended), wanted)
+        for key, took in ended.items():
+            # The burst is of the first window.
+            self.assertGreaterEqual(took, 39 if key[0] == "burst" else 19, key)
+            self.assertLess(took, (40 if key[0] == "burst" else 20) + SLACK, key)
+        for key, head in heads.items():
+            self.assertTrue(head.startswith(b"HTTP/1.1 %d " % self.SHAPES[key[0]][3]), (key, head[:100]))
+        self.assert_counts(before, slow_requests=len(wanted))
+
+    def test_a_request_that_takes_too_long_ends(self):
+        with Server("service=http", options=("--request-timeout", "1s", "--linger-timeout", "200ms")) as server:
+            sock = connect(server.port)
+            since = time.monotonic()
+            sock.sendall(self.CHUNKED)
+            with self.assertRaises(ConnectionError):
+                while time.monotonic() - since < 1 + SLACK:
+                    sock.sendall(b"400\r\n" + bytes(1024) + b"\r\n")
+                    time.sleep(0.05)
+            self.assertGreaterEqual(time.monotonic() - since, 0.9)
+            # A connection may last longer than each of its requests.
+            http = Http(connect(server.port))
+            since = time.monotonic()
+            while time.monotonic() - since < 1.5:
+                self.assertEqual(http.get("/healthz").status, 200)
+                time.sleep(0.1)
+            http.close()
+            sock.close()
+            server.until_counter("slow_requests", 1)
 
 
 if __name__ == "__main__":
