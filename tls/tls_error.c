@@ -35,6 +35,7 @@ static const struct {
 	 "the peer offers no application protocol (ALPN) that is supported here"},
 	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "a record was forged or damaged"},
 	{SSL_R_PACKET_LENGTH_TOO_LONG, "the peer does not speak TLS: a record is too long"},
+	{SSL_R_DATA_LENGTH_TOO_LONG, "the peer does not speak TLS, or sent a record that is too long"},
 	{SSL_R_RECORD_LENGTH_MISMATCH, "the peer does not speak TLS: a record is too long"},
 	{SSL_R_BAD_RECORD_TYPE, "the peer does not speak TLS: unknown record type"},
 	{SSL_R_UNEXPECTED_MESSAGE, "a message came out of order"},

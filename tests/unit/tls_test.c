@@ -323,8 +323,13 @@ static void a_flood_of_key_updates_is_held_within_bounds(void **state)
 	link_close(&link);
 }
 
-/* 24 KiB is what a server may take for it, all included. */
-static void an_idle_session_takes_less_than_16_kib(void **state)
+/*
+ * 24 KiB is what a server may take for it, all included. From 3.2 on OpenSSL has two record layers of 4.4 KiB
+ * for each session, which nothing can make smaller.
+ */
+#define SESSION_MAX (OPENSSL_VERSION_NUMBER < 0x30200000L ? 16384 : 22016)
+
+static void an_idle_session_is_small(void **state)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	skip();
@@ -356,7 +361,7 @@ static void an_idle_session_takes_less_than_16_kib(void **state)
 		}
 		client = mallinfo2().uordblks - before;
 		print_message("%zu bytes\n", (both - client) / NSESSIONS);
-		assert_true((both - client) / NSESSIONS < 16384);
+		assert_true((both - client) / NSESSIONS < SESSION_MAX);
 		for (size_t i = 0; i < NSESSIONS; i++)
 			link_close(&links[i]);
 		tls_ctx_put(ctx);
@@ -380,7 +385,7 @@ int main(void)
 		cmocka_unit_test(a_record_of_garbage_is_blamed_on_the_peer),
 		cmocka_unit_test(key_updates_are_answered_and_change_nothing),
 		cmocka_unit_test(a_flood_of_key_updates_is_held_within_bounds),
-		cmocka_unit_test(an_idle_session_takes_less_than_16_kib),
+		cmocka_unit_test(an_idle_session_is_small),
 	};
 
 	return cmocka_run_group_tests(tests, make_material, remove_material);
