@@ -136,6 +136,21 @@ static int on_object(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
+/*
+ * From 3.1 on, OpenSSL waits for itself for ever when an allocation fails while it is being initialised: it
+ * reports the failure, and to report is to initialise (openssl issues 19334 and 32894). No program can help
+ * that, so it is initialised before anything fails.
+ */
+static void openssl_init(void)
+{
+	unsigned long (*version)(void) = (unsigned long (*)(void))dlsym(RTLD_DEFAULT, "OpenSSL_version_num");
+	int (*init)(uint64_t, const void *) =
+		(int (*)(uint64_t, const void *))dlsym(RTLD_DEFAULT, "OPENSSL_init_ssl");
+
+	if (version && init && version() >= 0x30100000UL)
+		init(0, NULL);
+}
+
 __attribute__((constructor)) static void plan_open(void)
 {
 	const char *file = getenv("FAULT_PLAN");
@@ -145,6 +160,7 @@ __attribute__((constructor)) static void plan_open(void)
 	if (fd < 0)
 		return;
 	dl_iterate_phdr(on_object, NULL);
+	openssl_init();
 	map = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	if (map != MAP_FAILED)

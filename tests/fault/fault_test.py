@@ -14,6 +14,7 @@ Sites with many calls are sampled ever more thinly; --all tries every one.
 import argparse
 import mmap
 import os
+import ssl
 import struct
 import subprocess
 import sys
@@ -28,6 +29,8 @@ SITES = ("none", "malloc", "malloc-tls", "accept4", "openat2", "open", "socket",
          "eventfd", "epoll-create", "epoll-ctl", "io-setup", "io-submit", "io-cancel", "pthread-create")
 AT_START, SERVING = "at start", "serving"
 CLIENT_S = 8  # any request has ended after this
+# Whether OpenSSL, the system's as taiod's, goes on without what it could not fetch (seen with 3.5, never with 3.0).
+ODD_OPENSSL = ssl.OPENSSL_VERSION_INFO >= (3, 1)
 DENSE = 12  # up to this N each is tried, then every N that is larger by a quarter
 
 
@@ -130,7 +133,15 @@ class Scene:
         try:
             # libev makes a pipe where it gets no eventfd.
             server.fds_before = min(server.fds_before, self.usual_fds + (site == "eventfd"))
-            self.served(server)
+            try:
+                self.served(server)
+            except AssertionError:
+                # SSL_CTX_new() takes a digest that it has no memory to fetch for one that does not exist. Then every
+                # handshake ends with an error, and the rest is served.
+                if site != "malloc-tls" or not ODD_OPENSSL or "TLS: EVP lib" not in server.log():
+                    raise
+                assert self.requests(server) == 2, "what is not TLS is served"
+                server.stop()
         finally:
             server.kill()
         return self.plan.failed
