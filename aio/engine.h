@@ -23,6 +23,12 @@ struct engine {
 	int (*open)(struct taio **ring, const struct taio_params *params, char *why);
 	void (*close)(struct taio *ring);
 
+	/*
+	 * For an engine whose entries may be less than its max: raises them to @wanted or more, or as far as
+	 * it can.
+	 */
+	void (*grow)(struct taio *ring, unsigned int wanted);
+
 	/* Optional. @afd < ring->nfiles; class is decided. attach returns the descriptor to use or -errno. */
 	int (*attach)(struct taio *ring, int fd, enum taio_class class);
 	void (*detach)(struct taio *ring, int afd);
@@ -37,7 +43,8 @@ struct engine {
 struct taio {
 	const struct engine *engine; /* open.c */
 	int fd;			     /* taio_fd(); the engine opens and closes it */
-	unsigned int entries;	     /* the engine, when it opens the ring */
+	unsigned int entries;	     /* operations that it has room for now; the engine */
+	unsigned int max;	     /* and at most: params->entries; open.c */
 	unsigned int inflight;	     /* ring.c: submitted and not handed out */
 	uint8_t *classes;	     /* by descriptor: enum taio_class, 0 = not attached; ring.c */
 	unsigned int nfiles;

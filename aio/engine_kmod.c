@@ -99,7 +99,7 @@ static bool takes_nowait(const struct kmod_ring *k, int afd)
 
 	io_prep_preadv(&iocb, afd, (const struct iovec *)UINTPTR_MAX, 1, 0);
 	iocb.aio_rw_flags = RWF_NOWAIT;
-	ret = io_submit(k->poll.ctx, 1, iocbs);
+	ret = io_submit(k->poll.ctxs[0].id, 1, iocbs);
 	return ret == -EFAULT || ret == -EBADF; /* -EBADF: not open for reading */
 }
 
@@ -282,6 +282,7 @@ static void kmod_close(struct taio *ring)
 		.attach_fds = 1,                                                                             \
 		.open = open_##id,                                                                           \
 		.close = kmod_close,                                                                         \
+		.grow = poll_grow,                                                                           \
 		.attach = kmod_attach,                                                                       \
 		.detach = kmod_detach,                                                                       \
 		.submit = poll_submit,                                                                       \

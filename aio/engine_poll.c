@@ -23,7 +23,6 @@
 #include "engine_poll.h"
 
 #include "engine_poll_files.h"
-#include "ringmap.h"
 #include "transfer.h"
 
 #include <errno.h>
@@ -390,7 +389,7 @@ static int drain(struct poll_ring *r, int nr, struct io_event *events)
 {
 	int n = 0, got;
 
-	got = r->mapped ? ringmap_take(r->ctx, nr, events) : ringmap_take_syscall(r->ctx, nr, events);
+	got = poll_take(r, nr, events);
 	for (int i = 0; i < got; i++) {
 		if (!on_event(r, &events[i]))
 			continue;
@@ -511,7 +510,7 @@ int poll_cancel(struct taio *ring, struct iocb *iocb)
 		ready_put(r, op, -ECANCELED);
 	else if (op->state == OP_IN_KERNEL && op->kind != KERNEL_TRY)
 		/* -EINPROGRESS: its event comes; -EINVAL: it has fired, and its event comes as well. */
-		io_cancel(r->ctx, &op->k, &unused);
+		io_cancel(r->ctxs[op->ctx].id, &op->k, &unused);
 	return 0;
 }
 
@@ -564,6 +563,7 @@ const struct engine engine_poll = {
 	.summary = "stock io_submit: IOCB_CMD_POLL waits, non-blocking iocbs transfer",
 	.open = poll_open,
 	.close = poll_close,
+	.grow = poll_grow,
 	.attach = poll_attach,
 	.submit = poll_submit,
 	.cancel = poll_cancel,

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the operations of engine poll's ring, its kernel context and its eventfd. Called by engine_poll.c on
+ * Owns the operations of engine poll's ring, its kernel contexts and its eventfd. Called by engine_poll.c on
  * the ring's thread. Invariants: an operation is in at most one of the free list, a fifo, the submission
- * queue; an eventfd write that belongs to no event seen is never read back, so that the fd stays readable for
- * it.
+ * queue; the contexts have room for at least as many operations as can be in flight; an eventfd write that
+ * belongs to no event seen is never read back, so that the fd stays readable for it.
  */
 #include "engine_poll_ring.h"
 
+#include "aio_nr.h"
 #include "ringmap.h"
 
 #include <errno.h>
@@ -15,6 +16,10 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+/* Slots of fs.aio-max-nr: taken at first, and taken at least where no more are free. */
+#define SLOTS_FIRST 256
+#define SLOTS_LEAST 64
 
 /* --- operations and lists --- */
 
@@ -122,24 +127,63 @@ void sq_remove(struct poll_ring *r, struct poll_op *op)
 	}
 }
 
+/* The first context with room, so that those behind it stay empty. There is one. */
+static struct poll_ctx *ctx_with_room(struct poll_ring *r)
+{
+	struct poll_ctx *ctx = r->ctxs;
+
+	while (ctx->inflight >= ctx->room)
+		ctx++;
+	return ctx;
+}
+
 void sq_flush(struct poll_ring *r, refuse_fn *refuse)
 {
 	unsigned int head = 0;
 
 	while (head < r->sq_len) {
+		struct poll_ctx *ctx = ctx_with_room(r);
+		unsigned int len = r->sq_len - head, room = ctx->room - ctx->inflight;
 		struct poll_op *op = (struct poll_op *)r->sq[head];
-		int n = io_submit(r->ctx, (long)(r->sq_len - head), &r->sq[head]);
+		int n = io_submit(ctx->id, (long)(len < room ? len : room), &r->sq[head]);
 
 		if (n == -EAGAIN)
 			break;
-		for (int i = 0; i < n; i++)
-			((struct poll_op *)r->sq[head + (unsigned int)i])->state = OP_IN_KERNEL;
-		if (n <= 0)
+		for (int i = 0; i < n; i++) {
+			struct poll_op *taken = (struct poll_op *)r->sq[head + (unsigned int)i];
+
+			taken->state = OP_IN_KERNEL;
+			taken->ctx = (uint8_t)(ctx - r->ctxs);
+		}
+		if (n > 0)
+			ctx->inflight += (unsigned int)n;
+		else
 			n = refuse(r, op, n ? n : -EIO);
 		head += (unsigned int)n;
 	}
 	r->sq_len -= head;
 	memmove(r->sq, r->sq + head, r->sq_len * sizeof(r->sq[0]));
+}
+
+/* --- reaping --- */
+
+int poll_take(struct poll_ring *r, int nr, struct io_event *events)
+{
+	int n = 0;
+
+	for (unsigned int i = 0; i < r->nctxs && n < nr; i++) {
+		struct poll_ctx *ctx = &r->ctxs[r->turn];
+		int got = 0;
+
+		if (ctx->inflight)
+			got = r->mapped ? ringmap_take(ctx->id, nr - n, events + n)
+					: ringmap_take_syscall(ctx->id, nr - n, events + n);
+		ctx->inflight -= (unsigned int)got;
+		n += got;
+		/* One that filled the room goes last next time. */
+		r->turn = r->turn + 1 == r->nctxs ? 0 : r->turn + 1;
+	}
+	return n;
 }
 
 /* --- the eventfd --- */
@@ -171,47 +215,65 @@ static void unreserve(void *p, size_t nmemb, size_t size)
 		munmap(p, nmemb * size);
 }
 
-static long sysctl_read(const char *path)
+/* Adds a context of @room operations. 0 or -errno of io_setup(2). */
+static int ctx_add(struct poll_ring *r, unsigned int room)
 {
-	FILE *file = fopen(path, "re");
-	long value = -1;
+	struct poll_ctx *ctx = &r->ctxs[r->nctxs];
+	int ret;
 
-	if (!file)
-		return -1;
-	if (fscanf(file, "%ld", &value) != 1)
-		value = -1;
-	fclose(file);
-	return value;
+	if (r->nctxs == POLL_CTXS_MAX)
+		return -EAGAIN;
+	*ctx = (struct poll_ctx){0};
+	ret = io_setup((int)room, &ctx->id);
+	if (ret < 0)
+		return ret;
+	ctx->room = room;
+	r->nctxs++;
+	r->taio.entries += room;
+	return 0;
 }
 
-static void explain_setup(int err, unsigned int entries, char *why)
+/* The same with fewer where so many are not free, down to @least. */
+static int ctx_add_some(struct poll_ring *r, unsigned int room, unsigned int least)
 {
-	long max = sysctl_read("/proc/sys/fs/aio-max-nr"), used = sysctl_read("/proc/sys/fs/aio-nr");
+	int ret = ctx_add(r, room);
 
-	if (err == -EAGAIN && max >= 0)
-		snprintf(why, TAIO_WHY_LEN,
-			 "io_setup: fs.aio-max-nr is %ld, %ld of it is in use and %u more is needed: sysctl "
-			 "-w "
-			 "fs.aio-max-nr=%ld",
-			 max, used, entries, 2 * (used + (long)entries));
-	else if (err == -ENOSYS)
-		snprintf(why, TAIO_WHY_LEN,
-			 "io_setup: this kernel has no aio (CONFIG_AIO), or a seccomp filter blocks it");
-	else
-		snprintf(why, TAIO_WHY_LEN, "io_setup for %u operations: %s", entries, strerror(-err));
+	while (ret == -EAGAIN && room > least) {
+		room = room / 2 > least ? room / 2 : least;
+		ret = ctx_add(r, room);
+	}
+	return ret;
+}
+
+static unsigned int min_of(unsigned int a, unsigned int b)
+{
+	return a < b ? a : b;
+}
+
+/* Doubles until @wanted is reached or nothing is to be had. */
+void poll_grow(struct taio *ring, unsigned int wanted)
+{
+	struct poll_ring *r = (struct poll_ring *)ring;
+	unsigned int most;
+
+	do
+		most = r->max - ring->entries;
+	while (ring->entries < wanted &&
+	       !ctx_add_some(r, min_of(ring->entries, most), min_of(SLOTS_LEAST, most)));
 }
 
 static void ops_unreserve(struct poll_ring *r)
 {
-	unreserve(r->ops, r->taio.entries, sizeof(r->ops[0]));
-	unreserve(r->sq, r->taio.entries, sizeof(r->sq[0]));
+	unreserve(r->ops, r->max, sizeof(r->ops[0]));
+	unreserve(r->sq, r->max, sizeof(r->sq[0]));
 }
 
 int poll_ring_init(struct poll_ring *r, const struct taio_params *params, char *why)
 {
+	unsigned int first = min_of(params->slots ? params->slots : SLOTS_FIRST, params->entries);
 	int ret = -ENOMEM;
 
-	r->taio.entries = params->entries;
+	r->max = params->entries;
 	r->ops = reserve(params->entries, sizeof(r->ops[0]));
 	r->sq = reserve(params->entries, sizeof(r->sq[0]));
 	if (!r->ops || !r->sq)
@@ -222,13 +284,13 @@ int poll_ring_init(struct poll_ring *r, const struct taio_params *params, char *
 		ret = -errno;
 		goto say;
 	}
-	ret = io_setup((int)params->entries, &r->ctx);
+	ret = ctx_add_some(r, first, params->slots ? first : min_of(SLOTS_LEAST, first));
 	if (ret < 0) {
-		explain_setup(ret, params->entries, why);
+		aio_nr_explain(ret, first, why);
 		close(r->taio.fd);
 		goto unreserve;
 	}
-	r->mapped = ringmap_usable(r->ctx, !(params->flags & TAIO_REAP_SYSCALL));
+	r->mapped = ringmap_usable(r->ctxs[0].id, !(params->flags & TAIO_REAP_SYSCALL));
 	done_init(&r->done, r->taio.fd);
 	return 0;
 say:
@@ -241,7 +303,8 @@ unreserve:
 
 void poll_ring_fini(struct poll_ring *r)
 {
-	io_destroy(r->ctx); /* cancels what waits, and waits for the rest */
+	for (unsigned int i = 0; i < r->nctxs; i++)
+		io_destroy(r->ctxs[i].id); /* cancels what waits, and waits for the rest */
 	for (uint32_t i = 0; i < r->slots.used; i++) {
 		if (r->ops[i].state != OP_FREE && r->ops[i].epfd >= 0)
 			close(r->ops[i].epfd);

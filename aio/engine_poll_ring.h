@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine poll's ring: the kernel context, the operations, the lists that they wait in, the submission queue
- * and the account of the eventfd. engine_poll.c decides what an operation does next, this keeps it meanwhile.
- * Engine kmod's ring has it inside. Ring's thread only.
+ * Engine poll's ring: the kernel's contexts, the operations, the lists that they wait in, the submission
+ * queue and the account of the eventfd. engine_poll.c decides what an operation does next, this keeps it
+ * meanwhile. Engine kmod's ring has it inside. Ring's thread only.
  */
 #ifndef TAIO_ENGINE_POLL_RING_H
 #define TAIO_ENGINE_POLL_RING_H
@@ -49,6 +49,7 @@ struct poll_op {
 	bool cancelled; /* the caller wants its event sooner */
 	bool guessed;	/* read whose first step tells whether the guess was right */
 	uint8_t sleeps; /* KERNEL_POLL, _WAIT: ring->sleeps when it was queued */
+	uint8_t ctx;	/* IN_KERNEL: index of its context */
 	int epfd;	/* set that is polled in place of a terminal, or -1 */
 };
 
@@ -64,12 +65,25 @@ enum file_flags {
 	FILE_PROXY = 4,	    /* engine kmod's: an operation waits in the kernel by itself */
 };
 
+/*
+ * A context of io_setup(2). It cannot be enlarged, so a ring takes another when its operations need one, as
+ * large as all before it together: a ring has few contexts, however large it has become.
+ */
+struct poll_ctx {
+	io_context_t id;
+	unsigned int room, inflight; /* operations */
+};
+
+#define POLL_CTXS_MAX 32
+
 struct poll_ring {
 	/* engine_poll_ring.c writes these; ready_put() and the sq_ functions are the way in. */
 	struct taio taio;
-	io_context_t ctx;
-	bool mapped;	      /* ctx can be reaped without a system call */
-	int64_t signals_owed; /* eventfd writes that belong to events seen, less those read back */
+	struct poll_ctx ctxs[POLL_CTXS_MAX];
+	unsigned int nctxs, turn; /* turn: the context that is reaped first */
+	unsigned int max;	  /* of operations, for which memory is reserved */
+	bool mapped;		  /* contexts can be reaped without a system call */
+	int64_t signals_owed;	  /* eventfd writes that belong to events seen, less those read back */
 	struct slots slots;
 	struct poll_op *ops; /* by slot */
 	struct fifo ready;
@@ -92,6 +106,12 @@ struct poll_ring {
 
 /* As taio_open(). @r is all zero; what engine_poll.c writes stays so, except done. */
 int poll_ring_init(struct poll_ring *r, const struct taio_params *params, char *why);
+
+/* engine.grow. */
+void poll_grow(struct taio *ring, unsigned int wanted);
+
+/* Takes up to @nr events from the contexts, each in turn. */
+int poll_take(struct poll_ring *r, int nr, struct io_event *events);
 
 /* Returns when the kernel has let go of every iocb. pool and file_flags must be freed before. */
 void poll_ring_fini(struct poll_ring *r);

@@ -115,6 +115,7 @@ static int ring_open(struct taio **ring, const struct engine *engine, const stru
 	if (ret)
 		return ret;
 	(*ring)->engine = engine;
+	(*ring)->max = p.entries;
 	return 0;
 }
 

@@ -106,6 +106,33 @@ unsigned int taio_attach_fds(const struct taio *ring)
 	return ring->engine->attach_fds;
 }
 
+unsigned int taio_capacity(const struct taio *ring)
+{
+	return ring->entries;
+}
+
+bool taio_takes_slots(const struct taio *ring)
+{
+	return ring->engine->grow;
+}
+
+static unsigned int clip(const struct taio *ring, unsigned int nr)
+{
+	return nr < ring->max ? nr : ring->max;
+}
+
+bool taio_has_room(const struct taio *ring, unsigned int nr)
+{
+	return clip(ring, nr) <= ring->entries;
+}
+
+int taio_reserve(struct taio *ring, unsigned int nr)
+{
+	if (!taio_has_room(ring, nr))
+		ring->engine->grow(ring, clip(ring, nr));
+	return taio_has_room(ring, nr) ? 0 : -EAGAIN;
+}
+
 static int iocb_check(const struct taio *ring, const struct iocb *iocb)
 {
 	int fd = iocb->aio_fildes;
@@ -129,12 +156,15 @@ static int iocb_check(const struct taio *ring, const struct iocb *iocb)
 
 int taio_submit(struct taio *ring, long nr, struct iocb **iocbs)
 {
-	unsigned int room = ring->entries - ring->inflight;
+	unsigned int room;
 	long good;
 	int ret = -EAGAIN;
 
 	if (nr < 0)
 		return -EINVAL;
+	if (nr > (long)(ring->entries - ring->inflight))
+		taio_reserve(ring, nr < (long)ring->max ? ring->inflight + (unsigned int)nr : ring->max);
+	room = ring->entries - ring->inflight;
 	for (good = 0; good < nr && good < (long)room; good++) {
 		ret = iocb_check(ring, iocbs[good]);
 		if (ret)

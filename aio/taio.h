@@ -35,6 +35,12 @@ enum taio_flags {
 struct taio_params {
 	const char *engine;	  /* "NAME[:POLICY]"; NULL or "auto": the first that works here */
 	unsigned int entries;	  /* operations in flight at most; 0: 256 */
+
+	/*
+	 * Engines poll and kmod: slots of fs.aio-max-nr to begin with; more are taken as operations need
+	 * them, up to entries. 0: 256, or as few as 64 where no more are free.
+	 */
+	unsigned int slots;
 	unsigned int helpers_max; /* cap on helper threads of this ring; 0: the engine's default */
 	unsigned int flags;	  /* enum taio_flags */
 };
@@ -46,6 +52,35 @@ struct taio_params {
  * With "auto", why tells on success which engine was chosen and why.
  */
 int taio_open(struct taio **ring, const struct taio_params *params, char *why);
+
+/* How many operations can be in flight at once without taking more slots. */
+unsigned int taio_capacity(const struct taio *ring);
+
+/* Whether there is room for @nr operations in flight at once, or for entries if that is less. */
+bool taio_has_room(const struct taio *ring, unsigned int nr);
+
+/*
+ * Makes such room. 0, or -EAGAIN: fs.aio-max-nr is exhausted, and the ring stays as large as it is. Without
+ * this call taio_submit() makes room as it needs it, and is short or says -EAGAIN where there is none.
+ */
+int taio_reserve(struct taio *ring, unsigned int nr);
+
+/* The slots of io_setup(2), which all processes share. */
+struct taio_slots {
+	long taken, max; /* fs.aio-nr, fs.aio-max-nr */
+	int pid;	 /* the process that holds most of them, as far as may be seen; 0: none */
+	long held;	 /* about, by it */
+	char comm[16];
+};
+
+/* Whether the ring stands on them: engines poll and kmod. */
+bool taio_takes_slots(const struct taio *ring);
+
+/* With @holder the maps of all processes are read, which takes a while. 0, or -ENOENT: no aio in this kernel. */
+int taio_slots(struct taio_slots *slots, bool holder);
+
+/* "40 of fs.aio-max-nr = 65536 slots are taken, about 32 of them by nginx (pid 17)". */
+void taio_slots_text(const struct taio_slots *slots, char *text, size_t size);
 
 /*
  * Cancels what is in flight, waits until the engine has let go of every iocb and buffer, and frees the
@@ -97,7 +132,7 @@ unsigned int taio_attach_fds(const struct taio *ring);
 
 /*
  * Starts up to @nr operations in order; returns how many were taken, or -errno if the very first was not:
- * -EAGAIN (ring full), -EBADF (not attached), -EINVAL (opcode, or an iocb with flags set; a completion fd
+ * -EAGAIN (ring full, or no slots left in fs.aio-max-nr), -EBADF (not attached), -EINVAL (opcode, or an iocb with flags set; a completion fd
  * is the engine's business). The first that was not taken, and all after it, are still the caller's.
  *
  * Opcodes: IO_CMD_PREAD, IO_CMD_PWRITE, IO_CMD_PREADV, IO_CMD_PWRITEV; IO_CMD_POLL on streams. The offset

@@ -38,6 +38,18 @@ static void print_auto(void)
 	taio_close(ring);
 }
 
+static void print_slots(void)
+{
+	struct taio_slots slots;
+	char text[160];
+
+	if (taio_slots(&slots, true))
+		return;
+	taio_slots_text(&slots, text, sizeof(text));
+	printf("Engines poll and kmod take slots of io_setup(2), two for a connection: %s, %ld are free\n",
+	       text, slots.taken < slots.max ? slots.max - slots.taken : 0);
+}
+
 int engines_run(const struct settings *settings, const char *operand)
 {
 	int width = name_width();
@@ -53,7 +65,9 @@ int engines_run(const struct settings *settings, const char *operand)
 		else
 			print_engine(&probe, width);
 	}
-	if (!settings->names)
+	if (!settings->names) {
 		print_auto();
+		print_slots();
+	}
 	return 0;
 }

@@ -130,8 +130,10 @@ static int raise_descriptors(uint32_t nconns, unsigned int each, char *why)
 
 static int open_ring(struct run *run, char *why)
 {
-	/* A read and a write of each connection. */
-	struct taio_params params = {.engine = run->set->engine, .entries = 2 * run->nconns + 16};
+	/* A read and a write of each connection. All slots at once: a run must not change by what others
+	 * take. */
+	struct taio_params params = {
+		.engine = run->set->engine, .entries = 2 * run->nconns + 16, .slots = 2 * run->nconns + 16};
 	char reason[TAIO_WHY_LEN] = "";
 	struct taio *ring;
 	int err;

@@ -57,9 +57,43 @@ static void admit(struct acceptor *a, int fd, const union addr *peer)
 	close(fd);
 }
 
-static bool is_full(const struct acceptor *a)
+/* Operations that the next connection may bring their number to. */
+static unsigned int ops_wanted(const struct acceptor *a)
 {
-	return a->shard->nconns >= a->limit;
+	return 2 * (a->shard->nconns + 1);
+}
+
+static void complain_of_slots(struct acceptor *a)
+{
+	char text[160] = "no slots are left", buf[LOG_MORE_LEN];
+	const char *more = log_limited(&a->slots_limit, a->shard->now_us, buf);
+	struct taio_slots slots;
+
+	if (!more)
+		return;
+	if (!taio_slots(&slots, false))
+		taio_slots_text(&slots, text, sizeof(text));
+	log_warning("full at %u connections, which need two slots each: %s; raise fs.aio-max-nr, or see who "
+		    "has them "
+		    "(taio engines)%s",
+		    a->shard->nconns, text, more);
+}
+
+/* The ring takes more slots as connections need them. */
+static bool is_full(struct acceptor *a)
+{
+	if (a->shard->nconns >= a->limit)
+		return true;
+	if (!taio_reserve(a->shard->ring, ops_wanted(a)))
+		return false;
+	complain_of_slots(a);
+	return true;
+}
+
+/* The same without a try to get more. */
+static bool is_still_full(const struct acceptor *a)
+{
+	return a->shard->nconns >= a->limit || !taio_has_room(a->shard->ring, ops_wanted(a));
 }
 
 /* The bound may be exceeded by the one that goes, until its operation is back. */
@@ -155,7 +189,7 @@ void acceptor_stop(struct acceptor *a)
 
 void acceptor_resume(struct acceptor *a)
 {
-	if (!a->full || (is_full(a) && a->shard->settings->when_full == FULL_WAIT))
+	if (!a->full || (is_still_full(a) && a->shard->settings->when_full == FULL_WAIT))
 		return;
 	a->full = false;
 	ev_io_start(a->loop, &a->io);

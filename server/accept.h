@@ -17,7 +17,7 @@ struct acceptor {
 	unsigned int limit; /* connections of this worker */
 	int fd;		    /* borrowed from the listener; -1: closed */
 	bool full;	    /* paused until a connection ends (FULL_WAIT) */
-	struct log_limit accept_limit, admit_limit;
+	struct log_limit accept_limit, admit_limit, slots_limit;
 };
 
 void acceptor_start(struct acceptor *a, struct ev_loop *loop);

@@ -118,6 +118,33 @@ static void log_listeners(const struct daemon *d)
 			   d->nworkers == 1 ? "" : "s");
 }
 
+/* How many slots the workers may come to need, and whether there are so many. */
+static void log_slots(const struct daemon *d)
+{
+	const struct settings *settings = d->current->settings;
+	struct taio_slots slots;
+	unsigned long wanted = 0, have = 0;
+	char text[160];
+
+	if (!taio_takes_slots(d->workers[0].shard.ring) || taio_slots(&slots, false))
+		return;
+	for (unsigned int i = 0; i < d->nworkers; i++) {
+		wanted += worker_entries(&d->workers[i], settings);
+		have += taio_capacity(d->workers[i].shard.ring);
+	}
+	if ((long)(wanted - have) <= slots.max - slots.taken) {
+		taio_slots_text(&slots, text, sizeof(text));
+		log_info("up to %lu slots wanted: %s", wanted, text);
+		return;
+	}
+	taio_slots(&slots, true);
+	taio_slots_text(&slots, text, sizeof(text));
+	log_warning("%u connections may need %lu slots, two each: %s; beyond what is free, connections wait "
+		    "or are "
+		    "refused (when-full); raise fs.aio-max-nr or lower max-connections",
+		    settings->max_connections, wanted, text);
+}
+
 static void notify_ready(const struct daemon *d)
 {
 	sd_notify(0, "READY=1");
@@ -280,8 +307,11 @@ static int workers_open(struct daemon *d, unsigned int want)
 	d->stats = (struct stats_of){.workers = d->workers, .nworkers = want};
 	for (d->nworkers = 0; d->nworkers < want; d->nworkers++) {
 		struct worker *w = &d->workers[d->nworkers];
-		int ret =
-			worker_open(w, d->nworkers, d->current, d->listeners, d->nlisteners, want, &env, why);
+		/* All on the engine that auto has chosen for the first. */
+		const char *engine =
+			d->nworkers ? taio_name(d->workers[0].shard.ring) : d->current->settings->engine;
+		int ret = worker_open(w, d->nworkers, d->current, d->listeners, d->nlisteners, want, engine,
+				      &env, why);
 
 		if (ret) {
 			log_error("%s", why);
@@ -353,8 +383,10 @@ static int serve(struct daemon *d)
 {
 	int ret = loop_open(d);
 
-	if (!ret)
-		ret = workers_start(d);
+	if (ret)
+		return ret;
+	log_slots(d);
+	ret = workers_start(d);
 	if (ret)
 		return ret;
 	ret = publish_ports(d);

@@ -93,7 +93,8 @@ static const struct opt own[] = {
 	{ .name = "ring-entries", .type = OPT_UINT, .offset = FIELD(ring_entries), .arg = "N", .deflt = "0",
 	  .max = 1 << 20, .on_reload = OPT_RELOAD_RESTART,
 	  .help = "Maximum operations in flight per worker; 0 means two per connection, plus 64.",
-	  .more = "The sum over all workers counts against the sysctl fs.aio-max-nr." },
+	  .more = "With engines poll and kmod a ring takes slots of the sysctl fs.aio-max-nr as connections need them, "
+		  "and a worker that gets no more accepts no further connections." },
 	{ .name = "helpers", .type = OPT_UINT, .offset = FIELD(helpers), .arg = "N", .deflt = "0", .max = 4096,
 	  .on_reload = OPT_RELOAD_RESTART,
 	  .help = "Maximum helper threads per worker; 0 means the engine's default." },

@@ -251,11 +251,16 @@ static unsigned int share(unsigned int total, unsigned int nworkers)
 	return (total + nworkers - 1) / nworkers;
 }
 
-static int ring_open(struct worker *w, const struct settings *settings, char *why)
+unsigned int worker_entries(const struct worker *w, const struct settings *settings)
+{
+	return settings->ring_entries ? settings->ring_entries : 2 * w->limit + 64;
+}
+
+static int ring_open(struct worker *w, const struct settings *settings, const char *engine, char *why)
 {
 	struct taio_params params = {
-		.engine = settings->engine,
-		.entries = settings->ring_entries ? settings->ring_entries : 2 * w->limit + 64,
+		.engine = engine,
+		.entries = worker_entries(w, settings),
 		.helpers_max = settings->helpers,
 		.flags = settings->reap_syscall ? TAIO_REAP_SYSCALL : 0,
 	};
@@ -311,7 +316,8 @@ static int acceptors_open(struct worker *w, const struct config *config, unsigne
 }
 
 int worker_open(struct worker *w, unsigned int index, struct config *config, struct listener *listeners,
-		unsigned int nlisteners, unsigned int nworkers, const struct service_env *env, char *why)
+		unsigned int nlisteners, unsigned int nworkers, const char *engine,
+		const struct service_env *env, char *why)
 {
 	const struct settings *settings = config->settings;
 	int ret = -ENOMEM;
@@ -331,7 +337,7 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, str
 	w->loop = ev_loop_new(EVFLAG_AUTO);
 	if (!w->loop)
 		goto free_scratch;
-	ret = ring_open(w, settings, why);
+	ret = ring_open(w, settings, engine, why);
 	if (ret)
 		goto destroy_loop;
 	w->env = (struct service_env){

@@ -52,11 +52,14 @@ enum worker_request {
 #define WORKER_WHY_LEN 512
 
 /*
- * Opens the ring, the sites and the acceptors; takes metrics and its argument from @env. 0, or -errno with
- * why[WORKER_WHY_LEN] and nothing left open.
+ * Opens the ring (of @engine), the sites and the acceptors; takes metrics and its argument from @env. 0, or
+ * -errno with why[WORKER_WHY_LEN] and nothing left open.
  */
 int worker_open(struct worker *w, unsigned int index, struct config *config, struct listener *listeners,
-		unsigned int nlisteners, unsigned int nworkers, const struct service_env *env, char *why);
+		unsigned int nlisteners, unsigned int nworkers, const char *engine,
+		const struct service_env *env, char *why);
+/* Operations that its ring may come to have in flight. */
+unsigned int worker_entries(const struct worker *w, const struct settings *settings);
 /*
  * @beat_s: the maximum time between turns of its loop, each of which moves beats: for a watchdog, and for a
  * loop that is notified of nothing because epoll_ctl(2) ran out of memory. 0 or -errno.

@@ -32,11 +32,13 @@ static const char *const required[] = {ENGINES_REQUIRED}; /* cmake/engines.cmake
 static struct {
 	const char *engine;
 	const char *require; /* further engines that must work here */
+	long slots;	     /* that a ring begins with: 1 makes it one of many contexts */
 } options;
 
 static const struct option_row option_rows[] = {
 	{"engine", "NAME[:POLICY]", .text = &options.engine},
 	{"require", "NAME[:POLICY]", .text = &options.require},
+	{"slots", "N", .count = &options.slots},
 };
 
 static const struct suite suite = {
@@ -62,6 +64,7 @@ static void case_run_variants(const struct test_case *tc, const char *engine, co
 		struct scene s = {.engine = engine,
 				  .kind = kind->kind,
 				  .flags = variants[v].ring_flags,
+				  .slots = (unsigned int)options.slots,
 				  .by_fd = variants[v].by_fd,
 				  .rounds = suite_rounds};
 		char name[96];

@@ -347,7 +347,7 @@ static unsigned int aio_max_nr(void)
 /* Opens rings until one fails; returns how many are open. A failed open must not touch its pointer. */
 static unsigned int rings_open(const char *engine, struct taio **rings, unsigned int max, int *ret, char *why)
 {
-	struct taio_params params = {.engine = engine, .entries = EXHAUST_ENTRIES};
+	struct taio_params params = {.engine = engine, .entries = EXHAUST_ENTRIES, .slots = EXHAUST_ENTRIES};
 	struct taio *const untouched = (struct taio *)rings;
 	unsigned int n;
 
@@ -384,6 +384,77 @@ TEST_CASE(open_names_an_exhausted_sysctl, ON(NONE))
 		CHECK(!strchr(why, '\n'));
 	}
 	scene_ring(s, ENTRIES, 0); /* and then a ring opens again */
+}
+
+#define GROWN 64
+
+/* Takes all slots of fs.aio-max-nr but @left. NULL: so few are free already. */
+static struct taio *slots_take(unsigned int left)
+{
+	struct taio_slots slots;
+	struct taio *ring = NULL;
+	char why[TAIO_WHY_LEN];
+
+	CHECK_EQ(taio_slots(&slots, true), 0);
+	if (slots.max - slots.taken > left) {
+		struct taio_params params = {.engine = "poll"};
+
+		params.entries = params.slots = (unsigned int)(slots.max - slots.taken) - left;
+		if (params.entries > EXHAUST_ENTRIES * 16)
+			skip("fs.aio-max-nr = %ld is too much to exhaust", slots.max);
+		CHECK_EQ(taio_open(&ring, &params, why), 0);
+		CHECK_EQ(taio_slots(&slots, true), 0);
+		CHECK(slots.pid > 0);
+	}
+	return ring;
+}
+
+/* A ring of several contexts: each operation goes to one with room, and is found there by its cancel. */
+TEST_CASE(ring_takes_slots_as_it_needs_them, ON(STREAMS), AS(CASE_VARIANTS))
+{
+	struct op ops[GROWN];
+	char bytes[GROWN];
+	struct link *link;
+
+	s->slots = 1;
+	link = scene_open(s, GROWN);
+	for (int turn = 0; turn < 3; turn++) {
+		reads_start(s, link, ops, bytes, GROWN);
+		CHECK_EQ(taio_capacity(s->ring), GROWN);
+		op_cancel(s, &ops[GROWN - 1]);
+		CHECK_EQ(await(s, &ops[GROWN - 1]), -ECANCELED);
+		peer_write(link, "12345678", 8);
+		cancel_all(s, ops, GROWN - 1);
+		CHECK_EQ(taio_inflight(s->ring), 0);
+	}
+}
+
+TEST_CASE(ring_without_further_slots_goes_on_with_what_it_has, ON(TCP))
+{
+	struct op ops[GROWN], over;
+	char bytes[GROWN], byte;
+	unsigned int room;
+	struct link *link;
+	struct taio *others;
+
+	s->slots = 4;
+	link = scene_open(s, GROWN);
+	room = taio_capacity(s->ring);
+	if (room == GROWN) /* an engine without slots */
+		return;
+	others = slots_take(3);
+	CHECK_EQ(taio_reserve(s->ring, room), 0);
+	CHECK_EQ(taio_reserve(s->ring, GROWN), -EAGAIN);
+	room = taio_capacity(s->ring);
+	reads_start(s, link, ops, bytes, room);
+	op_read(&over, link->afd_in, &byte, 1);
+	CHECK_EQ(op_try(s, &over), -EAGAIN);
+	taio_close(others);
+	CHECK_EQ(taio_reserve(s->ring, GROWN), 0);
+	op_start(s, &over);
+	op_cancel(s, &over);
+	CHECK_EQ(await(s, &over), -ECANCELED);
+	cancel_all(s, ops, room);
 }
 
 TEST_CASE(unknown_engine_is_einval, ON(NONE), AS(CASE_ONCE))

@@ -17,8 +17,11 @@
 
 void scene_ring(struct scene *s, unsigned int entries, unsigned int helpers_max)
 {
-	struct taio_params params = {
-		.engine = s->engine, .entries = entries, .helpers_max = helpers_max, .flags = s->flags};
+	struct taio_params params = {.engine = s->engine,
+				     .entries = entries,
+				     .slots = s->slots,
+				     .helpers_max = helpers_max,
+				     .flags = s->flags};
 	char why[TAIO_WHY_LEN] = "";
 	int ret = taio_open(&s->ring, &params, why);
 

@@ -39,6 +39,7 @@ struct scene {
 	const char *engine;
 	enum link_kind kind;
 	unsigned int flags; /* of struct taio_params */
+	unsigned int slots; /* likewise */
 	bool by_fd;	    /* sleep in poll(2) on taio_fd() as an event loop does; else in taio_wait() */
 	long rounds;	    /* of a race */
 	struct taio *ring;

@@ -150,19 +150,6 @@ class Config(unittest.TestCase):
                 self.assertEqual(getattr(self, "der", der), der)
                 self.der = der
 
-    def test_aio_max_nr_exhausted_names_the_sysctl(self):
-        with open("/proc/sys/fs/aio-max-nr", encoding="ascii") as file:
-            limit = int(file.read())
-        workers = limit // (1 << 20) + 1
-        if workers > 16:
-            self.skipTest(f"fs.aio-max-nr is {limit}")
-        done = taiod("--engine", "poll", "--listen", ECHO, "--ring-entries", 1 << 20, "--workers", workers)
-        self.assertEqual(done.returncode, RUN)
-        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
-        self.assertIn("fs.aio-max-nr", done.stderr)
-        self.assertIn(str(limit), done.stderr)
-        self.assertIn("sysctl -w", done.stderr)
-
 
 if __name__ == "__main__":
     unittest.main()
