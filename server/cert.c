@@ -71,7 +71,8 @@ static int self_signed(const struct settings *settings, char *cert, char *key, s
 	return ret;
 }
 
-int cert_load(const struct listener *l, const struct settings *settings, struct tls_ctx **ctx, char *why)
+int cert_load(const struct listener *l, const struct settings *settings, struct tls_ticket_keys *keys,
+	      struct tls_ctx **ctx, char *why)
 {
 	char cert[4096], key[4096];
 	struct tls_server_params params = {
@@ -80,6 +81,7 @@ int cert_load(const struct listener *l, const struct settings *settings, struct 
 		.min_version = settings->tls_min,
 		.alpn = l->service->alpn,
 		.keylog_file = settings->tls_keylog,
+		.ticket_keys = keys,
 	};
 	int ret;
 

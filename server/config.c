@@ -131,22 +131,39 @@ static int verify_listener(const struct listener *l, const struct settings *sett
 	/* The self-signed certificate is made at the start. */
 	if (ret || !l->tls || !(l->cert || settings->cert))
 		return ret;
-	ret = cert_load(l, settings, &ctx, why);
+	ret = cert_load(l, settings, NULL, &ctx, why);
 	if (!ret)
 		tls_ctx_put(ctx);
 	return ret;
 }
 
+/* The keys that the settings name; *keys stays as it is if there are none. */
+static int load_ticket_keys(const struct settings *settings, struct tls_ticket_keys **keys, char *why)
+{
+	const struct opt_list *files = &settings->ticket_keys;
+	char reason[TLS_WHY_LEN];
+	int ret = files->len ? tls_ticket_keys_load(keys, files->items, files->len, reason) : 0;
+
+	if (ret)
+		snprintf(why, CONFIG_WHY_LEN, "tls-ticket-keys: %s", reason);
+	return ret;
+}
+
 int config_verify(const struct config *config, const struct listener *listeners, unsigned int n, char *why)
 {
+	struct tls_ticket_keys *keys = NULL;
 	int ret = verify_engine(config->settings, why);
 
+	if (!ret)
+		ret = load_ticket_keys(config->settings, &keys, why);
+	tls_ticket_keys_put(keys);
 	for (unsigned int i = 0; i < n && !ret; i++)
 		ret = verify_listener(&listeners[i], config->settings, why);
 	return ret;
 }
 
-int config_load_tls(struct config *config, const struct listener *listeners, unsigned int n, char *why)
+static int load_contexts(struct config *config, const struct listener *listeners, unsigned int n,
+			 struct tls_ticket_keys *keys, char *why)
 {
 	char reason[CERT_WHY_LEN];
 
@@ -155,7 +172,8 @@ int config_load_tls(struct config *config, const struct listener *listeners, uns
 		return no_memory(why);
 	for (; config->ntls < n; config->ntls++) {
 		const struct listener *l = &listeners[config->ntls];
-		int ret = l->tls ? cert_load(l, config->settings, &config->tls[config->ntls], reason) : 0;
+		int ret =
+			l->tls ? cert_load(l, config->settings, keys, &config->tls[config->ntls], reason) : 0;
 
 		if (ret) {
 			snprintf(why, CONFIG_WHY_LEN, "%.100s: %.400s", l->where, reason);
@@ -163,6 +181,18 @@ int config_load_tls(struct config *config, const struct listener *listeners, uns
 		}
 	}
 	return 0;
+}
+
+int config_load_tls(struct config *config, const struct listener *listeners, unsigned int n,
+		    struct tls_ticket_keys *keys, char *why)
+{
+	struct tls_ticket_keys *own = NULL;
+	int ret = load_ticket_keys(config->settings, &own, why);
+
+	if (!ret)
+		ret = load_contexts(config, listeners, n, own ? own : keys, why);
+	tls_ticket_keys_put(own);
+	return ret;
 }
 
 void config_changes(const struct config *from, const struct config *to,

@@ -13,6 +13,7 @@
 struct listener;
 struct opt;
 struct tls_ctx;
+struct tls_ticket_keys;
 
 struct config {
 	struct settings *settings;
@@ -36,8 +37,12 @@ void config_listeners_free(struct listener *listeners, unsigned int n);
  * services, the certificates. */
 int config_verify(const struct config *config, const struct listener *listeners, unsigned int n, char *why);
 
-/* Loads the certificates of all listeners, or none: a half-loaded set must not be served. */
-int config_load_tls(struct config *config, const struct listener *listeners, unsigned int n, char *why);
+/*
+ * Loads the certificates of all listeners, or none: a half-loaded set must not be served. @keys are those of
+ * their tickets, if the settings name no others.
+ */
+int config_load_tls(struct config *config, const struct listener *listeners, unsigned int n,
+		    struct tls_ticket_keys *keys, char *why);
 
 /* Calls @fn for each option whose value differs and that only a restart applies. */
 void config_changes(const struct config *from, const struct config *to,

@@ -9,6 +9,7 @@
 #include "options.h"
 #include "publish.h"
 #include "stats.h"
+#include "tls/tls.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -41,8 +42,10 @@ struct daemon {
 	ev_signal signals[4];
 	ev_async worker_done;
 	ev_timer watchdog;
-	double watchdog_s;    /* its period; 0: none */
-	uint64_t *beats_seen; /* by worker, at the last turn of the watchdog */
+	double watchdog_s;		     /* its period; 0: none */
+	uint64_t *beats_seen;		     /* by worker, at the last turn of the watchdog */
+	struct tls_ticket_keys *ticket_keys; /* for configurations that name none: they outlive reloads */
+	ev_timer rotation;		     /* of those keys */
 	bool stopping;
 };
 
@@ -166,7 +169,7 @@ static int reload_read(struct daemon *d, struct config **next)
 	int ret = config_read(next, d->argc, d->argv, why);
 
 	if (!ret)
-		ret = config_load_tls(*next, d->listeners, d->nlisteners, why);
+		ret = config_load_tls(*next, d->listeners, d->nlisteners, d->ticket_keys, why);
 	if (ret)
 		log_error("%s", why);
 	return ret;
@@ -272,6 +275,33 @@ static void watchdog_start(struct daemon *d)
 	ev_timer_init(&d->watchdog, on_watchdog, d->watchdog_s / 2, d->watchdog_s / 2);
 	d->watchdog.data = d;
 	ev_timer_start(d->loop, &d->watchdog);
+}
+
+/* --- keys of session tickets --- */
+
+static int ticket_keys_make(struct daemon *d)
+{
+	char why[TLS_WHY_LEN];
+	int ret = tls_ticket_keys_random(&d->ticket_keys, why);
+
+	if (ret)
+		log_error("%s", why);
+	return ret;
+}
+
+static void on_rotation(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct daemon *d = timer->data;
+
+	if (tls_ticket_keys_rotate(d->ticket_keys))
+		log_warning("no random bytes for a new ticket key: the present one stays in use");
+}
+
+static void rotation_start(struct daemon *d)
+{
+	ev_timer_init(&d->rotation, on_rotation, TLS_TICKET_LIFETIME_S, TLS_TICKET_LIFETIME_S);
+	d->rotation.data = d;
+	ev_timer_start(d->loop, &d->rotation);
 }
 
 /* --- workers --- */
@@ -397,6 +427,7 @@ static int serve(struct daemon *d)
 		notify_ready(d);
 	}
 	watchdog_start(d);
+	rotation_start(d);
 	ev_run(d->loop, 0);
 	for (unsigned int i = 0; i < d->nworkers; i++)
 		pthread_join(d->workers[i].thread, NULL);
@@ -408,7 +439,7 @@ static int serve(struct daemon *d)
 static int load_tls(struct daemon *d)
 {
 	char why[CONFIG_WHY_LEN];
-	int ret = config_load_tls(d->current, d->listeners, d->nlisteners, why);
+	int ret = config_load_tls(d->current, d->listeners, d->nlisteners, d->ticket_keys, why);
 
 	if (ret)
 		log_error("%s", why);
@@ -423,7 +454,9 @@ static int run(struct daemon *d)
 	workers = workers ? workers : processors();
 	d->watchdog_s = watchdog_period();
 	nofile_raise();
-	ret = load_tls(d);
+	ret = ticket_keys_make(d);
+	if (!ret)
+		ret = load_tls(d);
 	if (!ret)
 		ret = listeners_open(d, workers);
 	if (!ret)
@@ -452,5 +485,6 @@ int daemon_run(struct config *config, struct listener *listeners, unsigned int n
 	config_listeners_free(listeners, nlisteners);
 	config_put(d.current);
 	config_put(d.started);
+	tls_ticket_keys_put(d.ticket_keys);
 	return ret;
 }

@@ -136,6 +136,17 @@ static const struct opt own[] = {
 	{ .name = "tls-min-version", .type = OPT_STRING, .offset = FIELD(tls_min), .arg = "1.2|1.3", .deflt = "1.2",
 	  .check = tls_version_check, .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Oldest TLS version to accept." },
+	{ .name = "tls-ticket-keys", .type = OPT_LIST, .offset = FIELD(ticket_keys), .arg = "FILE",
+	  .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Key for TLS session tickets; repeatable: the first encrypts, all decrypt.",
+	  .more = "A file holds 80 random bytes (48 for AES-128), as written by openssl rand -out FILE 80 and as nginx "
+		  "reads them; only the owner may write it, and only the owner and the group may read it. Sessions are then "
+		  "resumed after a restart, and by every server that has the key.\n\n"
+		  "To replace a key, put the new file first, keep the old one for two hours, the lifetime of a ticket, and "
+		  "reload each time. If several servers share keys, first add the new file at the end of each list, so that "
+		  "all can decrypt before one encrypts. SIGHUP reads the files again.\n\n"
+		  "Without this option, a random key is made at the start, kept over reloads, and replaced every two "
+		  "hours; the one before still decrypts." },
 	{ .name = "tls-keylog", .type = OPT_STRING, .offset = FIELD(tls_keylog), .arg = "FILE",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Append session secrets to FILE, for debugging with a packet capture." },

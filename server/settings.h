@@ -35,6 +35,7 @@ struct settings {
 	uint64_t conn_memory;
 
 	char *cert, *key, *state_dir, *tls_min, *tls_keylog;
+	struct opt_list ticket_keys;
 
 	int log_level;
 	char *stats_file;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 struct tls_ctx;
+struct tls_ticket_keys;
 struct tls;
 
 #define TLS_WHY_LEN 256
@@ -22,7 +23,8 @@ struct tls_server_params {
 	const char *key_file;	 /* PEM; NULL: the key is in cert_file */
 	const char *min_version; /* "1.2" (default) or "1.3" */
 	const char *alpn; /* protocols spoken, the preferred first: "http/1.1,h2"; NULL: ALPN is ignored */
-	const char *keylog_file; /* NSS key log for debugging; NULL: none */
+	const char *keylog_file;	     /* NSS key log for debugging; NULL: none */
+	struct tls_ticket_keys *ticket_keys; /* the context gets a reference; NULL: its own, made at random */
 };
 
 struct tls_client_params {
@@ -53,6 +55,32 @@ void tls_ctx_put(struct tls_ctx *ctx);
  */
 int tls_self_signed(const char *cert_file, const char *key_file, const char *host, unsigned int days,
 		    char *why);
+
+/*
+ * Keys of session tickets (RFC 5077; RFC 8446, 4.6.1). Contexts that share them resume each other's sessions
+ * if their certificates have the same names and they speak the same protocols. Counted; used by any thread.
+ * The first key encrypts, all decrypt; a session resumed by another than the first gets a new ticket.
+ *
+ * Sessions of TLS 1.2 clients without tickets are in a cache of the context, which they do not outlive.
+ */
+#define TLS_TICKET_LIFETIME_S (2 * 60 * 60)
+
+/* Made at random. To be rotated every TLS_TICKET_LIFETIME_S: a ticket is valid for its life then. */
+int tls_ticket_keys_random(struct tls_ticket_keys **keys, char *why);
+/* A new key encrypts, and the one that did so still decrypts. 0, or -EIO and all is as it was. */
+int tls_ticket_keys_rotate(struct tls_ticket_keys *keys);
+
+/*
+ * One key from each of @n files (1 or more): 80 random bytes, or 48 for AES-128, as nginx's
+ * ssl_session_ticket_key. Errors as those of tls_ctx_server(); -EPERM: others may read or write it.
+ */
+#define TLS_TICKET_KEY_256 80
+#define TLS_TICKET_KEY_128 48
+int tls_ticket_keys_load(struct tls_ticket_keys **keys, char *const *files, size_t n, char *why);
+
+struct tls_ticket_keys *tls_ticket_keys_get(struct tls_ticket_keys *keys);
+/* The last reference cleanses them; NULL is allowed. */
+void tls_ticket_keys_put(struct tls_ticket_keys *keys);
 
 /*
  * Input and output of one call. The session consumes from in/in_len and appends to out/out_len, up to

@@ -9,6 +9,7 @@
 #include "tls_bio.h"
 #include "tls_error.h"
 #include "tls_int.h"
+#include "tls_keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -212,19 +213,60 @@ static int load_server(struct tls_ctx *ctx, const struct tls_server_params *para
 	return err;
 }
 
+static bool digest_names(EVP_MD_CTX *digest, X509 *cert)
+{
+	int at = X509_get_ext_by_NID(cert, NID_subject_alt_name, -1);
+	const unsigned char *der = NULL;
+	size_t len = 0;
+
+	if (!X509_NAME_get0_der(X509_get_subject_name(cert), &der, &len) ||
+	    !EVP_DigestUpdate(digest, der, len))
+		return false;
+	if (at >= 0) {
+		const ASN1_OCTET_STRING *names = X509_EXTENSION_get_data(X509_get_ext(cert, at));
+
+		return EVP_DigestUpdate(digest, ASN1_STRING_get0_data(names),
+					(size_t)ASN1_STRING_length(names));
+	}
+	return true;
+}
+
+/*
+ * Contexts that share ticket keys must not resume a session of another identity: its client would take this
+ * server for that one. The names of the certificate and the protocols are the identity, not the certificate,
+ * so that sessions outlive its renewal.
+ */
+static int set_session_context(struct tls_ctx *ctx)
+{
+	unsigned char id[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	unsigned int len = 0;
+	bool done = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) &&
+		    EVP_DigestUpdate(digest, ctx->alpn, ctx->alpn_len) &&
+		    digest_names(digest, SSL_CTX_get0_certificate(ctx->ssl_ctx)) &&
+		    EVP_DigestFinal_ex(digest, id, &len);
+
+	EVP_MD_CTX_free(digest);
+	return done && SSL_CTX_set_session_id_context(ctx->ssl_ctx, id, len) ? 0 : -ENOMEM;
+}
+
 /*
  * One ticket per handshake, not OpenSSL's two: each costs an encryption, 250 bytes on the wire and a copy of
  * the session while it is made, and a client may use one ticket for several connections. Tickets are
  * stateless.
  */
-static void set_resumption(struct tls_ctx *ctx)
+static int set_resumption(struct tls_ctx *ctx, struct tls_ticket_keys *keys, char *why)
 {
-	static const unsigned char id[] = "taio";
+	int err;
 
 	SSL_CTX_set_num_tickets(ctx->ssl_ctx, 1);
-	SSL_CTX_set_session_id_context(ctx->ssl_ctx, id, sizeof(id) - 1);
 	SSL_CTX_set_session_cache_mode(ctx->ssl_ctx, SSL_SESS_CACHE_SERVER);
 	SSL_CTX_sess_set_cache_size(ctx->ssl_ctx, CACHE_SESSIONS);
+	SSL_CTX_set_timeout(ctx->ssl_ctx, TLS_TICKET_LIFETIME_S);
+	err = set_session_context(ctx);
+	if (!err && keys)
+		err = tls_keys_use(ctx, keys);
+	return err ? tls_why(why, err, "out of memory") : 0;
 }
 
 /* Hands a new context to the caller, or drops it after an error. Returns @err. */
@@ -250,12 +292,13 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 	if (!made)
 		return tls_why(why, -ENOMEM, "out of memory");
 	tls_why(why, 0, "%s", "");
-	set_resumption(made);
 	err = set_min_version(made, params->min_version, why);
 	if (!err)
 		err = set_alpn(made, params->alpn, why);
 	if (!err)
 		err = load_server(made, params, why);
+	if (!err)
+		err = set_resumption(made, params->ticket_keys, why);
 	if (!err)
 		err = set_keylog(made, params->keylog_file, why);
 	return ctx_finish(ctx, made, err);
@@ -324,6 +367,7 @@ void tls_ctx_put(struct tls_ctx *ctx)
 		return;
 	SSL_CTX_free(ctx->ssl_ctx);
 	BIO_meth_free(ctx->bio);
+	tls_ticket_keys_put(ctx->ticket_keys);
 	if (ctx->keylog_fd >= 0)
 		close(ctx->keylog_fd);
 	free(ctx);

@@ -23,6 +23,7 @@ struct tls_ctx {
 	BIO_METHOD *bio;
 	atomic_uint refs;
 	int keylog_fd;
+	struct tls_ticket_keys *ticket_keys; /* NULL: OpenSSL makes its own, of this context */
 	bool is_server;
 	unsigned char alpn_len;
 	unsigned char alpn[ALPN_MAX]; /* as on the wire: length, name, length, name */

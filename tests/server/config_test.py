@@ -6,7 +6,7 @@ import socket
 import tempfile
 import unittest
 
-from harness import Server, connect, exchange, has_tool, make_certificate, taiod
+from harness import Server, connect, exchange, has_tool, make_certificate, make_ticket_key, taiod
 
 ECHO = "127.0.0.1:0,service=echo"
 USAGE, RUN = 2, 1
@@ -116,6 +116,15 @@ class Config(unittest.TestCase):
             with self.subTest(words=words):
                 self.refused(USAGE, "--listen", ECHO + ",tls", *words, words=names)
                 self.refused(USAGE, "-t", "--listen", ECHO + ",tls", *words, words=names)
+
+    def test_ticket_keys(self):
+        good, short = make_ticket_key(self.path("good.key")), make_ticket_key(self.path("short.key"), size=79)
+        world, missing = make_ticket_key(self.path("world.key"), mode=0o644), self.path("missing.key")
+        for file, words in ((short, ["80 bytes", "48", "openssl rand"]), (world, ["0644", "chmod 600"]), (missing, ["No such file"])):
+            for action in ((), ("-t",)):
+                with self.subTest(file=file):
+                    self.refused(USAGE, *action, "--listen", ECHO + ",tls", "--tls-ticket-keys", good, "--tls-ticket-keys", file,
+                                 "--state-dir", self.dir, words=["tls-ticket-keys", file, *words])
 
     def test_run_time_errors(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:

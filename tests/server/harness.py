@@ -426,6 +426,13 @@ def curl(*words, stdin=b""):
     return done.stdout
 
 
+def make_ticket_key(path, size=80, mode=0o600):
+    with open(path, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(os.urandom(size))
+    return path
+
+
 def make_certificate(directory, name, common_name="localhost"):
     """A self-signed certificate and its key by openssl(1): two paths."""
     cert, key = (os.path.join(directory, f"{name}.{end}") for end in ("crt", "key"))

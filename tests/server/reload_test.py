@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import ENGINE, PATIENCE, SANITIZED, TAIOD, connect, make_certificate, read_exactly, taiod, until
+from harness import ENGINE, PATIENCE, SANITIZED, TAIOD, connect, make_certificate, make_ticket_key, read_exactly, taiod, until
 
 RELOADED = "configuration and certificates reloaded"
 
@@ -58,12 +58,14 @@ class Reload(unittest.TestCase):
             "max-connections": "100",
         }
         shutil.copy(self.key, self.path("copy.key"))
+        make_ticket_key(self.path("ticket.key"))
         # Values that another() does not find.
         self.other = {
             "listen": '{"127.0.0.1:0,service=http"}', "port-file": f'"{self.path("ports2")}"',
             "state-dir": f'"{self.path("state2")}"', "cert": f'"{both}"', "key": f'"{self.path("copy.key")}"',
             "engine": '"epoll"' if ENGINE != "epoll" else '"poll"', "when-full": '"refuse"', "log-level": '"debug"',
-            "tls-min-version": '"1.3"', "tls-keylog": f'"{self.path("keys")}"', "stats-file": f'"{self.path("stats")}"',
+            "tls-min-version": '"1.3"', "tls-keylog": f'"{self.path("keys")}"',
+            "tls-ticket-keys": f'{{"{self.path("ticket.key")}"}}', "stats-file": f'"{self.path("stats")}"',
             "index": '"other.html"', "conn-memory": '"1m"',
         }
 
