@@ -29,7 +29,10 @@ struct engine {
 	 */
 	void (*grow)(struct taio *ring, unsigned int wanted);
 
-	/* Optional. @afd < ring->nfiles; class is decided. attach returns the descriptor to use or -errno. */
+	/*
+	 * Optional. @afd < ring->nfiles; class is decided, and in classes[fd] already. attach returns the
+	 * descriptor to use or -errno.
+	 */
 	int (*attach)(struct taio *ring, int fd, enum taio_class class);
 	void (*detach)(struct taio *ring, int afd);
 
@@ -46,13 +49,39 @@ struct taio {
 	unsigned int entries;	     /* operations that it has room for now; the engine */
 	unsigned int max;	     /* and at most: params->entries; open.c */
 	unsigned int inflight;	     /* ring.c: submitted and not handed out */
-	uint8_t *classes;	     /* by descriptor: enum taio_class, 0 = not attached; ring.c */
+	uint8_t *classes; /* by descriptor: enum taio_class and enum attached, 0 = not attached; ring.c */
 	unsigned int nfiles;
+};
+
+/* What else is known of an attached descriptor, above its class. */
+enum attached {
+	ATTACHED_CLASS = 3, /* mask */
+
+	/*
+	 * What a call answers at once need not be what poll(2) says is ready: read(2) of a pipe's write end,
+	 * of a listening socket, of 4 bytes from an eventfd, of a FIFO that never had a writer. So an
+	 * operation is tried before it waits. A connected socket is not like that.
+	 */
+	ATTACHED_TRY_FIRST = 4,
+	ATTACHED_SOCKET = 8,	    /* with the former: until it has been seen to wait */
+	ATTACHED_WAS_BLOCKING = 16, /* O_NONBLOCK is the engine's doing */
 };
 
 static inline enum taio_class file_class(const struct taio *ring, int afd)
 {
-	return ring->classes[afd];
+	return ring->classes[afd] & ATTACHED_CLASS;
+}
+
+static inline bool file_tries_first(const struct taio *ring, int afd)
+{
+	return ring->classes[afd] & ATTACHED_TRY_FIRST;
+}
+
+/* An operation on @afd, tried first, has to wait. */
+static inline void file_waits(struct taio *ring, int afd)
+{
+	if (ring->classes[afd] & ATTACHED_SOCKET)
+		ring->classes[afd] &= (uint8_t) ~(ATTACHED_TRY_FIRST | ATTACHED_SOCKET);
 }
 
 static inline bool iocb_is_read(const struct iocb *iocb)

@@ -138,6 +138,11 @@ static void stream_start(struct epoll_ring *r, struct op *op)
 		res = transfer_now(iocb, TAIO_CLASS_STREAM);
 	else if (fd->events & iocb_wants(iocb))
 		res = stream_move(fd, iocb);
+	else if (file_tries_first(&r->ring, iocb->aio_fildes) && !fd->ops.last) {
+		res = stream_move(fd, iocb);
+		if (res == -EAGAIN)
+			file_waits(&r->ring, iocb->aio_fildes);
+	}
 	if (res != -EAGAIN || iocb_is_nowait(iocb) || fd->never_waits) {
 		complete(r, op, res);
 		return;
@@ -361,7 +366,7 @@ static int epoll_attach(struct taio *ring, int fd, enum taio_class class)
 
 	if (class == TAIO_CLASS_FILE)
 		return fd;
-	err = stream_unblock(fd);
+	err = stream_unblock(ring, fd);
 	if (err == 0)
 		err = waiters_attach(&r->waiters, fd);
 	if (err < 0)

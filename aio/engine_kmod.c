@@ -38,8 +38,9 @@
 
 /* By descriptor; links are descriptor + 1, 0 is none. */
 struct file {
-	int target; /* of a proxy: what it stands for */
-	int proxy;  /* of what is attached: its proxy */
+	int target;    /* of a proxy: what it stands for */
+	int proxy;     /* of what is attached: its proxy */
+	bool unblocks; /* of a proxy: its target had O_NONBLOCK */
 };
 
 struct kmod_ring {
@@ -122,8 +123,10 @@ static int proxy_make(struct kmod_ring *k, int fd)
 
 static int proxy_publish(struct kmod_ring *k, int fd, int afd, enum taio_class class)
 {
-	int ret = files_reserve(k, afd) ?: poll_attach_proxy(&k->poll, afd, fd, class);
+	int ret = files_reserve(k, afd);
 
+	if (!ret)
+		ret = poll_attach_proxy(&k->poll, afd, fd, class, &k->files[afd].unblocks);
 	if (ret)
 		return ret;
 	k->files[afd].target = fd + 1;
@@ -157,9 +160,12 @@ static void kmod_detach(struct taio *ring, int afd)
 {
 	struct kmod_ring *k = to_kmod(ring);
 	struct file *file = &k->files[afd];
+	int flags;
 
 	if (!file->target)
 		return;
+	if (file->unblocks && (flags = fcntl(file->target - 1, F_GETFL)) >= 0)
+		fcntl(file->target - 1, F_SETFL, flags | O_NONBLOCK);
 	k->files[file->target - 1].proxy = 0;
 	file->target = 0;
 	poll_detach_proxy(&k->poll, afd);

@@ -137,7 +137,7 @@ static void try_learn(struct poll_ring *r, struct poll_op *op, bool hit)
 
 static void read_start(struct poll_ring *r, struct poll_op *op)
 {
-	if (!transfer_may_wait(op->user)) {
+	if (!transfer_may_wait(op->user) || file_tries_first(&r->taio, op->user->aio_fildes)) {
 		queue_try(r, op);
 		return;
 	}
@@ -229,7 +229,7 @@ static bool try_by_call(struct poll_ring *r, struct poll_op *op)
 	long res = transfer_now(op->user, TAIO_CLASS_STREAM);
 
 	try_learn(r, op, res != -EAGAIN);
-	if (res == -EAGAIN && transfer_may_wait(op->user)) {
+	if (res == -EAGAIN && !iocb_is_nowait(op->user)) {
 		prepare_poll(r, op);
 		op->kind = KERNEL_POLL;
 		return false;
@@ -297,6 +297,7 @@ static bool on_try_stream(struct poll_ring *r, struct poll_op *op, long *res)
 	}
 	if (op->user->aio_rw_flags & RWF_NOWAIT)
 		return true;
+	file_waits(&r->taio, op->user->aio_fildes);
 	queue_until_ready(r, op);
 	return false;
 }

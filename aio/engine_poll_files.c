@@ -11,6 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 static int flags_reserve(struct poll_ring *r, int fd)
 {
@@ -22,13 +25,31 @@ static int flags_reserve(struct poll_ring *r, int fd)
 	return 0;
 }
 
+/*
+ * The kernel's aio asks a file that has woken it once more from a worker of the kernel, and a signalfd then
+ * looks at the signals of that worker: no event would come.
+ */
+static bool is_signalfd(const struct taio *ring, int fd)
+{
+	static const char is[] = "anon_inode:[signalfd]";
+	char path[32], target[sizeof(is)];
+
+	if (!file_tries_first(ring, fd)) /* a socket */
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return readlink(path, target, sizeof(target)) == sizeof(is) - 1 &&
+	       !memcmp(target, is, sizeof(is) - 1);
+}
+
 int poll_attach(struct taio *ring, int fd, enum taio_class class)
 {
 	struct poll_ring *r = (struct poll_ring *)ring;
 	int flags, ret;
 
+	if (class == TAIO_CLASS_STREAM && is_signalfd(ring, fd))
+		return -EOPNOTSUPP;
 	if (class == TAIO_CLASS_STREAM)
-		return stream_unblock(fd) ?: fd;
+		return stream_unblock(ring, fd) ?: fd;
 	ret = flags_reserve(r, fd);
 	if (ret)
 		return ret;
@@ -39,7 +60,7 @@ int poll_attach(struct taio *ring, int fd, enum taio_class class)
 	return fd;
 }
 
-int poll_attach_proxy(struct poll_ring *r, int afd, int fd, enum taio_class class)
+int poll_attach_proxy(struct poll_ring *r, int afd, int fd, enum taio_class class, bool *unblocks)
 {
 	int flags = fcntl(fd, F_GETFL), ret;
 
@@ -49,7 +70,8 @@ int poll_attach_proxy(struct poll_ring *r, int afd, int fd, enum taio_class clas
 	if (ret)
 		return ret;
 	/* The proxy honours O_NONBLOCK: an operation that has to wait would be -EAGAIN. */
-	if (class == TAIO_CLASS_STREAM && flags & O_NONBLOCK && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+	*unblocks = class == TAIO_CLASS_STREAM && flags & O_NONBLOCK;
+	if (*unblocks && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
 		return -errno;
 	r->file_flags[afd] = FILE_PROXY;
 	/* O_DIRECT bypasses the cache, so there is nothing to try. */

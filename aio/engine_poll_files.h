@@ -5,14 +5,14 @@
 
 #include "engine_poll_ring.h"
 
-/* As in struct engine. */
+/* As in struct engine. -EOPNOTSUPP: a signalfd. */
 int poll_attach(struct taio *ring, int fd, enum taio_class class);
 
 /*
- * Engine kmod's. @afd is a proxy of @fd, and knows RWF_NOWAIT if it is a stream. 0, or -errno and nothing has
- * changed but O_NONBLOCK.
+ * Engine kmod's. @afd is a proxy of @fd, and knows RWF_NOWAIT if it is a stream. Clears O_NONBLOCK of a
+ * stream, and tells in *unblocks whether it was set. 0, or -errno and nothing has changed but that.
  */
-int poll_attach_proxy(struct poll_ring *r, int afd, int fd, enum taio_class class);
+int poll_attach_proxy(struct poll_ring *r, int afd, int fd, enum taio_class class, bool *unblocks);
 void poll_detach_proxy(struct poll_ring *r, int afd);
 
 #endif

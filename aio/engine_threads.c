@@ -59,6 +59,24 @@ static void once_run(struct job *job)
 	op_finish(op, res);
 }
 
+/* True: @op, which is on a stream, is done. */
+static bool try_first(struct threads_ring *r, struct threads_op *op)
+{
+	const struct iocb *iocb = op->waiter.iocb;
+	long res;
+
+	if (iocb->aio_lio_opcode == IO_CMD_POLL || !file_tries_first(&r->ring, iocb->aio_fildes) ||
+	    !park_is_idle(&r->park, iocb->aio_fildes))
+		return false;
+	res = transfer_now(iocb, TAIO_CLASS_STREAM);
+	if (res == -EAGAIN) {
+		file_waits(&r->ring, iocb->aio_fildes);
+		return false;
+	}
+	op_finish(op, res);
+	return true;
+}
+
 static int start(struct threads_ring *r, struct threads_op *op)
 {
 	const struct iocb *iocb = op->waiter.iocb;
@@ -68,6 +86,8 @@ static int start(struct threads_ring *r, struct threads_op *op)
 		op->job.run = once_run;
 		return pool_submit(r->pool, &op->job, true);
 	}
+	if (!r->blocks && try_first(r, op))
+		return 0;
 	op->job.run = block_run;
 	if (!r->blocks || pool_submit(r->pool, &op->job, false) < 0)
 		park_submit(&r->park, op);
@@ -186,7 +206,7 @@ static int threads_attach(struct taio *ring, int fd, enum taio_class class)
 
 	if (class == TAIO_CLASS_FILE)
 		return fd;
-	err = stream_unblock(fd);
+	err = stream_unblock(ring, fd);
 	if (err == 0)
 		err = park_attach(&r->park, fd);
 	return err < 0 ? err : fd;

@@ -255,6 +255,18 @@ void park_detach(struct park *park, int fd)
 	epoll_ctl(park->set, EPOLL_CTL_DEL, fd, NULL);
 }
 
+bool park_is_idle(struct park *park, int fd)
+{
+	const struct waiting *waiting;
+	bool idle;
+
+	pthread_mutex_lock(&park->lock);
+	waiting = waiters_at(&park->waiters, fd);
+	idle = !waiting->ops.last && !waiting->is_busy;
+	pthread_mutex_unlock(&park->lock);
+	return idle;
+}
+
 void park_submit(struct park *park, struct threads_op *op)
 {
 	int fd = op->waiter.iocb->aio_fildes;

@@ -40,6 +40,8 @@ void park_fini(struct park *park);
 
 int park_attach(struct park *park, int fd);
 void park_detach(struct park *park, int fd);
+/* Whether nothing waits for @fd. */
+bool park_is_idle(struct park *park, int fd);
 void park_submit(struct park *park, struct threads_op *op);
 
 /* As taio_cancel(), for a parked operation. */

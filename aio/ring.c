@@ -8,12 +8,14 @@
 
 #include "engine.h"
 #include "fd_table.h"
+#include "transfer.h"
 
 #include "base/clock.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -64,6 +66,26 @@ static int class_ask(int fd)
 	return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ? TAIO_CLASS_FILE : TAIO_CLASS_STREAM;
 }
 
+/* One system call for a connected socket, by far the most frequent. */
+static uint8_t stream_flags(int fd)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+
+	if (getpeername(fd, (struct sockaddr *)&addr, &len) == 0)
+		return 0;
+	return errno == ENOTSOCK ? ATTACHED_TRY_FIRST : ATTACHED_TRY_FIRST | ATTACHED_SOCKET;
+}
+
+static void let_go(struct taio *ring, int fd, int afd)
+{
+	if (ring->engine->detach)
+		ring->engine->detach(ring, afd);
+	if (ring->classes[fd] & ATTACHED_WAS_BLOCKING)
+		stream_block(fd);
+	ring->classes[fd] = 0;
+}
+
 int taio_attach(struct taio *ring, int fd, enum taio_class class)
 {
 	int afd, ret;
@@ -81,24 +103,29 @@ int taio_attach(struct taio *ring, int fd, enum taio_class class)
 		return ret;
 	if (ring->classes[fd])
 		return -EEXIST;
+	ring->classes[fd] = (uint8_t) class;
+	if (class == TAIO_CLASS_STREAM)
+		ring->classes[fd] |= stream_flags(fd);
 	afd = ring->engine->attach ? ring->engine->attach(ring, fd, class) : fd;
-	if (afd < 0)
+	if (afd < 0) {
+		ring->classes[fd] = 0;
+		return afd;
+	}
+	if (afd == fd)
 		return afd;
 	ret = classes_reserve(ring, afd);
 	if (ret) {
-		if (ring->engine->detach)
-			ring->engine->detach(ring, afd);
+		let_go(ring, fd, afd);
 		return ret;
 	}
-	ring->classes[afd] = (uint8_t) class;
+	ring->classes[afd] = ring->classes[fd];
+	ring->classes[fd] = 0;
 	return afd;
 }
 
 void taio_detach(struct taio *ring, int afd)
 {
-	if (ring->engine->detach)
-		ring->engine->detach(ring, afd);
-	ring->classes[afd] = 0;
+	let_go(ring, afd, afd);
 }
 
 unsigned int taio_attach_fds(const struct taio *ring)
@@ -148,7 +175,7 @@ static int iocb_check(const struct taio *ring, const struct iocb *iocb)
 	case IO_CMD_PWRITEV:
 		return iocb->aio_rw_flags & ~RWF_NOWAIT ? -EINVAL : 0;
 	case IO_CMD_POLL:
-		return iocb->aio_rw_flags || ring->classes[fd] != TAIO_CLASS_STREAM ? -EINVAL : 0;
+		return iocb->aio_rw_flags || file_class(ring, fd) != TAIO_CLASS_STREAM ? -EINVAL : 0;
 	default:
 		return -EINVAL;
 	}

@@ -33,8 +33,8 @@ enum taio_flags {
 };
 
 struct taio_params {
-	const char *engine;	  /* "NAME[:POLICY]"; NULL or "auto": the first that works here */
-	unsigned int entries;	  /* operations in flight at most; 0: 256 */
+	const char *engine;   /* "NAME[:POLICY]"; NULL or "auto": the first that works here */
+	unsigned int entries; /* operations in flight at most; 0: 256 */
 
 	/*
 	 * Engines poll and kmod: slots of fs.aio-max-nr to begin with; more are taken as operations need
@@ -76,7 +76,8 @@ struct taio_slots {
 /* Whether the ring stands on them: engines poll and kmod. */
 bool taio_takes_slots(const struct taio *ring);
 
-/* With @holder the maps of all processes are read, which takes a while. 0, or -ENOENT: no aio in this kernel. */
+/* With @holder the maps of all processes are read, which takes a while. 0, or -ENOENT: no aio in this kernel.
+ */
 int taio_slots(struct taio_slots *slots, bool holder);
 
 /* "40 of fs.aio-max-nr = 65536 slots are taken, about 32 of them by nginx (pid 17)". */
@@ -114,9 +115,14 @@ enum taio_class {
 
 /*
  * Makes @fd known to the ring; returns the descriptor to name in iocbs (aio_fildes), which may be another
- * one than @fd (engine kmod: a proxy), or -errno (-EEXIST: already attached). O_NONBLOCK of a stream's open
- * file description is the engine's from here to taio_detach(): engines in user space set it, engine kmod
- * clears it. @fd stays the caller's to close, after taio_detach().
+ * one than @fd (engine kmod: a proxy), or -errno (-EEXIST: already attached; -EOPNOTSUPP: a signalfd, for
+ * which engines poll and kmod cannot wait). O_NONBLOCK of a stream's open file description is the engine's
+ * from here to taio_detach(), which leaves it as it was: engines in user space set it, engine kmod clears it.
+ * All who share that description, by dup(2) or fork(2), see it meanwhile. @fd stays the caller's to close,
+ * after taio_detach().
+ *
+ * What a call on @fd answers at once (-EBADF for the wrong end of a pipe, -ENOTCONN, -EINVAL for 4 bytes of
+ * an eventfd, 0 for a FIFO without a writer) is an event at once, too.
  */
 int taio_attach(struct taio *ring, int fd, enum taio_class class);
 
@@ -132,8 +138,9 @@ unsigned int taio_attach_fds(const struct taio *ring);
 
 /*
  * Starts up to @nr operations in order; returns how many were taken, or -errno if the very first was not:
- * -EAGAIN (ring full, or no slots left in fs.aio-max-nr), -EBADF (not attached), -EINVAL (opcode, or an iocb with flags set; a completion fd
- * is the engine's business). The first that was not taken, and all after it, are still the caller's.
+ * -EAGAIN (ring full, or no slots left in fs.aio-max-nr), -EBADF (not attached), -EINVAL (opcode, or an iocb
+ * with flags set; a completion fd is the engine's business). The first that was not taken, and all after it,
+ * are still the caller's.
  *
  * Opcodes: IO_CMD_PREAD, IO_CMD_PWRITE, IO_CMD_PREADV, IO_CMD_PWRITEV; IO_CMD_POLL on streams. The offset
  * counts for class FILE only. A positive short count is a success. aio_rw_flags: RWF_NOWAIT turns

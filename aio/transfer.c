@@ -115,13 +115,24 @@ bool transfer_may_wait(const struct iocb *iocb)
 	return true;
 }
 
-int stream_unblock(int fd)
+int stream_unblock(struct taio *ring, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
 	if (flags < 0)
 		return -errno;
-	if ((flags & O_NONBLOCK) == 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+	if (flags & O_NONBLOCK)
+		return 0;
+	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
+	ring->classes[fd] |= ATTACHED_WAS_BLOCKING;
 	return 0;
+}
+
+void stream_block(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0)
+		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }

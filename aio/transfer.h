@@ -5,7 +5,7 @@
 #ifndef TAIO_TRANSFER_H
 #define TAIO_TRANSFER_H
 
-#include "taio.h"
+#include "engine.h"
 
 #include <sys/uio.h>
 
@@ -29,7 +29,9 @@ bool transfer_may_wait(const struct iocb *iocb);
 /* The bytes that @iocb asks for. It must have moved some: only then is its iovec array known to be valid. */
 size_t transfer_nbytes(const struct iocb *iocb);
 
-/* Sets O_NONBLOCK on the open file description behind @fd unless it is set. 0 or -errno. */
-int stream_unblock(int fd);
+/* Sets O_NONBLOCK on the open file description behind @fd, which is being attached. 0 or -errno. */
+int stream_unblock(struct taio *ring, int fd);
+/* Clears it again. */
+void stream_block(int fd);
 
 #endif
