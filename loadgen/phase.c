@@ -97,7 +97,7 @@ static bool drain_is_over(const struct run *run)
 {
 	if (is_past_limit(run))
 		return true;
-	return !run->schedule.nbegun && (!schedule_has_plan(&run->schedule) || !run->net.live);
+	return !run->schedule.nbegun && (!schedule_has_plan(&run->schedule) || run->mode->is_over(run));
 }
 
 /* They have waited at least until now; to leave them out would be coordinated omission. */

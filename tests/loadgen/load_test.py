@@ -379,6 +379,14 @@ class Churn(Case):
                 self.assert_success(result)
                 self.assertEqual(result.json["requests"], 50)
 
+    def test_planned_cycles_are_completed_after_the_interval(self):
+        """More are planned than one connection can do at a time: each waits, none is given up."""
+        with Peer("echo") as peer:
+            result = self.load("churn", peer, "-c", 1, "-d", "200ms", "--rate", 20000, "--request", "echo", "--max-lag",
+                               "50s", "--timeout", "50s")
+        self.assert_success(result)
+        self.assertEqual((result.json["requests"], result.json["unsent"]), (4000, 0))
+
     def test_a_server_that_does_not_close_is_an_error(self):
         with Peer("stuck") as peer:
             result = self.load("churn", peer, "-c", 2, "-d", "500ms", "--timeout", "300ms")
