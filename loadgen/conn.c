@@ -125,6 +125,7 @@ void conn_open(struct conn *conn)
 	conn->exchange = EXCHANGE_NONE;
 	conn->is_orderly = conn->peer_closes = false;
 	conn->in_len = 0;
+	conn->open_ns = conn->nresponses = 0;
 	net->live++;
 	net->opening++;
 	if (!conn->is_reopened)
@@ -165,9 +166,13 @@ void conn_established(struct conn *conn)
 
 	leave_opening(conn);
 	conn->state = CONN_OPEN;
+	conn->open_ns = net->now_ns;
 	timer_disarm(&net->timeouts, &conn->timer);
-	if (!conn->is_reopened)
+	if (conn->is_reopened)
+		net->stats->reconnects++;
+	else
 		net->stats->established++;
+	conn->has_failed = false;
 	net->callbacks->on_open(conn);
 }
 
@@ -176,6 +181,7 @@ void conn_request(struct conn *conn)
 	struct net *net = conn->net;
 
 	conn->exchange = EXCHANGE_PENDING;
+	conn->has_input = false;
 	conn->nrequests++;
 	timer_arm(&net->timeouts, &conn->timer, net->now_ns);
 	net->proto->request(conn);
@@ -202,6 +208,7 @@ static void response_done(struct conn *conn)
 	struct net *net = conn->net;
 
 	conn->exchange = EXCHANGE_NONE;
+	conn->nresponses++;
 	timer_disarm(&net->timeouts, &conn->timer);
 	net->callbacks->on_response(conn);
 }
@@ -222,10 +229,23 @@ void conn_input(struct conn *conn, const char *data, size_t len)
 
 	if (net->counting == COUNT_ALL)
 		net->stats->received += len;
-	if (conn->exchange != EXCHANGE_NONE)
+	if (conn->exchange != EXCHANGE_NONE) {
+		conn->has_input = true;
 		take_response(conn, net->proto->input(conn, data, len));
-	else if (conn->state == CONN_OPEN && !net->callbacks->allows_stray)
+	} else if (conn->state == CONN_OPEN && !net->callbacks->allows_stray) {
 		conn_fail(conn, ERROR_UNEXPECTED, 0, NULL);
+	}
+}
+
+/*
+ * A server may close a kept connection at any time. A request that was sent before that was seen finds it
+ * closed, and no byte of a response comes (RFC 9112 sections 9.3.1 and 9.6): not the same as a server that
+ * fails to respond. Request and close cannot be told apart any further: neither says which came first.
+ */
+static bool is_keepalive_close(const struct conn *conn)
+{
+	return conn->exchange == EXCHANGE_PENDING && conn->net->proto->keeps_alive && conn->nresponses &&
+	       !conn->has_input;
 }
 
 void conn_eof(struct conn *conn)
@@ -238,7 +258,7 @@ void conn_eof(struct conn *conn)
 	} else if (conn->state == CONN_HANDSHAKE) {
 		conn_fail(conn, ERROR_CLOSED, 0, "closed by the server during the handshake");
 	} else if (conn->state == CONN_OPEN && conn->exchange == EXCHANGE_PENDING) {
-		conn->failure = ERROR_CLOSED;
+		conn->failure = is_keepalive_close(conn) ? ERROR_KEEPALIVE : ERROR_CLOSED;
 		take_response(conn, net->proto->eof ? net->proto->eof(conn) : STEP_FAILED);
 	} else if (conn_is_idle(conn)) {
 		net->callbacks->on_hangup(conn, 0);
@@ -247,10 +267,14 @@ void conn_eof(struct conn *conn)
 
 static void transfer_failed(struct conn *conn, int err)
 {
+	enum error_kind kind = error_of_transfer(err);
+
 	if (conn_is_idle(conn))
 		conn->net->callbacks->on_hangup(conn, err);
+	else if (kind == ERROR_RESET && is_keepalive_close(conn))
+		conn_fail(conn, ERROR_KEEPALIVE, 0, NULL);
 	else
-		conn_fail(conn, error_of_transfer(err), err, NULL);
+		conn_fail(conn, kind, err, NULL);
 }
 
 static void read_done(struct conn *conn, long res)
@@ -303,9 +327,16 @@ void conn_shutdown(struct conn *conn)
 	shutdown(conn->fd, SHUT_WR);
 }
 
+static bool is_reconnecting(const struct conn *conn)
+{
+	return conn->is_reopened && !conn->open_ns;
+}
+
 static void describe(const struct conn *conn, const char *detail, char *line, size_t len)
 {
-	if (conn->nrequests)
+	if (is_reconnecting(conn))
+		snprintf(line, len, "connection %u, reconnect: %s", conn->id + 1, detail);
+	else if (conn->nrequests)
 		snprintf(line, len, "connection %u, request %llu: %s", conn->id + 1,
 			 (unsigned long long)conn->nrequests, detail);
 	else
@@ -322,7 +353,10 @@ void conn_fail(struct conn *conn, enum error_kind kind, int err, const char *det
 			detail = err ? strerror(err) : error_rows[kind].text;
 		describe(conn, detail, line, sizeof(line));
 		stats_error(net->stats, kind, 1, line);
+		if (is_reconnecting(conn))
+			net->stats->reconnect_failures++;
 	}
+	conn->has_failed = true;
 	conn_drop(conn);
 }
 

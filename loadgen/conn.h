@@ -8,6 +8,7 @@
 #define CONN_H
 
 #include "net.h"
+#include "reconnect.h"
 #include "schedule.h"
 
 struct tls_stream;
@@ -38,8 +39,10 @@ struct conn {
 	uint8_t exchange; /* enum exchange; likewise */
 	uint8_t failure;  /* enum error_kind, set where a protocol returns STEP_FAILED */
 	bool peer_closes; /* the server has announced that it closes after this response */
-	bool is_reopened; /* opened again after that; its attempt is already counted */
+	bool is_reopened; /* set by the mode: what is opened on this slot is a reconnect from now on */
+	bool has_failed;  /* ended by an error, and not established since */
 	bool is_orderly;  /* both directions were closed in order */
+	bool has_input;	  /* bytes of the response to the present request have arrived */
 	int fd, afd;
 	uint32_t id;
 	uint32_t in_len; /* bytes of in[] that the transport has not consumed */
@@ -47,15 +50,18 @@ struct conn {
 	const char *out; /* what `wr` still has to write */
 	size_t out_left;
 	struct op rd, wr;
-	struct timer timer;	     /* on net->timeouts */
-	TAILQ_ENTRY(conn) link;	     /* on net->drained */
-	struct schedule_entry entry; /* for the schedule of requests; conn.c does not touch it */
-	uint64_t connect_ns;	     /* just before connect(2) */
-	uint64_t handshake_ns;	     /* when the handshake began */
-	uint64_t nrequests;
-	struct tls_stream *tls;		/* sock_tls.c */
-	struct tls_ticket *ticket;	/* of the previous connection on this slot; sock_tls.c */
-	void *proto_state, *mode_state; /* proto->conn_size and mode->conn_size bytes, zeroed once */
+	struct timer timer;		  /* on net->timeouts */
+	TAILQ_ENTRY(conn) link;		  /* on net->drained */
+	struct schedule_entry entry;	  /* for the schedule of requests; conn.c does not touch it */
+	struct reconnect_entry reconnect; /* likewise, for reconnects */
+	uint64_t connect_ns;		  /* just before connect(2) */
+	uint64_t handshake_ns;		  /* when the handshake began */
+	uint64_t open_ns;		  /* when it was established; 0: not yet */
+	uint64_t nrequests;		  /* of all connections on this slot */
+	uint64_t nresponses;		  /* of this connection */
+	struct tls_stream *tls;		  /* sock_tls.c */
+	struct tls_ticket *ticket;	  /* of the previous connection on this slot; sock_tls.c */
+	void *proto_state, *mode_state;	  /* proto->conn_size and mode->conn_size bytes, zeroed once */
 };
 
 /* What connections report to the mode of the run. No callback may close the connection's socket itself. */

@@ -108,16 +108,24 @@ static json_t *tls_json(const struct run *run)
 			 info ? info->cipher : NULL, "alpn", info ? info->alpn : "");
 }
 
+static const char *on_close_name(const struct run *run)
+{
+	if (!(run->mode->takes & TAKES_ON_CLOSE))
+		return NULL;
+	return run->set->on_close == ON_CLOSE_STOP ? "stop" : "reopen";
+}
+
 static json_t *options_json(const struct run *run)
 {
 	const struct settings *set = run->set;
 
-	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:i, s:o, s:s?}", "connections", (int)set->connections,
-			 "duration_s", seconds((double)set->duration_us / 1e6), "warmup_s",
-			 seconds((double)set->warmup_us / 1e6), "deadline_s",
+	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:i, s:o, s:s?, s:s?}", "connections",
+			 (int)set->connections, "duration_s", seconds((double)set->duration_us / 1e6),
+			 "warmup_s", seconds((double)set->warmup_us / 1e6), "deadline_s",
 			 seconds_or_null(set->deadline_us), "rate",
 			 run->rate ? count(run->rate) : json_null(), "connect_rate", (int)set->connect_rate,
-			 "size", count(set->size), "request", run->net.proto ? run->net.proto->name : NULL);
+			 "size", count(set->size), "request", run->net.proto ? run->net.proto->name : NULL,
+			 "on_close", on_close_name(run));
 }
 
 static json_t *measured_json(const struct run *run)
@@ -153,9 +161,8 @@ static json_t *connections_json(const struct run *run)
 {
 	const struct stats *stats = &run->stats;
 
-	return json_pack("{s:o, s:o, s:o, s:o}", "asked", count(stats->attempted), "established",
-			 count(stats->established), "completed", count(stats->completed), "reopened",
-			 count(stats->reopened));
+	return json_pack("{s:o, s:o, s:o}", "asked", count(stats->attempted), "established",
+			 count(stats->established), "completed", count(stats->completed));
 }
 
 static json_t *inferred_json(const struct run *run)
@@ -246,6 +253,8 @@ static const struct row rows[] = {
 	{ .key = "latency_raw_us", HIST(raw, NS_PER_US), .when = OPEN_LOOP },
 	{ .key = "send_lag_us", HIST(lag, NS_PER_US), .when = OPEN_LOOP },
 	{ .key = "connections", .value = connections_json },
+	{ .key = "reconnects", COUNT(reconnects) },
+	{ .key = "reconnect_failures", COUNT(reconnect_failures) },
 	{ .key = "connect_us", HIST(connect, NS_PER_US) },
 	{ .key = "tls_full_us", HIST(tls_full, NS_PER_US) },
 	{ .key = "tls_resumed_us", HIST(tls_resumed, NS_PER_US) },

@@ -20,7 +20,7 @@
 /* Sockets closed in a turn. */
 #define TURN_CLOSES 16
 
-/* Connections of the ramp in connect or handshake at a time: well below every listen backlog. */
+/* Connections in connect or handshake at a time, except those of churn: well below every listen backlog. */
 #define OPENING_MAX 128
 
 static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
@@ -34,6 +34,24 @@ static uint64_t ramp_ns(const struct run *run)
 	if (run->nopened == run->nconns || run->net.opening >= OPENING_MAX)
 		return NEVER_NS;
 	return pace_next(&run->connect_pace);
+}
+
+/* When the next lost connection may be opened again, likewise. */
+static uint64_t reopen_ns(const struct run *run)
+{
+	if (!run_reopens(run) || run->net.opening >= OPENING_MAX)
+		return NEVER_NS;
+	return reconnect_take_ns(&run->reconnect, run->net.opening);
+}
+
+static void reopen(struct run *run)
+{
+	struct reconnect_entry *entry;
+
+	while (reopen_ns(run) <= run->net.now_ns) {
+		entry = reconnect_take(&run->reconnect, run->net.now_ns);
+		conn_open((struct conn *)((char *)entry - offsetof(struct conn, reconnect)));
+	}
 }
 
 static void ramp(struct run *run)
@@ -60,6 +78,7 @@ static void begin_scheduled(struct run *run)
 
 static void begin_due(struct run *run)
 {
+	reopen(run);
 	if (run->phase == PHASE_RAMP)
 		ramp(run);
 	else if (!run_is_closing(run))
@@ -82,9 +101,10 @@ static uint64_t next_work_ns(const struct run *run, uint64_t now_ns)
 {
 	if (!TAILQ_EMPTY(&run->net.drained))
 		return 0;
-	if (run->phase == PHASE_RAMP)
-		return ramp_ns(run);
-	return run_is_closing(run) ? NEVER_NS : schedule_take_ns(&run->schedule, now_ns);
+	if (run_is_closing(run))
+		return NEVER_NS;
+	return earlier(reopen_ns(run),
+		       run->phase == PHASE_RAMP ? ramp_ns(run) : schedule_take_ns(&run->schedule, now_ns));
 }
 
 /* When the loop has something to do if no event comes. */

@@ -27,6 +27,7 @@ enum mode_takes {
 	TAKES_DEADLINE = 1 << 2,
 	TAKES_REQUEST = 1 << 3,
 	TAKES_RESUME = 1 << 4,
+	TAKES_ON_CLOSE = 1 << 5,
 };
 
 struct mode {

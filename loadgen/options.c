@@ -13,6 +13,10 @@ static const char *const request_kinds[] = {
 	"auto", "none", PROTOS(PROTO_NAME) NULL, /* in the order of enum request_kind */
 };
 
+static const char *const on_close_words[] = {
+	"reopen", "stop", NULL, /* in the order of enum on_close */
+};
+
 // clang-format off
 static const struct opt table[] = {
 	{ .name = "connections", .key = 'c', .type = OPT_UINT, .offset = AT(connections), .arg = "N",
@@ -34,7 +38,12 @@ static const struct opt table[] = {
 	{ .name = "max-lag", .type = OPT_DURATION, .offset = AT(max_lag_us), .arg = "DURATION", .deflt = "10ms",
 	  .help = "Open loop: mark the run invalid if the 99th percentile of its own send lag exceeds this." },
 	{ .name = "connect-rate", .type = OPT_UINT, .offset = AT(connect_rate), .arg = "R", .max = 1000000,
-	  .help = "Maximum connections opened per second; in churn the same as --rate." },
+	  .help = "Maximum connections opened per second, reconnects too; in churn the same as --rate." },
+	{ .name = "on-close", .type = OPT_ENUM, .offset = AT(on_close), .arg = "WHAT", .deflt = "reopen",
+	  .choices = on_close_words,
+	  .help = "echo, http: reopen a connection that ends during the run, or stop using it.",
+	  .more = "See RECONNECTS. With stop, a close by the server is an error, unless it was announced "
+		  "(Connection: close): then the connection is reopened all the same." },
 	{ .name = "timeout", .type = OPT_DURATION, .offset = AT(timeout_us), .arg = "DURATION", .deflt = "10s",
 	  .min = 1000, .help = "Maximum duration of a connect, handshake or response; longer is an error." },
 	{ .name = "deadline", .type = OPT_DURATION, .offset = AT(deadline_us), .arg = "DURATION",
@@ -118,8 +127,11 @@ static const char epilogue[] =
 	"sending in the closed loop\n"
 	"latency_raw_us\tthe same from the time of sending; open loop only\n"
 	"send_lag_us\tthe load generator's own delay; open loop only\n"
-	"connections\tasked (attempted), established (handshake included), completed (lasted until the end of the run; "
-	"churn: closed in order by both sides; idle with a deadline: closed at or after it), reopened\n"
+	"connections\tasked (attempted), established (handshake included), completed (in use at the end of the run; "
+	"churn: closed in order by both sides; idle with a deadline: closed at or after it); reconnects are not counted "
+	"here\n"
+	"reconnects, reconnect_failures\techo, http: lost connections that were established again, and attempts that "
+	"failed, which count as errors too; during the whole run\n"
 	"connect_us, tls_full_us, tls_resumed_us\tduration of connects and handshakes\n"
 	"closed, early, deadline_inferred_ms, lateness_ms, age_ms\tidle only: connections closed by the server; those "
 	"closed before the deadline; the deadline if --deadline was not given; how long after the deadline, and after "
@@ -130,6 +142,30 @@ static const char epilogue[] =
 	"valid\tfalse if the load generator was too slow for its own schedule\n"
 	"interrupted\ttrue if a signal ended the run early\n"
 	"failure\twhy the exit status is 1, otherwise null\n"
+	"\n"
+	"RECONNECTS:\n"
+	"In the modes echo and http, plain and over TLS, an established connection that ends before the run does is opened "
+	"again (--on-close). The open loop keeps its schedule meanwhile: requests planned during the reconnect wait for a "
+	"connection, and their latency includes the wait. In the closed loop a reconnect is part of no latency; it shows "
+	"in connect_us and in the throughput.\n"
+	"\n"
+	"no request outstanding\tthe server may close; it is no error, whether announced (Connection: close) or not\n"
+	"part of a response received\tan error: closed or reset\n"
+	"request outstanding, no byte of its response\tan error: closed or reset; http on a connection that has served a "
+	"request before: keepalive_closed, because the close and the request may have met on the way (RFC 9112, 9.3.1)\n"
+	"timeout, malformed response, TLS failure\tthe error of that name; taio-load closes the connection\n"
+	"\n"
+	"A request that is lost in this way is not sent again. It counts as an error and not in requests, as in h2load "
+	"(errored) and wrk 4.1 (a read error).\n"
+	"\n"
+	"Reconnects go ahead at once, or at --connect-rate, until one fails: it is refused, times out, or is closed within a "
+	"second without a response. From then on they go one at a time, 10 ms after the failure and twice as long after "
+	"each further one up to 1 s, until a reopened connection has received a response. If no connection is established "
+	"and none can be for --timeout, the run ends. A connection that could not be established in the first place is not "
+	"tried again.\n"
+	"\n"
+	"Mode idle never reconnects: the close is its result. Mode churn reconnects by nature: a cycle that fails is an "
+	"error, and the next on that slot begins 100 ms later.\n"
 	"\n"
 	"EXIT STATUS:\n"
 	"0\tevery connection was established, no error occurred, and the run is valid\n"

@@ -27,6 +27,7 @@ struct proto {
 	const char *name;
 	const char *alpn; /* offered under TLS, or NULL */
 	bool is_of_url;	  /* the default if the target is a URL */
+	bool keeps_alive; /* the server may close a connection between requests, as in HTTP */
 	size_t conn_size; /* of its state per connection (conn->proto_state) */
 
 	/* A useful size for the read buffer of a connection. */
@@ -42,7 +43,10 @@ struct proto {
 	 * STEP_FAILED: it is wrong, conn->failure says how, and the connection cannot be used any further.
 	 */
 	enum step (*input)(struct conn *conn, const char *data, size_t len);
-	/* The peer sent its last byte while a response was outstanding. NULL: that is an error. */
+	/*
+	 * The peer sent its last byte while a response was outstanding. STEP_FAILED: that is an error, and
+	 * conn->failure, which says which, was set by the caller. NULL: it always is.
+	 */
 	enum step (*eof)(struct conn *conn);
 };
 

@@ -157,13 +157,14 @@ static enum step http_input(struct conn *conn, const char *data, size_t len)
 
 static enum step http_eof(struct conn *conn)
 {
-	return http_response_eof(conn->proto_state) ? complete(conn) : fail(conn, ERROR_CLOSED);
+	return http_response_eof(conn->proto_state) ? complete(conn) : STEP_FAILED;
 }
 
 const struct proto proto_http = {
 	.name = "http",
 	.alpn = "http/1.1",
 	.is_of_url = true,
+	.keeps_alive = true,
 	.conn_size = sizeof(struct http_response),
 	.in_cap = http_in_cap,
 	.open = http_open,

@@ -190,6 +190,12 @@ static void print_connections(const struct run *run, FILE *to)
 		(unsigned long long)stats->established, (unsigned long long)stats->completed);
 }
 
+static void print_reconnects(const struct run *run, FILE *to)
+{
+	fprintf(to, "%llu, %llu failed", (unsigned long long)run->stats.reconnects,
+		(unsigned long long)run->stats.reconnect_failures);
+}
+
 static void print_closed(const struct run *run, FILE *to)
 {
 	fprintf(to, "%llu by the server, %llu early", (unsigned long long)run->stats.closed,
@@ -230,6 +236,11 @@ static bool holds(const struct run *run)
 	return run->mode->holds;
 }
 
+static bool has_reconnects(const struct run *run)
+{
+	return run->stats.reconnects || run->stats.reconnect_failures;
+}
+
 static bool has_inferred(const struct run *run)
 {
 	return run->stats.inferred_ns;
@@ -257,6 +268,7 @@ static const struct line lines[] = {
 	{ .label = "from sending", HIST(raw) },
 	{ .label = "own send lag", HIST(lag) },
 	{ .label = "connections", .print = print_connections },
+	{ .label = "reconnects", .print = print_reconnects, .is_shown = has_reconnects },
 	{ .label = "connect", HIST(connect) },
 	{ .label = "TLS full", HIST(tls_full) },
 	{ .label = "TLS resumed", HIST(tls_resumed) },
@@ -327,6 +339,11 @@ bool report_failure(const struct run *run, char *why)
 		snprintf(why, WHY_LEN, "%llu of %llu connections were not established (%s)",
 			 (unsigned long long)missing, (unsigned long long)stats->attempted,
 			 stats->first_error);
+	} else if (run->is_gone) {
+		snprintf(why, WHY_LEN,
+			 "the server is gone: no connection could be reopened for %s; %llu error%s: %s",
+			 time_text(text, sizeof(text), run->set->timeout_us * NS_PER_US),
+			 (unsigned long long)errors, errors > 1 ? "s; the first" : "", stats->first_error);
 	} else if (errors) {
 		snprintf(why, WHY_LEN, "%llu error%s: %s", (unsigned long long)errors,
 			 errors > 1 ? "s; the first" : "", stats->first_error);

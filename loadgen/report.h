@@ -24,7 +24,7 @@ void report_print(const struct run *run, FILE *to);
 
 /*
  * Writes why the run failed to why[WHY_LEN], as one line; false: it is a success. In order of importance:
- * connections that are missing, errors, an invalid measurement.
+ * connections that are missing, a server that is gone, errors, an invalid measurement.
  */
 bool report_failure(const struct run *run, char *why);
 

@@ -11,6 +11,7 @@
 #include "mode.h"
 #include "net.h"
 #include "pace.h"
+#include "reconnect.h"
 #include "schedule.h"
 #include "settings.h"
 #include "stats.h"
@@ -44,6 +45,8 @@ struct run {
 	const struct mode *mode;
 	struct net net;
 	struct schedule schedule;
+	struct reconnect reconnect;
+	uint64_t up_ns; /* when the last connection to be lost was lost; mode_load.c */
 	struct conn *conns;
 	char *in_slab, *state_slab; /* of all connections */
 	uint32_t nconns;
@@ -55,6 +58,7 @@ struct run {
 	uint64_t limit_ns;		       /* when the phase ends at the latest */
 	uint64_t server_cpu_ns, client_cpu_ns; /* at the start, then the difference */
 	bool has_server_cpu, is_interrupted;
+	bool is_gone; /* the load ended because no connection could be reopened */
 
 	/* loop.c */
 	struct pace connect_pace; /* of the ramp */
@@ -91,6 +95,13 @@ void run_abort(struct conn *conn);
 static inline bool run_is_ending(const struct run *run)
 {
 	return run->phase >= PHASE_DRAIN;
+}
+
+/* Lost connections are opened again: until the load is over or, in the open loop, all that was planned is
+ * sent. */
+static inline bool run_reopens(const struct run *run)
+{
+	return run->phase < PHASE_DRAIN || (run->phase == PHASE_DRAIN && schedule_has_plan(&run->schedule));
 }
 
 /* Connections are only being closed. */

@@ -15,12 +15,19 @@ enum request_kind {
 	REQUEST_PROTO, /* + index into protos[] */
 };
 
+/* --on-close: what becomes of a connection that has ended before the run. */
+enum on_close {
+	ON_CLOSE_REOPEN,
+	ON_CLOSE_STOP, /* it is out of the run, unless the server had announced the close */
+};
+
 struct settings {
 	unsigned int connections;
 	uint64_t duration_us, warmup_us, timeout_us, deadline_us;
 	unsigned int rate, connect_rate; /* per second; 0: as fast as possible */
 	uint64_t max_lag_us;
-	int request; /* enum request_kind */
+	int on_close; /* enum on_close */
+	int request;  /* enum request_kind */
 	uint64_t size;
 	char *path;
 	struct opt_list headers;

@@ -45,6 +45,7 @@ static int check_takes(const struct run *run, char *why)
 		{TAKES_DEADLINE, set->deadline_us, "--deadline"},
 		{TAKES_REQUEST, set->request != REQUEST_AUTO, "--request"},
 		{TAKES_RESUME, set->resume, "--resume"},
+		{TAKES_ON_CLOSE, set->on_close != ON_CLOSE_REOPEN, "--on-close"},
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
@@ -189,6 +190,7 @@ static void init_fields(struct run *run, const struct settings *set, const struc
 	run->net.stats = &run->stats;
 	TAILQ_INIT(&run->net.drained);
 	timers_init(&run->net.timeouts, set->timeout_us * NS_PER_US);
+	reconnect_init(&run->reconnect, set->connect_rate);
 	/* Half of what makes the run invalid. */
 	schedule_init(&run->schedule, RETRY_NS, set->max_lag_us * NS_PER_US / 2);
 }

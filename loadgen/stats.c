@@ -16,6 +16,8 @@ const struct error_row error_rows[ERROR_KINDS] = {
 	[ERROR_TIMEOUT] = { "timeout", "timed out", "see --timeout" },
 	[ERROR_RESET] = { "reset", "connection reset by the server", NULL },
 	[ERROR_CLOSED] = { "closed", "closed by the server", NULL },
+	[ERROR_KEEPALIVE] = { "keepalive_closed", "kept-alive connection closed before any byte of the response",
+			      "a close between requests may have met the request on its way" },
 	[ERROR_EARLY] = { "early", "closed before the deadline", NULL },
 	[ERROR_NOT_CLOSED] = { "not_closed", "not closed after the deadline", NULL },
 	[ERROR_MISMATCH] = { "mismatch", "the echoed bytes differ from those sent", "is it an echo server?" },

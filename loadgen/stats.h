@@ -20,6 +20,7 @@ enum error_kind {
 	ERROR_TIMEOUT,	   /* a connect, handshake, response or close took longer than --timeout */
 	ERROR_RESET,	   /* ECONNRESET, EPIPE */
 	ERROR_CLOSED,	   /* the server closed when it should not have */
+	ERROR_KEEPALIVE,   /* a kept connection was closed, and a request had been sent on it by then */
 	ERROR_EARLY,	   /* idle: closed before the deadline */
 	ERROR_NOT_CLOSED,  /* idle: still open long after the deadline */
 	ERROR_MISMATCH,	   /* echo: other bytes came back */
@@ -42,13 +43,15 @@ enum error_kind error_of_connect(int err);
 enum error_kind error_of_transfer(int err);
 
 struct stats {
-	uint64_t attempted, established, completed, reopened;
-	uint64_t requests;	 /* planned in the interval, with a complete response */
-	uint64_t responses;	 /* that arrived in the interval */
-	uint64_t unsent;	 /* planned in the interval, never sent */
-	uint64_t received, sent; /* bytes in the interval, without TLS */
-	uint64_t closed, early;	 /* idle */
-	uint64_t inferred_ns;	 /* idle without --deadline: lateness is relative to this; 0: no lateness */
+	uint64_t attempted, established, completed;
+	uint64_t reconnects;	     /* established again */
+	uint64_t reconnect_failures; /* could not be; each is an error, too */
+	uint64_t requests;	     /* planned in the interval, with a complete response */
+	uint64_t responses;	     /* that arrived in the interval */
+	uint64_t unsent;	     /* planned in the interval, never sent */
+	uint64_t received, sent;     /* bytes in the interval, without TLS */
+	uint64_t closed, early;	     /* idle */
+	uint64_t inferred_ns; /* idle without --deadline: lateness is relative to this; 0: no lateness */
 	uint64_t errors[ERROR_KINDS];
 	char first_error[256]; /* one line about the first of them; empty: none */
 

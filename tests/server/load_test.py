@@ -65,6 +65,30 @@ class Load(unittest.TestCase):
                            "1s", *words)
 
     @unittest.skipUnless(TAIO_LOAD, "TAIO_LOAD")
+    def test_taio_load_reconnects(self):
+        """Every tenth response announces the close; the counts of both sides agree."""
+        server = Server(f"service=http,root={self.root}", f"service=http,root={self.root},tls",
+                        options=("--keepalive-requests", "10"))
+        self.addCleanup(server.kill)
+        served = accepted = 0
+        for index, words in ((0, ()), (1, ("--tls", "--insecure"))):
+            for rate in ((), ("--rate", "200", "--max-lag", "10s")):
+                figures = self.taio_load("http", f"127.0.0.1:{server.ports[index]}", "--path", "/small.bin", "-c", "8",
+                                         "-d", "1s", *rate, *words)
+                server.until_idle()
+                before = (served, accepted)
+                served, accepted = (server.stats()[name] for name in ("requests", "accepted"))
+                self.assertEqual(figures["requests"], served - before[0])
+                self.assertGreaterEqual(figures["requests"], 10 * figures["reconnects"])
+                self.assertLess(figures["requests"], 10 * (figures["reconnects"] + 1 + 8))
+                self.assertGreater(figures["reconnects"], 0)
+                # One a connection may have been accepted, but not established, when the run ended.
+                self.assertIn(accepted - before[1] - figures["reconnects"], range(8, 17))
+                if rate:
+                    self.assertEqual(figures["requests"], 200)
+        server.stop()
+
+    @unittest.skipUnless(TAIO_LOAD, "TAIO_LOAD")
     def test_taio_load_churn(self):
         for index, words in ((0, ()), (1, ("--tls", "--insecure")), (1, ("--tls", "--insecure", "--resume"))):
             self.taio_load("churn", f"127.0.0.1:{self.server.ports[index]}", "-c", "16", "-d", "1s", "--request",
