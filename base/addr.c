@@ -134,6 +134,16 @@ unsigned int addr_port(const union addr *addr)
 	return ntohs(addr->sa.sa_family == AF_INET6 ? addr->v6.sin6_port : addr->v4.sin_port);
 }
 
+bool addr_equal(const union addr *a, const union addr *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family || addr_port(a) != addr_port(b))
+		return false;
+	if (a->sa.sa_family == AF_INET6)
+		return IN6_ARE_ADDR_EQUAL(&a->v6.sin6_addr, &b->v6.sin6_addr) &&
+		       a->v6.sin6_scope_id == b->v6.sin6_scope_id;
+	return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+}
+
 char *addr_text(const union addr *addr, char *text)
 {
 	char host[INET6_ADDRSTRLEN];

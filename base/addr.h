@@ -35,6 +35,7 @@ int addr_resolve_all(const char *text, bool passive, union addr *addrs, size_t m
 
 socklen_t addr_len(const union addr *addr);
 unsigned int addr_port(const union addr *addr);
+bool addr_equal(const union addr *a, const union addr *b);
 
 /* "127.0.0.1:80", "[::1]:80" into text[ADDR_TEXT_LEN]; returns text. */
 char *addr_text(const union addr *addr, char *text);

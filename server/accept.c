@@ -47,7 +47,7 @@ static void admit(struct acceptor *a, int fd, const union addr *peer)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	ret = conn_op_reserve(a->shard, a->shard->nconns + 1);
 	if (!ret)
-		ret = conn_create(&c, a->shard, &a->endpoint, fd, peer);
+		ret = conn_create(&c, a->shard, a->endpoint, fd, peer);
 	if (!ret) {
 		conn_fsm_start(c);
 		return;

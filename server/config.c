@@ -5,11 +5,13 @@
 #include "cert.h"
 #include "listener.h"
 #include "options.h"
+#include "sockets.h"
 #include "tls/tls.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int no_memory(char *why)
 {
@@ -63,30 +65,29 @@ struct config *config_get(struct config *config)
 	return config;
 }
 
+static void listeners_free(struct config *config)
+{
+	for (unsigned int i = 0; i < config->nlisteners; i++) {
+		listener_close(&config->listeners[i]);
+		tls_ctx_put(config->tls[i]);
+	}
+	free(config->listeners);
+	free(config->tls);
+}
+
 void config_put(struct config *config)
 {
 	if (!config || atomic_fetch_sub(&config->refs, 1) != 1)
 		return;
-	for (unsigned int i = 0; i < config->ntls; i++)
-		tls_ctx_put(config->tls[i]);
-	free(config->tls);
+	listeners_free(config);
 	opt_free(&taiod_program, config->settings);
 	free(config->settings);
 	free(config);
 }
 
-void config_listeners_free(struct listener *listeners, unsigned int n)
-{
-	for (unsigned int i = 0; i < n; i++)
-		listener_close(&listeners[i]);
-	free(listeners);
-}
-
-int config_listeners(const struct config *config, struct listener **listeners, unsigned int *n, char *why)
+int config_listeners(struct config *config, char *why)
 {
 	const struct opt_list *listen = &config->settings->listen;
-	struct listener *parsed;
-	unsigned int i;
 
 	if (!listen->len) {
 		snprintf(why, CONFIG_WHY_LEN,
@@ -95,19 +96,17 @@ int config_listeners(const struct config *config, struct listener **listeners, u
 			 "configuration file");
 		return -EINVAL;
 	}
-	parsed = calloc(listen->len, sizeof(*parsed));
-	if (!parsed)
+	config->listeners = calloc(listen->len, sizeof(*config->listeners));
+	config->tls = calloc(listen->len, sizeof(struct tls_ctx *));
+	if (!config->listeners || !config->tls)
 		return no_memory(why);
-	for (i = 0; i < listen->len; i++) {
-		int ret = listener_parse(&parsed[i], listen->items[i], why);
+	for (; config->nlisteners < listen->len; config->nlisteners++) {
+		int ret = listener_parse(&config->listeners[config->nlisteners],
+					 listen->items[config->nlisteners], why);
 
-		if (ret) {
-			config_listeners_free(parsed, i);
+		if (ret)
 			return ret;
-		}
 	}
-	*listeners = parsed;
-	*n = i;
 	return 0;
 }
 
@@ -123,20 +122,6 @@ static int verify_engine(const struct settings *settings, char *why)
 	return ret == -EINVAL ? ret : 0;
 }
 
-static int verify_listener(const struct listener *l, const struct settings *settings, char *why)
-{
-	struct tls_ctx *ctx;
-	int ret = listener_verify(l, why);
-
-	/* The self-signed certificate is made at the start. */
-	if (ret || !l->tls || !(l->cert || settings->cert))
-		return ret;
-	ret = cert_load(l, settings, NULL, &ctx, why);
-	if (!ret)
-		tls_ctx_put(ctx);
-	return ret;
-}
-
 /* The keys that the settings name; *keys stays as it is if there are none. */
 static int load_ticket_keys(const struct settings *settings, struct tls_ticket_keys **keys, char *why)
 {
@@ -149,31 +134,157 @@ static int load_ticket_keys(const struct settings *settings, struct tls_ticket_k
 	return ret;
 }
 
-int config_verify(const struct config *config, const struct listener *listeners, unsigned int n, char *why)
+static bool is_any_port(const char *where)
 {
-	struct tls_ticket_keys *keys = NULL;
-	int ret = verify_engine(config->settings, why);
+	unsigned int port;
+	char host[256];
 
+	return !addr_split(where, host, sizeof(host), &port) && !port;
+}
+
+/* The kernel would spread connections over both. */
+static int refuse_twice(const char *where, const char *other, char *why)
+{
+	snprintf(why, CONFIG_WHY_LEN,
+		 "%.200s and %.200s are the same address: a listener needs one of its own", where, other);
+	return -EINVAL;
+}
+
+static int verify_places(const struct config *config, char *why)
+{
+	const struct listener *l = config->listeners;
+
+	for (unsigned int i = 0; i < config->nlisteners; i++)
+		for (unsigned int k = 0; k < i && !is_any_port(l[i].where); k++)
+			if (!strcmp(l[i].where, l[k].where))
+				return refuse_twice(l[i].where, l[k].where, why);
+	return 0;
+}
+
+int config_verify(const struct config *config, const struct config *from, char *why)
+{
+	int ret = 0;
+
+	if (!from || strcmp(from->settings->engine, config->settings->engine) != 0)
+		ret = verify_engine(config->settings, why);
 	if (!ret)
-		ret = load_ticket_keys(config->settings, &keys, why);
-	tls_ticket_keys_put(keys);
-	for (unsigned int i = 0; i < n && !ret; i++)
-		ret = verify_listener(&listeners[i], config->settings, why);
+		ret = verify_places(config, why);
+	for (unsigned int i = 0; i < config->nlisteners && !ret; i++)
+		ret = listener_verify(&config->listeners[i], why);
 	return ret;
 }
 
-static int load_contexts(struct config *config, const struct listener *listeners, unsigned int n,
-			 struct tls_ticket_keys *keys, char *why)
+static int verify_cert(const struct listener *l, const struct settings *settings, char *why)
+{
+	struct tls_ctx *ctx;
+	int ret;
+
+	/* The self-signed certificate is made at the start. */
+	if (!l->tls || !(l->cert || settings->cert))
+		return 0;
+	ret = cert_load(l, settings, NULL, &ctx, why);
+	if (!ret)
+		tls_ctx_put(ctx);
+	return ret;
+}
+
+int config_verify_tls(const struct config *config, char *why)
+{
+	struct tls_ticket_keys *keys = NULL;
+	int ret = load_ticket_keys(config->settings, &keys, why);
+
+	tls_ticket_keys_put(keys);
+	for (unsigned int i = 0; i < config->nlisteners && !ret; i++)
+		ret = verify_cert(&config->listeners[i], config->settings, why);
+	return ret;
+}
+
+/* --- sockets --- */
+
+/* Where the listeners are to be; nothing for sockets that are handed over. */
+static int resolve(const struct config *config, union addr *wanted, char *why)
+{
+	const struct listener *l = config->listeners;
+
+	for (unsigned int i = 0; i < config->nlisteners; i++) {
+		int ret = sockets_is_handed_over(l[i].where)
+				  ? 0
+				  : addr_resolve(l[i].where, true, &wanted[i], why);
+
+		if (ret)
+			return ret;
+		for (unsigned int k = 0; k < i && wanted[i].sa.sa_family && addr_port(&wanted[i]); k++)
+			if (addr_equal(&wanted[i], &wanted[k]))
+				return refuse_twice(l[i].where, l[k].where, why);
+	}
+	return 0;
+}
+
+static bool is_taken(const struct config *config, const struct sockets *sockets)
+{
+	for (unsigned int i = 0; i < config->nlisteners; i++)
+		if (config->listeners[i].sockets == sockets)
+			return true;
+	return false;
+}
+
+/* Ports that the kernel chose are all alike, so that the listener of the same specification comes first. */
+static void keep(struct config *config, const struct config *from, const union addr *wanted, bool same_text)
+{
+	const struct opt_list *texts = &config->settings->listen, *before = &from->settings->listen;
+
+	for (unsigned int i = 0; i < config->nlisteners; i++) {
+		struct listener *l = &config->listeners[i];
+
+		for (unsigned int k = 0; k < from->nlisteners && !l->sockets; k++) {
+			struct sockets *sockets = from->listeners[k].sockets;
+
+			if (same_text && strcmp(texts->items[i], before->items[k]) != 0)
+				continue;
+			if (sockets_are_at(sockets, l->where, &wanted[i]) && !is_taken(config, sockets))
+				l->sockets = sockets_get(sockets);
+		}
+	}
+}
+
+static int open_rest(struct config *config, unsigned int nworkers, char *why)
+{
+	for (unsigned int i = 0; i < config->nlisteners; i++) {
+		struct listener *l = &config->listeners[i];
+		int ret = l->sockets ? 0
+				     : sockets_open(&l->sockets, l->where, nworkers,
+						    config->settings->backlog, why);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+int config_open(struct config *config, const struct config *from, unsigned int nworkers, char *why)
+{
+	union addr *wanted = calloc(config->nlisteners, sizeof(*wanted));
+	int ret = wanted ? resolve(config, wanted, why) : no_memory(why);
+
+	if (!ret && from) {
+		keep(config, from, wanted, true);
+		keep(config, from, wanted, false);
+	}
+	if (!ret)
+		ret = open_rest(config, nworkers, why);
+	free(wanted);
+	return ret;
+}
+
+/* --- TLS --- */
+
+static int load_contexts(struct config *config, struct tls_ticket_keys *keys, char *why)
 {
 	char reason[CERT_WHY_LEN];
 
-	config->tls = calloc(n, sizeof(*config->tls));
-	if (!config->tls)
-		return no_memory(why);
-	for (; config->ntls < n; config->ntls++) {
-		const struct listener *l = &listeners[config->ntls];
-		int ret =
-			l->tls ? cert_load(l, config->settings, keys, &config->tls[config->ntls], reason) : 0;
+	for (unsigned int i = 0; i < config->nlisteners; i++) {
+		const struct listener *l = &config->listeners[i];
+		int ret = l->tls ? cert_load(l, config->settings, keys, &config->tls[i], reason) : 0;
 
 		if (ret) {
 			snprintf(why, CONFIG_WHY_LEN, "%.100s: %.400s", l->where, reason);
@@ -183,14 +294,13 @@ static int load_contexts(struct config *config, const struct listener *listeners
 	return 0;
 }
 
-int config_load_tls(struct config *config, const struct listener *listeners, unsigned int n,
-		    struct tls_ticket_keys *keys, char *why)
+int config_load_tls(struct config *config, struct tls_ticket_keys *keys, char *why)
 {
 	struct tls_ticket_keys *own = NULL;
 	int ret = load_ticket_keys(config->settings, &own, why);
 
 	if (!ret)
-		ret = load_contexts(config, listeners, n, own ? own : keys, why);
+		ret = load_contexts(config, own ? own : keys, why);
 	tls_ticket_keys_put(own);
 	return ret;
 }

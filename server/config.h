@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The configuration as read once: the command line, the file that it names, and the listeners' certificates.
- * Read, verified and compared on the main thread; immutable once workers know it.
+ * The configuration as read once: the command line, the file that it names, and what its listeners are made
+ * of: sockets and certificates. Made and compared on the main thread; immutable once workers know it.
  */
 #ifndef CONFIG_H
 #define CONFIG_H
@@ -17,9 +17,10 @@ struct tls_ticket_keys;
 
 struct config {
 	struct settings *settings;
+	struct listener *listeners;
 	struct tls_ctx **tls; /* one for each listener, NULL where it is plain */
-	unsigned int ntls;
-	atomic_uint refs; /* the daemon's, and one of each worker that uses it or is about to */
+	unsigned int nlisteners;
+	atomic_uint refs; /* the daemon's, those of the workers, and one of each endpoint (endpoint.h) */
 };
 
 /* Functions that take @why return 0 or -errno, with a line in why[CONFIG_WHY_LEN]. */
@@ -29,20 +30,29 @@ struct config {
  * caller's. */
 int config_read(struct config **config, int argc, char **argv, char *why);
 
-/* Parses the listeners of @config into an array of *n; the caller frees it with config_listeners_free(). */
-int config_listeners(const struct config *config, struct listener **listeners, unsigned int *n, char *why);
-void config_listeners_free(struct listener *listeners, unsigned int n);
+/* Parses the listeners; without any, the configuration is none to serve with. */
+int config_listeners(struct config *config, char *why);
 
-/* Checks what can be checked without binding or starting anything: the engine, the listeners' words for their
- * services, the certificates. */
-int config_verify(const struct config *config, const struct listener *listeners, unsigned int n, char *why);
+/*
+ * Checks what can be checked without binding or starting anything: the engine, unless it is that of @from
+ * (NULL: none), and the listeners' words for their services.
+ */
+int config_verify(const struct config *config, const struct config *from, char *why);
+
+/* The same for certificates and keys: for those who do not go on to config_load_tls(). */
+int config_verify_tls(const struct config *config, char *why);
+
+/*
+ * Gives each listener its sockets, one for each worker: those that @from (NULL: none) has at this address, or
+ * new ones. Nothing is taken from @from.
+ */
+int config_open(struct config *config, const struct config *from, unsigned int nworkers, char *why);
 
 /*
  * Loads the certificates of all listeners, or none: a half-loaded set must not be served. @keys are those of
  * their tickets, if the settings name no others.
  */
-int config_load_tls(struct config *config, const struct listener *listeners, unsigned int n,
-		    struct tls_ticket_keys *keys, char *why);
+int config_load_tls(struct config *config, struct tls_ticket_keys *keys, char *why);
 
 /* Calls @fn for each option whose value differs and that only a restart applies. */
 void config_changes(const struct config *from, const struct config *to,

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "options.h"
 #include "publish.h"
+#include "sockets.h"
 #include "stats.h"
 #include "tls/tls.h"
 #include "worker.h"
@@ -31,10 +32,8 @@
 struct daemon {
 	int argc;
 	char **argv;
-	struct config *started; /* has the values that need a restart, and those that the sites use */
+	struct config *started; /* has the values that need a restart */
 	struct config *current; /* the newest */
-	struct listener *listeners;
-	unsigned int nlisteners;
 	struct worker *workers;
 	unsigned int nworkers;
 	struct stats_of stats;
@@ -60,12 +59,13 @@ static unsigned int processors(void)
  * two. */
 static void check_nofile(const struct daemon *d)
 {
-	const struct settings *settings = d->current->settings;
+	const struct config *config = d->current;
+	const struct settings *settings = config->settings;
 	unsigned int each = 1 + taio_attach_fds(d->workers[0].shard.ring);
 	uint64_t files = 0, want, limit = nofile_raise();
 
-	for (unsigned int i = 0; i < d->nlisteners; i++) {
-		const struct service *service = d->listeners[i].service;
+	for (unsigned int i = 0; i < config->nlisteners; i++) {
+		const struct service *service = config->listeners[i].service;
 
 		if (service->max_files)
 			files += (uint64_t)service->max_files(settings_of(settings, service)) * d->nworkers;
@@ -83,19 +83,22 @@ static void check_nofile(const struct daemon *d)
 
 static int fill_ports(FILE *to, void *arg)
 {
-	const struct daemon *d = arg;
+	const struct config *config = arg;
 	char text[ADDR_TEXT_LEN];
 
-	for (unsigned int i = 0; i < d->nlisteners; i++)
-		fprintf(to, "%s %s %s\n", addr_text(&d->listeners[i].addr, text),
-			d->listeners[i].service->name, d->listeners[i].tls ? "tls" : "tcp");
+	for (unsigned int i = 0; i < config->nlisteners; i++) {
+		const struct listener *l = &config->listeners[i];
+
+		fprintf(to, "%s %s %s\n", addr_text(&l->sockets->addr, text), l->service->name,
+			l->tls ? "tls" : "tcp");
+	}
 	return 0;
 }
 
-static int publish_ports(struct daemon *d)
+static int publish_ports(struct config *config)
 {
-	const char *file = d->current->settings->port_file;
-	int ret = file ? publish(file, fill_ports, d) : 0;
+	const char *file = config->settings->port_file;
+	int ret = file ? publish(file, fill_ports, config) : 0;
 
 	if (ret)
 		log_error("cannot write --port-file %s: %s", file, strerror(-ret));
@@ -111,14 +114,33 @@ static void write_stats(struct daemon *d)
 		log_warning("cannot write --stats-file %s: %s", file, strerror(-ret));
 }
 
-static void log_listeners(const struct daemon *d)
+static const struct listener *listener_at(const struct config *config, const struct sockets *sockets)
+{
+	for (unsigned int i = 0; config && i < config->nlisteners; i++)
+		if (config->listeners[i].sockets == sockets)
+			return &config->listeners[i];
+	return NULL;
+}
+
+/* Those of @config that are new or something else than in @from (NULL: none), and those of @from that are
+ * gone. */
+static void log_listeners(const struct daemon *d, const struct config *config, const struct config *from)
 {
 	char text[ADDR_TEXT_LEN];
 
-	for (unsigned int i = 0; i < d->nlisteners; i++)
-		log_notice("listening on %s: %s%s, %u worker%s", addr_text(&d->listeners[i].addr, text),
-			   d->listeners[i].service->name, d->listeners[i].tls ? " over TLS" : "", d->nworkers,
+	for (unsigned int i = 0; from && i < from->nlisteners; i++)
+		if (!listener_at(config, from->listeners[i].sockets))
+			log_notice("no longer listening on %s",
+				   addr_text(&from->listeners[i].sockets->addr, text));
+	for (unsigned int i = 0; i < config->nlisteners; i++) {
+		const struct listener *l = &config->listeners[i], *was = listener_at(from, l->sockets);
+
+		if (was && was->service == l->service && was->tls == l->tls)
+			continue;
+		log_notice("listening on %s: %s%s, %u worker%s", addr_text(&l->sockets->addr, text),
+			   l->service->name, l->tls ? " over TLS" : "", d->nworkers,
 			   d->nworkers == 1 ? "" : "s");
+	}
 }
 
 /* How many slots the workers may come to need, and whether there are so many. */
@@ -150,10 +172,11 @@ static void log_slots(const struct daemon *d)
 
 static void notify_ready(const struct daemon *d)
 {
+	unsigned int n = d->current->nlisteners;
+
 	sd_notify(0, "READY=1");
-	sd_notifyf(0, "STATUS=%u listener%s, %u worker%s, engine %s", d->nlisteners,
-		   d->nlisteners == 1 ? "" : "s", d->nworkers, d->nworkers == 1 ? "" : "s",
-		   taio_name(d->workers[0].shard.ring));
+	sd_notifyf(0, "STATUS=%u listener%s, %u worker%s, engine %s", n, n == 1 ? "" : "s", d->nworkers,
+		   d->nworkers == 1 ? "" : "s", taio_name(d->workers[0].shard.ring));
 }
 
 /* --- reload --- */
@@ -163,35 +186,85 @@ static void warn_restart(void *arg, const struct opt *row)
 	log_warning("%s has changed: this needs a restart", row->name);
 }
 
-static int reload_read(struct daemon *d, struct config **next)
+static int reload_read(struct daemon *d, struct config **next, char *why)
 {
-	char why[CONFIG_WHY_LEN];
 	int ret = config_read(next, d->argc, d->argv, why);
 
 	if (!ret)
-		ret = config_load_tls(*next, d->listeners, d->nlisteners, d->ticket_keys, why);
+		ret = config_listeners(*next, why);
+	if (!ret)
+		ret = config_verify(*next, d->current, why);
+	if (!ret)
+		ret = config_open(*next, d->current, d->nworkers, why);
+	if (!ret)
+		ret = config_load_tls(*next, d->ticket_keys, why);
+	return ret;
+}
+
+/*
+ * On failure some may be prepared. This and the commit wait for a turn of each loop; the watchdog, which is
+ * not fed meanwhile, ends a wait for one that is stuck.
+ */
+static int workers_prepare(struct daemon *d, struct config *next, char *why)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < d->nworkers; i++)
+		worker_prepare(&d->workers[i], next);
+	for (unsigned int i = 0; i < d->nworkers; i++) {
+		int failed = worker_prepared(&d->workers[i], why);
+
+		ret = ret ? ret : failed;
+	}
+	return ret;
+}
+
+/* Everything that may fail comes before anything changes. All workers have changed over when it returns 0. */
+static int change_over(struct daemon *d, struct config **next)
+{
+	char why[CONFIG_WHY_LEN];
+	int ret = reload_read(d, next, why);
+
+	if (ret) {
+		log_error("%s", why);
+		return ret;
+	}
+	ret = workers_prepare(d, *next, why);
 	if (ret)
 		log_error("%s", why);
+	else
+		ret = publish_ports(*next);
+	for (unsigned int i = 0; i < d->nworkers; i++)
+		worker_request(&d->workers[i], ret ? WORKER_ABORT : WORKER_COMMIT);
+	for (unsigned int i = 0; i < d->nworkers && !ret; i++)
+		worker_committed(&d->workers[i]);
 	return ret;
+}
+
+static void set_backlog(const struct config *config)
+{
+	for (unsigned int i = 0; i < config->nlisteners; i++)
+		sockets_set_backlog(config->listeners[i].sockets, config->settings->backlog);
 }
 
 static void reload(struct daemon *d)
 {
-	struct config *next = NULL;
+	struct config *next = NULL, *old = d->current;
 
 	sd_notify(0, "RELOADING=1");
-	if (reload_read(d, &next)) {
+	if (change_over(d, &next)) {
 		log_error("reload failed: the previous configuration stays in effect");
 		config_put(next);
 		sd_notify(0, "READY=1\nSTATUS=reload failed: the previous configuration stays in effect");
 		return;
 	}
 	config_changes(d->started, next, warn_restart, NULL);
-	config_put(d->current);
 	d->current = next;
 	log_init((enum log_level)next->settings->log_level);
-	for (unsigned int i = 0; i < d->nworkers; i++)
-		worker_reload(&d->workers[i], next);
+	set_backlog(next);
+	check_nofile(d);
+	log_listeners(d, next, old);
+	config_put(old);
 	log_notice("configuration and certificates reloaded");
 	notify_ready(d);
 }
@@ -340,8 +413,7 @@ static int workers_open(struct daemon *d, unsigned int want)
 		/* All on the engine that auto has chosen for the first. */
 		const char *engine =
 			d->nworkers ? taio_name(d->workers[0].shard.ring) : d->current->settings->engine;
-		int ret = worker_open(w, d->nworkers, d->current, d->listeners, d->nlisteners, want, engine,
-				      &env, why);
+		int ret = worker_open(w, d->nworkers, d->current, want, engine, &env, why);
 
 		if (ret) {
 			log_error("%s", why);
@@ -378,21 +450,6 @@ static int workers_start(struct daemon *d)
 	return ret;
 }
 
-static int listeners_open(struct daemon *d, unsigned int nworkers)
-{
-	char why[LISTENER_WHY_LEN];
-
-	for (unsigned int i = 0; i < d->nlisteners; i++) {
-		int ret = listener_open(&d->listeners[i], nworkers, d->current->settings->backlog, why);
-
-		if (ret) {
-			log_error("%s", why);
-			return ret;
-		}
-	}
-	return 0;
-}
-
 /* --- life --- */
 
 static int loop_open(struct daemon *d)
@@ -419,11 +476,11 @@ static int serve(struct daemon *d)
 	ret = workers_start(d);
 	if (ret)
 		return ret;
-	ret = publish_ports(d);
+	ret = publish_ports(d->current);
 	if (ret) {
 		stop(d);
 	} else {
-		log_listeners(d);
+		log_listeners(d, d->current, NULL);
 		notify_ready(d);
 	}
 	watchdog_start(d);
@@ -436,11 +493,13 @@ static int serve(struct daemon *d)
 	return ret;
 }
 
-static int load_tls(struct daemon *d)
+static int start_config(struct daemon *d, unsigned int nworkers)
 {
 	char why[CONFIG_WHY_LEN];
-	int ret = config_load_tls(d->current, d->listeners, d->nlisteners, d->ticket_keys, why);
+	int ret = config_load_tls(d->current, d->ticket_keys, why);
 
+	if (!ret)
+		ret = config_open(d->current, NULL, nworkers, why);
 	if (ret)
 		log_error("%s", why);
 	return ret;
@@ -456,9 +515,7 @@ static int run(struct daemon *d)
 	nofile_raise();
 	ret = ticket_keys_make(d);
 	if (!ret)
-		ret = load_tls(d);
-	if (!ret)
-		ret = listeners_open(d, workers);
+		ret = start_config(d, workers);
 	if (!ret)
 		ret = workers_open(d, workers);
 	if (ret)
@@ -467,22 +524,15 @@ static int run(struct daemon *d)
 	return serve(d);
 }
 
-int daemon_run(struct config *config, struct listener *listeners, unsigned int nlisteners, int argc,
-	       char **argv)
+int daemon_run(struct config *config, int argc, char **argv)
 {
-	struct daemon d = {.argc = argc,
-			   .argv = argv,
-			   .started = config_get(config),
-			   .current = config,
-			   .listeners = listeners,
-			   .nlisteners = nlisteners};
+	struct daemon d = {.argc = argc, .argv = argv, .started = config_get(config), .current = config};
 	int ret = run(&d);
 
 	for (unsigned int i = 0; i < d.nworkers; i++)
 		worker_close(&d.workers[i]);
 	free(d.workers);
 	free(d.beats_seen);
-	config_listeners_free(listeners, nlisteners);
 	config_put(d.current);
 	config_put(d.started);
 	tls_ticket_keys_put(d.ticket_keys);

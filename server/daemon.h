@@ -8,13 +8,11 @@
 #define DAEMON_H
 
 struct config;
-struct listener;
 
 /*
- * Runs until a signal ends it. @config and @listeners become the daemon's; @argv is read again on SIGHUP. 0
- * after an orderly end, -errno if it could not start (the reason is logged).
+ * Runs until a signal ends it. @config, whose listeners are parsed, becomes the daemon's; @argv is read again
+ * on SIGHUP. 0 after an orderly end, -errno if it could not start (the reason is logged).
  */
-int daemon_run(struct config *config, struct listener *listeners, unsigned int nlisteners, int argc,
-	       char **argv);
+int daemon_run(struct config *config, int argc, char **argv);
 
 #endif

@@ -3,24 +3,14 @@
 
 #include "base/opt.h"
 #include "services.h"
+#include "sockets.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <systemd/sd-daemon.h>
-#include <unistd.h>
 
-#define FD_PREFIX "fd:"
 #define WORDS_MAX 32
-
-static bool is_handed_over(const char *where)
-{
-	return !strncmp(where, FD_PREFIX, strlen(FD_PREFIX));
-}
 
 static const struct service *service_find(const char *name)
 {
@@ -137,7 +127,7 @@ static int parse_where(const struct listener *l, char *why)
 	unsigned int port;
 	char host[256];
 
-	if (is_handed_over(l->where) || !addr_split(l->where, host, sizeof(host), &port))
+	if (sockets_is_handed_over(l->where) || !addr_split(l->where, host, sizeof(host), &port))
 		return 0;
 	snprintf(why, LISTENER_WHY_LEN,
 		 "'%.100s' is not an address: write 127.0.0.1:8080, [::1]:8080, :8080 or fd:NAME", l->where);
@@ -156,7 +146,6 @@ int listener_parse(struct listener *l, const char *text, char *why)
 		return -ENOMEM;
 	}
 	l->where = strsep(&rest, ",");
-	l->handed_over = is_handed_over(l->where);
 	ret = parse_where(l, why);
 	if (!ret)
 		ret = parse_words(l, rest, why);
@@ -179,127 +168,12 @@ int listener_check(const char *text, char *why)
 	return ret;
 }
 
-/* --- sockets --- */
-
-static int bind_one(const union addr *addr, unsigned int backlog)
-{
-	int one = 1, err, fd;
-
-	fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-	if (addr->sa.sa_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	if (bind(fd, &addr->sa, addr_len(addr)) < 0 || listen(fd, (int)backlog) < 0) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	return fd;
-}
-
-static int bound_to(int fd, union addr *addr)
-{
-	socklen_t len = sizeof(*addr);
-
-	return getsockname(fd, &addr->sa, &len) < 0 ? -errno : 0;
-}
-
-static int open_address(struct listener *l, unsigned int nworkers, unsigned int backlog, char *why)
-{
-	char reason[ADDR_WHY_LEN];
-	int fd, ret = addr_resolve(l->where, true, &l->addr, reason);
-
-	if (ret) {
-		snprintf(why, LISTENER_WHY_LEN, "%s", reason);
-		return ret;
-	}
-	for (l->nfds = 0; l->nfds < nworkers; l->nfds++) {
-		fd = bind_one(&l->addr, backlog);
-		ret = fd < 0 ? fd : 0;
-		if (!ret)
-			l->fds[l->nfds] = fd;
-		if (!ret && !l->nfds)
-			ret = bound_to(fd, &l->addr);
-		if (ret) {
-			snprintf(why, LISTENER_WHY_LEN, "cannot listen on %s: %s", l->where, strerror(-ret));
-			return ret;
-		}
-	}
-	return 0;
-}
-
-/* The descriptor that the service manager passed under @name, or -ENOENT. */
-static int find_handed_over(const char *name)
-{
-	char **names = NULL;
-	int n = sd_listen_fds_with_names(0, &names), found = -ENOENT;
-
-	for (int i = 0; i < n; i++) {
-		if (found < 0 && !strcmp(names[i], name))
-			found = SD_LISTEN_FDS_START + i;
-		free(names[i]);
-	}
-	free(names);
-	return found;
-}
-
-static int open_handed_over(struct listener *l, unsigned int nworkers, char *why)
-{
-	int fd = find_handed_over(l->where + strlen(FD_PREFIX));
-
-	if (fd < 0) {
-		snprintf(why, LISTENER_WHY_LEN,
-			 "%s: systemd passed no socket of that name; set FileDescriptorName= in the socket "
-			 "unit",
-			 l->where);
-		return fd;
-	}
-	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
-		snprintf(why, LISTENER_WHY_LEN, "%s: descriptor %d is not a listening stream socket",
-			 l->where, fd);
-		return -EINVAL;
-	}
-	for (unsigned int i = 0; i < nworkers; i++) {
-		l->fds[i] = i ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : fd;
-		if (l->fds[i] < 0)
-			break;
-		l->nfds++;
-	}
-	if (l->nfds < nworkers || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) {
-		snprintf(why, LISTENER_WHY_LEN, "%s: %s", l->where, strerror(errno));
-		return -errno;
-	}
-	return bound_to(fd, &l->addr);
-}
-
-int listener_open(struct listener *l, unsigned int nworkers, unsigned int backlog, char *why)
-{
-	l->fds = calloc(nworkers, sizeof(*l->fds));
-	if (!l->fds) {
-		snprintf(why, LISTENER_WHY_LEN, "out of memory");
-		return -ENOMEM;
-	}
-	return l->handed_over ? open_handed_over(l, nworkers, why) : open_address(l, nworkers, backlog, why);
-}
-
-void listener_close_fd(struct listener *l, unsigned int i)
-{
-	if (l->fds[i] >= 0)
-		close(l->fds[i]);
-	l->fds[i] = -1;
-}
-
 void listener_close(struct listener *l)
 {
-	for (unsigned int i = 0; i < l->nfds; i++)
-		listener_close_fd(l, i);
+	sockets_put(l->sockets);
 	if (l->words)
 		opt_free(&(struct opt_program){.table = l->service->words}, l->words);
 	free(l->words);
-	free(l->fds);
 	free(l->text);
 	*l = (struct listener){0};
 }

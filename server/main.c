@@ -47,20 +47,17 @@ static int act(const struct settings *settings)
 /* Takes over @config. */
 static int check_or_run(struct config *config, int argc, char **argv)
 {
-	struct listener *listeners;
 	char why[CONFIG_WHY_LEN];
-	unsigned int n = 0;
-	int ret = config_listeners(config, &listeners, &n, why);
+	int ret = config_listeners(config, why);
 
-	if (ret)
-		goto put_config;
-	ret = config_verify(config, listeners, n, why);
+	if (!ret)
+		ret = config_verify(config, NULL, why);
+	if (!ret)
+		ret = config_verify_tls(config, why);
 	if (!ret && !config->settings->check)
-		return daemon_run(config, listeners, n, argc, argv) ? EXIT_RUN : EXIT_OK;
+		return daemon_run(config, argc, argv) ? EXIT_RUN : EXIT_OK;
 	if (!ret)
 		printf("taiod: the configuration is valid\n");
-	config_listeners_free(listeners, n);
-put_config:
 	config_put(config);
 	return ret ? refuse(ret, why) : EXIT_OK;
 }

@@ -70,16 +70,16 @@ static const struct opt own[] = {
 
 	{ .section = "Listening",
 	  .name = "listen", .key = 'l', .type = OPT_LIST, .offset = FIELD(listen), .arg = "ADDRESS:PORT[,...]",
-	  .check = listener_check, .on_reload = OPT_RELOAD_RESTART,
+	  .check = listener_check, .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Address to listen on; repeatable.",
 	  .more = listen_more },
 	{ .name = "port-file", .type = OPT_STRING, .offset = FIELD(port_file), .arg = "FILE",
-	  .on_reload = OPT_RELOAD_RESTART,
+	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Write one line per listener to FILE once connections are accepted: ADDRESS:PORT SERVICE "
 		  "tcp|tls.",
 	  .more = "The file is replaced atomically." },
 	{ .name = "backlog", .type = OPT_UINT, .offset = FIELD(backlog), .arg = "N", .deflt = "4096", .min = 1,
-	  .max = 1 << 20, .on_reload = OPT_RELOAD_RESTART,
+	  .max = 1 << 20, .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Maximum connections that the kernel queues before they are accepted; net.core.somaxconn "
 		  "limits it." },
 
@@ -107,7 +107,7 @@ static const struct opt own[] = {
 	{ .name = "drain-timeout", .type = OPT_DURATION, .offset = FIELD(drain_us), .arg = "DURATION", .deflt = "10s",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Maximum time after SIGTERM for requests under way to finish.",
-	  .more = "0 cancels them at once." },
+	  .more = "0 cancels them at once. It also holds for connections of a listener that a reload removes." },
 
 	{ .section = "Limits",
 	  .name = "max-connections", .type = OPT_UINT, .offset = FIELD(max_connections), .arg = "N",
@@ -192,8 +192,11 @@ static size_t add_services(size_t at)
 		assert(i < SERVICES_MAX);
 		offsets[i] = settings_size;
 		settings_size += (services[i]->options_size + 15) & ~(size_t)15;
-		for (const struct opt *row = services[i]->options; row && row->name; row++)
+		for (const struct opt *row = services[i]->options; row && row->name; row++) {
+			/* A reload makes new sites where they differ. */
+			assert(row->on_reload == OPT_RELOAD_APPLY);
 			at = add_row(at, row, offsets[i]);
+		}
 	}
 	return at;
 }
@@ -277,8 +280,16 @@ struct opt_program taiod_program = {
 		"SIGTERM, SIGINT\tStop accepting connections, finish the requests under way, and exit. A "
 		"second one exits at once.\n"
 		"SIGHUP\tReload the configuration and the certificates, and open the directories of root= "
-		"anew. The log names each changed option "
-		"that needs a restart. If anything is wrong, the previous configuration stays in effect.\n"
+		"anew. Listeners are added and removed; the sockets of an address that stays are kept, so "
+		"that no "
+		"connection is refused. Connections of a listener that is removed finish the requests under "
+		"way. "
+		"Timeouts and limits hold for all connections at once; the service of a listener, its "
+		"fields, and "
+		"the options under HTTP for new connections. The log names each changed option "
+		"that needs a restart. If anything is wrong, a listener that cannot be bound for instance, "
+		"the "
+		"previous configuration stays in effect as a whole.\n"
 		"SIGUSR1\tWrite the stats file.\n\n"
 		"FILES:\n"
 		"/etc/taiod/taiod.conf\tThe configuration that the systemd service reads.\n"

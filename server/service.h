@@ -48,8 +48,9 @@ struct service {
 
 	/*
 	 * Its own options, and its own words of a listener ("root=DIR"). Each table ends with a row without a
-	 * name; its offsets are into a struct whose size follows it. NULL and 0: none. The help of a word is
-	 * a noun phrase: "With http, root=DIR sets the ..." goes before it.
+	 * name; its offsets are into a struct whose size follows it. NULL and 0: none. Options hold for new
+	 * connections after a reload. The help of a word is a noun phrase: "With http, root=DIR sets the ..."
+	 * goes before it.
 	 */
 	const struct opt *options;
 	size_t options_size;
@@ -64,17 +65,19 @@ struct service {
 	int (*verify)(const void *words, char *why);
 
 	/*
-	 * One site for each worker and listener. @options and @words are the structs above, filled in; they
-	 * live as long as the site. On failure -errno and a line in why[256]. Both functions are NULL in a
-	 * service without state.
+	 * One site for each worker and listener; a reload that changes its options or words makes another,
+	 * and the old one is closed with its last session. @options and @words are the structs above, filled
+	 * in; they live as long as the site. On failure -errno and a line in why[256]. Both functions are
+	 * NULL in a service without state.
 	 */
 	int (*site_open)(void **site, const void *options, const void *words, const struct service_env *env,
 			 char *why);
 	void (*site_close)(void *site);
 
 	/*
-	 * The configuration is being reloaded: takes up what its words name, which may be another thing by
-	 * now. On failure -errno and a line in why[256], and the site is as it was. NULL: there is nothing.
+	 * The configuration is being reloaded, with the same options and words: takes up what its words name,
+	 * which may be another thing by now. On failure -errno and a line in why[256], and the site is as it
+	 * was. NULL: there is nothing.
 	 */
 	int (*site_reload)(void *site, char *why);
 

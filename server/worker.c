@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "config.h"
+#include "endpoint.h"
 #include "log.h"
 #include "options.h"
 #include "server/conn/deadline.h"
@@ -33,10 +34,9 @@ static void on_expired(struct conn *c, enum deadline_class class)
 	conn_fsm(c, ON_DEADLINE, (long)class);
 }
 
-static void deadline_start(struct worker *w, enum deadline_class class, uint64_t at_us)
+static void timer_start(struct worker *w, ev_timer *timer, uint64_t at_us)
 {
 	uint64_t now_us = w->shard.now_us;
-	ev_timer *timer = &w->deadlines[class];
 
 	ev_timer_stop(w->loop, timer);
 	ev_now_update(w->loop);
@@ -53,7 +53,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 	clock_update(&w->shard);
 	next_us = deadline_expire(&w->shard, class, on_expired);
 	if (next_us)
-		deadline_start(w, class, next_us);
+		timer_start(w, timer, next_us);
 }
 
 /* Starts the timer of a list that has just got its first connection. After that, its deadlines only move
@@ -64,7 +64,7 @@ static void deadlines_watch(struct worker *w)
 		struct conn *first = TAILQ_FIRST(&w->shard.deadlines[class]);
 
 		if (first && !ev_is_active(&w->deadlines[class]))
-			deadline_start(w, (enum deadline_class) class, first->deadline_us);
+			timer_start(w, &w->deadlines[class], first->deadline_us);
 	}
 }
 
@@ -95,8 +95,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *prepare, int revents)
 		ev_idle_stop(loop, &w->again);
 	else
 		ev_idle_start(loop, &w->again);
-	for (unsigned int i = 0; i < w->nacceptors; i++)
-		acceptor_resume(&w->acceptors[i]);
+	intake_resume(w->intake);
 	deadlines_watch(w);
 	drained(w);
 }
@@ -115,23 +114,18 @@ static void on_beat(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* --- requests of the main thread --- */
 
-static void stop_accepting(struct worker *w)
-{
-	for (unsigned int i = 0; i < w->nacceptors; i++) {
-		acceptor_stop(&w->acceptors[i]);
-		listener_close_fd(&w->listeners[i], w->index);
-	}
-}
+typedef bool conn_filter(const struct conn *c, const void *arg);
 
 /* A step may end others: a reference keeps the one at hand in the list until its successor is known. */
-static void each_conn(struct worker *w, enum conn_event event)
+static void some_conns(struct worker *w, enum conn_event event, conn_filter *filter, const void *arg)
 {
 	struct conn *c = LIST_FIRST(&w->shard.conns), *next;
 
 	if (c)
 		conn_get(c);
 	for (; c; c = next) {
-		conn_fsm(c, event, 0);
+		if (filter(c, arg))
+			conn_fsm(c, event, 0);
 		next = LIST_NEXT(c, link);
 		if (next)
 			conn_get(next);
@@ -139,12 +133,22 @@ static void each_conn(struct worker *w, enum conn_event event)
 	}
 }
 
+static bool is_any(const struct conn *c, const void *arg)
+{
+	return true;
+}
+
+static void each_conn(struct worker *w, enum conn_event event)
+{
+	some_conns(w, event, is_any, NULL);
+}
+
 static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct worker *w = timer->data;
 
 	clock_update(&w->shard);
-	log_notice("worker %u: drain timeout: cancelling %u connections", w->index, w->shard.nconns);
+	log_notice("worker %u: drain timeout: cancelling %u connections", w->host.index, w->shard.nconns);
 	each_conn(w, ON_STOP);
 }
 
@@ -153,47 +157,86 @@ static void drain(struct worker *w)
 	if (w->shard.draining)
 		return;
 	w->shard.draining = true;
-	stop_accepting(w);
+	intake_stop(w->intake, w->host.index);
 	each_conn(w, ON_DRAIN);
 	ev_timer_set(&w->drain, (double)w->shard.settings->drain_us / 1e6, 0.);
 	ev_timer_start(w->loop, &w->drain);
 }
 
-static void endpoint_take_tls(struct endpoint *endpoint, struct tls_ctx *ctx)
-{
-	struct tls_ctx *old = endpoint->tls;
+/* --- reload --- */
 
-	endpoint->tls = tls_ctx_get(ctx);
-	tls_ctx_put(old);
+static bool is_at(const struct conn *c, const void *sockets)
+{
+	return endpoint_sockets(c->endpoint) == sockets;
 }
 
-static void endpoint_reload(const struct endpoint *endpoint)
+static bool is_late(const struct conn *c, const void *now_us)
 {
-	char why[WORKER_WHY_LEN];
-
-	if (endpoint->service->site_reload && endpoint->service->site_reload(endpoint->site, why))
-		log_warning("%s: still serving what was there before", why);
+	return c->endpoint->ends_us && c->endpoint->ends_us <= *(const uint64_t *)now_us;
 }
 
-static void reload(struct worker *w)
+/* The next time at which connections of a listener that is gone are cancelled; 0: there are none. */
+static void leave_start(struct worker *w)
 {
-	struct config *config = atomic_exchange(&w->next, NULL), *old = w->config;
+	uint64_t next_us = 0;
+	struct conn *c;
 
-	if (!config)
-		return; /* taken with the previous request */
-	w->config = config;
+	LIST_FOREACH (c, &w->shard.conns, link) {
+		uint64_t ends_us = c->endpoint->ends_us;
 
-	w->shard.settings = config->settings;
+		if (ends_us > w->shard.now_us && (!next_us || ends_us < next_us))
+			next_us = ends_us;
+	}
+	ev_timer_stop(w->loop, &w->leave);
+	if (next_us)
+		timer_start(w, &w->leave, next_us);
+}
+
+static void on_leave(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct worker *w = timer->data;
+
+	clock_update(&w->shard);
+	some_conns(w, ON_STOP, is_late, &w->shard.now_us);
+	leave_start(w);
+}
+
+/* Connections of a listener that is gone finish what is under way, as at the end. */
+static void on_gone(void *arg, const struct sockets *sockets)
+{
+	struct worker *w = arg;
+	struct conn *c;
+
+	LIST_FOREACH (c, &w->shard.conns, link)
+		if (is_at(c, sockets))
+			c->endpoint->ends_us = w->shard.now_us + w->shard.settings->drain_us;
+	some_conns(w, ON_DRAIN, is_at, sockets);
+}
+
+static void prepare(struct worker *w)
+{
+	w->answer.ret = intake_prepare(&w->next, &w->host, w->intake, w->answer.config, w->answer.why);
+	sem_post(&w->answered);
+}
+
+static void commit(struct worker *w)
+{
+	struct intake *next = w->next, *now = w->intake;
+
+	w->next = NULL;
+	w->intake = next;
+	w->shard.settings = next->config->settings;
 	deadline_rearm(&w->shard);
 	for (int class = 0; class < DEADLINE_NCLASSES; class ++)
 		ev_timer_stop(w->loop, &w->deadlines[class]);
-	for (unsigned int i = 0; i < w->nacceptors; i++) {
-		if (config->tls[i])
-			endpoint_take_tls(&w->acceptors[i].endpoint, config->tls[i]);
-		endpoint_reload(&w->acceptors[i].endpoint);
-		acceptor_resume(&w->acceptors[i]); /* when-full may have changed */
-	}
-	config_put(old);
+	intake_commit(next, &w->host, now, on_gone, w);
+	leave_start(w);
+}
+
+static void abandon(struct worker *w)
+{
+	intake_abort(w->next);
+	w->next = NULL;
 }
 
 static void on_wake(struct ev_loop *loop, ev_async *async, int revents)
@@ -202,8 +245,15 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int revents)
 	int requests = atomic_exchange(&w->requests, 0);
 
 	clock_update(&w->shard);
-	if (requests & WORKER_RELOAD)
-		reload(w);
+	/* The order in which the daemon makes them. */
+	if (requests & WORKER_COMMIT) {
+		commit(w);
+		sem_post(&w->answered);
+	}
+	if (requests & WORKER_ABORT)
+		abandon(w);
+	if (requests & WORKER_PREPARE)
+		prepare(w);
 	if (requests & WORKER_DRAIN)
 		drain(w);
 	if (requests & WORKER_STOP) {
@@ -218,11 +268,29 @@ void worker_request(struct worker *w, enum worker_request request)
 	ev_async_send(w->loop, &w->wake);
 }
 
-void worker_reload(struct worker *w, struct config *config)
+void worker_prepare(struct worker *w, struct config *config)
 {
-	/* Drops one that the worker has not taken yet. */
-	config_put(atomic_exchange(&w->next, config_get(config)));
-	worker_request(w, WORKER_RELOAD);
+	w->answer.config = config;
+	worker_request(w, WORKER_PREPARE);
+}
+
+static void wait_answer(struct worker *w)
+{
+	while (sem_wait(&w->answered) < 0)
+		;
+}
+
+int worker_prepared(struct worker *w, char *why)
+{
+	wait_answer(w);
+	if (w->answer.ret)
+		snprintf(why, WORKER_WHY_LEN, "%s", w->answer.why);
+	return w->answer.ret;
+}
+
+void worker_committed(struct worker *w)
+{
+	wait_answer(w);
 }
 
 /* --- life --- */
@@ -244,6 +312,8 @@ static void watchers_start(struct worker *w)
 	}
 	ev_init(&w->drain, on_drain_over);
 	w->drain.data = w;
+	ev_init(&w->leave, on_leave);
+	w->leave.data = w;
 }
 
 static unsigned int share(unsigned int total, unsigned int nworkers)
@@ -253,7 +323,7 @@ static unsigned int share(unsigned int total, unsigned int nworkers)
 
 unsigned int worker_entries(const struct worker *w, const struct settings *settings)
 {
-	return settings->ring_entries ? settings->ring_entries : 2 * w->limit + 64;
+	return settings->ring_entries ? settings->ring_entries : 2 * w->host.limit + 64;
 }
 
 static int ring_open(struct worker *w, const struct settings *settings, const char *engine, char *why)
@@ -268,63 +338,18 @@ static int ring_open(struct worker *w, const struct settings *settings, const ch
 	return taio_open(&w->shard.ring, &params, why);
 }
 
-static int acceptor_open(struct worker *w, struct acceptor *a, struct listener *l, struct tls_ctx *tls,
-			 const struct settings *settings, char *why)
-{
-	int ret = 0;
-
-	*a = (struct acceptor){.shard = &w->shard, .limit = w->limit, .fd = l->fds[w->index]};
-	a->endpoint.service = l->service;
-	if (l->service->site_open)
-		ret = l->service->site_open(&a->endpoint.site, settings_of(settings, l->service), l->words,
-					    &w->env, why);
-	if (!ret && tls)
-		a->endpoint.tls = tls_ctx_get(tls);
-	return ret;
-}
-
-static void acceptors_close(struct worker *w)
-{
-	for (unsigned int i = 0; i < w->nacceptors; i++) {
-		struct endpoint *endpoint = &w->acceptors[i].endpoint;
-
-		if (endpoint->service->site_close)
-			endpoint->service->site_close(endpoint->site);
-		tls_ctx_put(endpoint->tls);
-	}
-	free(w->acceptors);
-}
-
-static int acceptors_open(struct worker *w, const struct config *config, unsigned int n, char *why)
-{
-	int ret = -ENOMEM;
-
-	w->acceptors = calloc(n, sizeof(*w->acceptors));
-	if (!w->acceptors) {
-		snprintf(why, WORKER_WHY_LEN, "out of memory");
-		return ret;
-	}
-	for (w->nacceptors = 0; w->nacceptors < n; w->nacceptors++) {
-		ret = acceptor_open(w, &w->acceptors[w->nacceptors], &w->listeners[w->nacceptors],
-				    config->tls[w->nacceptors], config->settings, why);
-		if (ret) {
-			acceptors_close(w);
-			return ret;
-		}
-	}
-	return 0;
-}
-
-int worker_open(struct worker *w, unsigned int index, struct config *config, struct listener *listeners,
-		unsigned int nlisteners, unsigned int nworkers, const char *engine,
-		const struct service_env *env, char *why)
+int worker_open(struct worker *w, unsigned int index, struct config *config, unsigned int nworkers,
+		const char *engine, const struct service_env *env, char *why)
 {
 	const struct settings *settings = config->settings;
 	int ret = -ENOMEM;
 
-	w->limit = share(settings->max_connections, nworkers);
-	w->index = index;
-	w->listeners = listeners;
+	w->host = (struct intake_host){
+		.shard = &w->shard,
+		.env = &w->env,
+		.limit = share(settings->max_connections, nworkers),
+		.index = index,
+	};
 	deadline_init(&w->shard);
 	LIST_INIT(&w->shard.conns);
 	hist_reset(&w->shard.cancel_us);
@@ -347,10 +372,10 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, str
 		.metrics = env->metrics,
 		.metrics_arg = env->metrics_arg,
 	};
-	ret = acceptors_open(w, config, nlisteners, why);
+	ret = intake_prepare(&w->next, &w->host, NULL, config, why);
 	if (ret)
 		goto close_ring;
-	w->config = config_get(config);
+	sem_init(&w->answered, 0, 0);
 	watchers_start(w);
 	return 0;
 close_ring:
@@ -367,13 +392,12 @@ static void *run(void *arg)
 	struct worker *w = arg;
 
 	clock_update(&w->shard);
-	for (unsigned int i = 0; i < w->nacceptors; i++)
-		acceptor_start(&w->acceptors[i], w->loop);
+	commit(w);
 	ev_timer_init(&w->beat, on_beat, w->beat_s, w->beat_s);
 	w->beat.data = w;
 	ev_timer_start(w->loop, &w->beat);
 	ev_run(w->loop, 0);
-	acceptors_close(w);
+	intake_close(w->intake);
 	outq_trim();
 	atomic_store(&w->done, true);
 	w->on_done(w->on_done_arg);
@@ -388,8 +412,8 @@ int worker_start(struct worker *w, double beat_s)
 
 void worker_close(struct worker *w)
 {
-	config_put(w->config);
-	config_put(atomic_exchange(&w->next, NULL));
+	abandon(w); /* if it has never run */
+	sem_destroy(&w->answered);
 	taio_close(w->shard.ring);
 	ev_loop_destroy(w->loop);
 	batch_fini(&w->shard.batch);

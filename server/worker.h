@@ -6,12 +6,12 @@
 #ifndef WORKER_H
 #define WORKER_H
 
-#include "accept.h"
-#include "listener.h"
+#include "intake.h"
 #include "server/conn/shard.h"
 
 #include <ev.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 struct config;
@@ -26,27 +26,32 @@ struct worker {
 	ev_async wake;
 	ev_timer deadlines[DEADLINE_NCLASSES];
 	ev_timer drain;
+	ev_timer leave; /* connections of listeners that are gone */
 	ev_timer beat;
-	struct acceptor *acceptors;
-	unsigned int nacceptors;
-	unsigned int index;
-	unsigned int limit; /* connections */
+	struct intake_host host;
+	struct intake *intake; /* in effect */
+	struct intake *next;   /* prepared, until it is committed or aborted */
 	pthread_t thread;
-	atomic_int requests;	       /* enum worker_request, or-ed; set by the daemon, cleared here */
-	struct config *config;	       /* in use; holds a reference. The worker's thread */
-	_Atomic(struct config *) next; /* to be taken next; whoever exchanges it gets its reference */
+	atomic_int requests; /* enum worker_request, or-ed; set by the daemon, cleared here */
 	double beat_s;
 	atomic_uint_fast64_t beats; /* grows while the loop turns */
 	atomic_bool done;
 	void (*on_done)(void *arg); /* called on the worker's thread just before it ends */
 	void *on_done_arg;
-	struct listener *listeners;
+	sem_t answered; /* to WORKER_PREPARE and WORKER_COMMIT, for which the daemon waits */
+	struct {
+		struct config *config; /* set by the daemon with WORKER_PREPARE, which keeps it meanwhile */
+		int ret;
+		char why[INTAKE_WHY_LEN];
+	} answer;
 };
 
 enum worker_request {
-	WORKER_DRAIN = 1,  /* stop accepting, finish requests, end */
-	WORKER_STOP = 2,   /* end at once */
-	WORKER_RELOAD = 4, /* take the next configuration; see worker_reload() */
+	WORKER_DRAIN = 1,   /* stop accepting, finish requests, end */
+	WORKER_STOP = 2,    /* end at once */
+	WORKER_PREPARE = 4, /* a configuration, see worker_prepare() */
+	WORKER_COMMIT = 8,  /* change over to it */
+	WORKER_ABORT = 16,  /* drop it */
 };
 
 #define WORKER_WHY_LEN 512
@@ -55,9 +60,8 @@ enum worker_request {
  * Opens the ring (of @engine), the sites and the acceptors; takes metrics and its argument from @env. 0, or
  * -errno with why[WORKER_WHY_LEN] and nothing left open.
  */
-int worker_open(struct worker *w, unsigned int index, struct config *config, struct listener *listeners,
-		unsigned int nlisteners, unsigned int nworkers, const char *engine,
-		const struct service_env *env, char *why);
+int worker_open(struct worker *w, unsigned int index, struct config *config, unsigned int nworkers,
+		const char *engine, const struct service_env *env, char *why);
 /* Operations that its ring may come to have in flight. */
 unsigned int worker_entries(const struct worker *w, const struct settings *settings);
 /*
@@ -66,8 +70,14 @@ unsigned int worker_entries(const struct worker *w, const struct settings *setti
  */
 int worker_start(struct worker *w, double beat_s);
 void worker_request(struct worker *w, enum worker_request request);
-/* Has the worker take @config at its next turn. Main thread. */
-void worker_reload(struct worker *w, struct config *config);
+/*
+ * Has the worker prepare to serve @config, beside what it serves. worker_prepared() waits until it has: 0, or
+ * -errno with why[WORKER_WHY_LEN] and nothing prepared. Then it is committed, and worker_committed() waits
+ * until it has changed over, or aborted, both by request. Main thread, one configuration at a time.
+ */
+void worker_prepare(struct worker *w, struct config *config);
+int worker_prepared(struct worker *w, char *why);
+void worker_committed(struct worker *w);
 /* After the thread has ended. */
 void worker_close(struct worker *w);
 

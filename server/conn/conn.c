@@ -18,7 +18,7 @@ void conn_shrink_input(struct conn *c)
 	c->in = (struct buf){.data = conn_inline(c), .cap = c->inline_cap};
 }
 
-int conn_create(struct conn **conn, struct shard *shard, const struct endpoint *endpoint, int fd,
+int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoint, int fd,
 		const union addr *peer)
 {
 	const struct service *service = endpoint->service;
@@ -51,6 +51,7 @@ int conn_create(struct conn **conn, struct shard *shard, const struct endpoint *
 		ret = c->afd;
 		goto fini_tls;
 	}
+	endpoint_get(endpoint);
 	c->state = conn_is_tls(c) ? CONN_HANDSHAKE : CONN_SERVE;
 	if (service->open)
 		service->open(c->session, endpoint->site, conn_peer(c));
@@ -70,6 +71,7 @@ free_conn:
 /* The only place where a connection is freed. */
 static void conn_destroy(struct conn *c)
 {
+	struct endpoint *endpoint = c->endpoint;
 	struct shard *shard = c->shard;
 
 	assert(c->rd.state == OP_IDLE && c->wr.state == OP_IDLE && c->deadline_class == DEADLINE_NONE);
@@ -86,6 +88,7 @@ static void conn_destroy(struct conn *c)
 	close(c->fd);
 	c->magic = 0;
 	free(c);
+	endpoint_put(endpoint);
 }
 
 void conn_get(struct conn *c)

@@ -51,12 +51,30 @@ struct op {
 	bool cancelled;	  /* its event has been asked for sooner */
 };
 
-/* What a listener gives its connections; each worker has its own (accept.c). */
+/*
+ * What a listener gives its connections; each worker has its own (server/endpoint.c). A reload replaces it if
+ * the service, its words or its options have changed, and the connections that it has go on with it.
+ */
 struct endpoint {
 	const struct service *service;
 	void *site;
 	struct tls_ctx *tls; /* NULL: plain. Replaced on reload; sessions hold references of their own */
+	unsigned int refs;   /* the acceptor's, and one of each connection */
+	uint64_t ends_us;    /* its listener is gone: when what is left is cancelled; 0: it is there */
+	void (*release)(struct endpoint *endpoint); /* called with the last reference gone */
 };
+
+static inline struct endpoint *endpoint_get(struct endpoint *endpoint)
+{
+	endpoint->refs++;
+	return endpoint;
+}
+
+static inline void endpoint_put(struct endpoint *endpoint)
+{
+	if (--endpoint->refs == 0)
+		endpoint->release(endpoint);
+}
 
 #define CONN_MAGIC	0x7a10c0feu
 #define CONN_INLINE	320  /* read buffer inside an idle plain connection */
@@ -80,7 +98,7 @@ struct conn {
 	uint32_t refs;
 	int fd, afd;
 	struct shard *shard;
-	const struct endpoint *endpoint;
+	struct endpoint *endpoint; /* holds a reference */
 	LIST_ENTRY(conn) link;
 	TAILQ_ENTRY(conn) deadline_link;
 	uint64_t deadline_us;
@@ -118,7 +136,7 @@ static inline struct peer *conn_peer(struct conn *c)
  * On success the connection owns @fd and holds the table's reference; on failure (-ENOMEM, or an error of
  * taio_attach()) @fd is still the caller's.
  */
-int conn_create(struct conn **conn, struct shard *shard, const struct endpoint *endpoint, int fd,
+int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoint, int fd,
 		const union addr *peer);
 void conn_get(struct conn *c);
 void conn_put(struct conn *c);

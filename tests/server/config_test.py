@@ -57,6 +57,9 @@ class Config(unittest.TestCase):
                 (("--listen", "127.0.0.1:0,service=http,root=/etc/passwd"), ["/etc/passwd"]),
                 (("--listen", "127.0.0.1:0,service=echo,cert=/x"), ["tls"]),
                 (("--listen", "127.0.0.1:0,service=echo,root=/tmp"), ["'root'"]),
+                (("--listen", "127.0.0.1:7,service=echo", "--listen", ECHO, "--listen", "127.0.0.1:7,service=http"),
+                 ["127.0.0.1:7", "same address"]),
+                (("--listen", "fd:web,service=echo", "--listen", "fd:web,service=http"), ["fd:web", "same address"]),
                 (("--listen", ECHO, "--index", "a/b"), ["index", "a/b"]),
                 (("--config", "/does/not/exist.conf"), ["/does/not/exist.conf"])):
             with self.subTest(options=options):

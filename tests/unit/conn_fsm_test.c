@@ -70,7 +70,7 @@ static enum phase fake_phase(const void *session)
 }
 
 static const struct service fake_service = {.name = "fake", .phase = fake_phase};
-static const struct endpoint fake_endpoint = {.service = &fake_service};
+static struct endpoint fake_endpoint = {.service = &fake_service};
 
 static struct {
 	struct shard shard;
@@ -269,7 +269,7 @@ static enum step fake_input(void *session, const char *data, size_t len, size_t 
 static void a_resume_is_for_serve_alone(void **state)
 {
 	static const struct service service = {.name = "fake", .phase = fake_phase, .input = fake_input};
-	static const struct endpoint endpoint = {.service = &service};
+	static struct endpoint endpoint = {.service = &service};
 	static const enum conn_state deaf[] = {CONN_HANDSHAKE, CONN_FLUSH, CONN_LINGER, CONN_CLOSING};
 
 	for (size_t i = 0; i < sizeof(deaf) / sizeof(deaf[0]); i++) {

@@ -2,6 +2,7 @@
 /* What --listen takes, as a table of {in, want}, and that sockets come from it. */
 #include "server/http/options.h"
 #include "server/listener.h"
+#include "server/sockets.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -50,7 +51,7 @@ static void what_is_right_is_taken_apart(void **state)
 		assert_text(l.cert, good[i].cert);
 		assert_text(l.key, good[i].key);
 		assert_int_equal(l.tls, good[i].tls);
-		assert_int_equal(l.handed_over, good[i].handed_over);
+		assert_int_equal(sockets_is_handed_over(l.where), good[i].handed_over);
 		listener_close(&l);
 	}
 }
@@ -106,36 +107,65 @@ static void long_words_fit_into_the_complaint(void **state)
 	}
 }
 
+static struct sockets *open_at(const char *where, unsigned int n)
+{
+	char why[SOCKETS_WHY_LEN];
+	struct sockets *sockets;
+
+	if (sockets_open(&sockets, where, n, 16, why))
+		fail_msg("%s", why);
+	return sockets;
+}
+
 static void workers_share_one_port(void **state)
 {
-	char why[LISTENER_WHY_LEN];
-	struct listener l;
+	struct sockets *sockets = open_at("127.0.0.1:0", 3);
 
-	assert_int_equal(listener_parse(&l, "127.0.0.1:0", why), 0);
-	assert_int_equal(listener_open(&l, 3, 16, why), 0);
-	assert_int_equal(l.nfds, 3);
-	assert_int_not_equal(l.addr.v4.sin_port, 0);
+	assert_int_equal(sockets->n, 3);
+	assert_int_not_equal(addr_port(&sockets->addr), 0);
 	for (unsigned int i = 0; i < 3; i++) {
 		union addr addr;
 		socklen_t len = sizeof(addr);
 
-		assert_int_equal(getsockname(l.fds[i], &addr.sa, &len), 0);
-		assert_int_equal(addr.v4.sin_port, l.addr.v4.sin_port);
+		assert_int_equal(getsockname(sockets->fds[i], &addr.sa, &len), 0);
+		assert_true(addr_equal(&addr, &sockets->addr));
 	}
-	listener_close_fd(&l, 1);
-	assert_int_equal(l.fds[1], -1);
-	listener_close(&l);
+	sockets_close_one(sockets, 1);
+	assert_int_equal(sockets->fds[1], -1);
+	sockets_put(sockets);
+}
+
+static void sockets_are_known_by_their_place(void **state)
+{
+	struct sockets *sockets = open_at("127.0.0.1:0", 1);
+	char text[ADDR_TEXT_LEN], why[ADDR_WHY_LEN];
+	static const struct {
+		const char *where;
+		bool want;
+	} table[] = {
+		{"127.0.0.1:0", true},	{"localhost:0", true}, {"127.0.0.2:0", false},
+		{"127.0.0.1:1", false}, {"[::1]:0", false},    {":0", false},
+	};
+	union addr wanted;
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		assert_int_equal(addr_resolve(table[i].where, true, &wanted, why), 0);
+		assert_int_equal(sockets_are_at(sockets, table[i].where, &wanted), table[i].want);
+	}
+	assert_false(sockets_are_at(sockets, "fd:web", &wanted));
+	addr_text(&sockets->addr, text);
+	assert_int_equal(addr_resolve(text, true, &wanted, why), 0);
+	assert_true(sockets_are_at(sockets, text, &wanted));
+	sockets_put(sockets);
 }
 
 static void a_socket_that_nobody_handed_over_is_an_error(void **state)
 {
-	char why[LISTENER_WHY_LEN];
-	struct listener l;
+	char why[SOCKETS_WHY_LEN];
+	struct sockets *sockets;
 
-	assert_int_equal(listener_parse(&l, "fd:web", why), 0);
-	assert_int_equal(listener_open(&l, 1, 16, why), -ENOENT);
+	assert_int_equal(sockets_open(&sockets, "fd:web", 1, 16, why), -ENOENT);
 	assert_non_null(strstr(why, "FileDescriptorName="));
-	listener_close(&l);
 }
 
 static void a_root_must_be_a_directory(void **state)
@@ -166,6 +196,7 @@ int main(void)
 		cmocka_unit_test(what_is_wrong_is_named),
 		cmocka_unit_test(long_words_fit_into_the_complaint),
 		cmocka_unit_test(workers_share_one_port),
+		cmocka_unit_test(sockets_are_known_by_their_place),
 		cmocka_unit_test(a_socket_that_nobody_handed_over_is_an_error),
 		cmocka_unit_test(a_root_must_be_a_directory),
 	};

@@ -33,7 +33,7 @@ struct delay_words {
 static const struct opt options[] = {
 	{ .section = "Delay",
 	  .name = "delay", .type = OPT_DURATION, .offset = offsetof(struct delay_options, delay_us), .arg = "DURATION",
-	  .deflt = "100ms", .on_reload = OPT_RELOAD_RESTART,
+	  .deflt = "100ms", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "How long a line waits." },
 	{ 0 }
 };

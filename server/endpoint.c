@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "endpoint.h"
+
+#include "config.h"
+#include "listener.h"
+#include "log.h"
+#include "options.h"
+#include "server/conn/conn.h"
+#include "tls/tls.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+struct served {
+	struct endpoint endpoint;
+	struct config *config; /* holds a reference */
+	const struct listener *listener;
+};
+
+static struct served *served_of(const struct endpoint *endpoint)
+{
+	return (struct served *)((uintptr_t)endpoint - offsetof(struct served, endpoint));
+}
+
+static void endpoint_release(struct endpoint *endpoint)
+{
+	struct served *s = served_of(endpoint);
+
+	if (endpoint->service->site_close)
+		endpoint->service->site_close(endpoint->site);
+	tls_ctx_put(endpoint->tls);
+	config_put(s->config);
+	free(s);
+}
+
+static void take_tls(struct endpoint *endpoint, struct tls_ctx *ctx)
+{
+	struct tls_ctx *old = endpoint->tls;
+
+	endpoint->tls = ctx ? tls_ctx_get(ctx) : NULL;
+	tls_ctx_put(old);
+}
+
+int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned int i,
+		  const struct service_env *env, char *why)
+{
+	const struct listener *l = &config->listeners[i];
+	struct served *s = calloc(1, sizeof(*s));
+	int ret = s ? 0 : -ENOMEM;
+
+	if (ret)
+		snprintf(why, ENDPOINT_WHY_LEN, "out of memory");
+	else if (l->service->site_open)
+		ret = l->service->site_open(&s->endpoint.site, settings_of(config->settings, l->service),
+					    l->words, env, why);
+	if (ret) {
+		free(s);
+		return ret;
+	}
+	s->endpoint.service = l->service;
+	s->endpoint.refs = 1;
+	s->endpoint.release = endpoint_release;
+	take_tls(&s->endpoint, config->tls[i]);
+	s->config = config_get(config);
+	s->listener = l;
+	*endpoint = &s->endpoint;
+	return 0;
+}
+
+static bool are_equal(const struct opt *rows, const void *a, const void *b)
+{
+	for (const struct opt *row = rows; row && row->name; row++)
+		if (!opt_equal(row, a, b))
+			return false;
+	return true;
+}
+
+bool endpoint_is_same(const struct endpoint *endpoint, const struct config *config, unsigned int i)
+{
+	const struct served *s = served_of(endpoint);
+	const struct listener *l = &config->listeners[i];
+	const struct service *service = l->service;
+
+	return endpoint->service == service && are_equal(service->words, s->listener->words, l->words) &&
+	       are_equal(service->options, settings_of(s->config->settings, service),
+			 settings_of(config->settings, service));
+}
+
+void endpoint_renew(struct endpoint *endpoint, const struct config *config, unsigned int i)
+{
+	char why[ENDPOINT_WHY_LEN];
+
+	take_tls(endpoint, config->tls[i]);
+	if (endpoint->service->site_reload && endpoint->service->site_reload(endpoint->site, why))
+		log_warning("%s: still serving what was there before", why);
+}
+
+const struct sockets *endpoint_sockets(const struct endpoint *endpoint)
+{
+	return served_of(endpoint)->listener->sockets;
+}
