@@ -148,7 +148,8 @@ static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct worker *w = timer->data;
 
 	clock_update(&w->shard);
-	log_notice("worker %u: drain timeout: cancelling %u connections", w->host.index, w->shard.nconns);
+	log_notice("worker %u: drain timeout: cancelling %u connection%s", w->host.index, w->shard.nconns,
+		   w->shard.nconns == 1 ? "" : "s");
 	each_conn(w, ON_STOP);
 }
 
