@@ -19,6 +19,7 @@
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,11 +61,14 @@ static struct tls_ticket_keys *keys_create(size_t n)
 	return keys;
 }
 
+/* By the kernel: OpenSSL 3.0's RAND_bytes() crashes if memory was short when it was initialised. */
 static int key_random(struct key *key)
 {
 	key->part_len = PART_MAX;
-	return RAND_bytes(key->name, NAME_LEN) == 1 && RAND_priv_bytes(key->hmac, PART_MAX) == 1 &&
-			       RAND_priv_bytes(key->aes, PART_MAX) == 1
+	/* Up to 256 bytes come whole (getrandom(2)). */
+	return getrandom(key->name, NAME_LEN, 0) == NAME_LEN &&
+			       getrandom(key->hmac, PART_MAX, 0) == PART_MAX &&
+			       getrandom(key->aes, PART_MAX, 0) == PART_MAX
 		       ? 0
 		       : -EIO;
 }

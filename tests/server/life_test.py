@@ -101,7 +101,7 @@ class Stop(WithRoot):
         self.assertLess(took, 0.7 + SLACK)
         server.check_end()
         self.assertEqual(server.last_stats()["closed_drain"], 1)
-        self.assertIn("drain timeout: cancelling 1 connections", server.log())
+        self.assertIn("drain timeout: cancelling 1 connection", server.log())
         stuck.close()
 
     def test_a_second_sigterm_ends_at_once(self):
