@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a connection. Invariant: a connection is closed only when both of its operations are idle; it
- * is on net->drained from then on.
+ * The life of a connection. Invariant: a connection is closed only once both of its operations are idle; from
+ * then until the close it is on net->drained.
  */
 #include "conn.h"
 
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* 127.0.0.1 + this is the last source address used. */
+/* The last source address used is 127.0.0.1 plus this. */
 #define SOURCES_MAX 250
 
 void conn_init(struct conn *conn, struct net *net, uint32_t id, char *in)
@@ -49,7 +49,7 @@ static void read_more(struct conn *conn)
 		ops_read(&conn->net->ops, &conn->rd, conn->in + conn->in_len, room);
 }
 
-/* A loopback target can be reached from further source addresses, each with ports of its own. */
+/* A loopback target accepts any 127.0.0.0/8 source address, and each has its own range of ports. */
 static bool next_source(struct net *net)
 {
 	const union addr *addr = &net->target.addr;
@@ -238,9 +238,9 @@ void conn_input(struct conn *conn, const char *data, size_t len)
 }
 
 /*
- * A server may close a kept connection at any time. A request that was sent before that was seen finds it
- * closed, and no byte of a response comes (RFC 9112 sections 9.3.1 and 9.6): not the same as a server that
- * fails to respond. Request and close cannot be told apart any further: neither says which came first.
+ * A server may close a kept-alive connection at any time. A request that crosses the close on the wire gets
+ * no byte of a response (RFC 9112 sections 9.3.1 and 9.6), which differs from a server that fails to respond.
+ * A server that closed on purpose after reading the request looks the same and is counted here too.
  */
 static bool is_keepalive_close(const struct conn *conn)
 {
@@ -321,7 +321,7 @@ void conn_finish(struct conn *conn)
 	net->sock->finish(conn);
 }
 
-/* ENOTCONN: the peer has reset the connection; the read that is in flight reports it. */
+/* Fails with ENOTCONN if the peer has reset the connection; the read in flight reports that. */
 void conn_shutdown(struct conn *conn)
 {
 	shutdown(conn->fd, SHUT_WR);
@@ -409,7 +409,7 @@ struct conn_steps {
 	conn_step *read, *write;
 };
 
-/* An empty cell cannot happen: no such operation is in flight in that state. */
+/* An empty cell cannot be reached: no such operation is in flight in that state. */
 static const struct conn_steps steps[CONN_NSTATES] = {
 	[CONN_CONNECT] = {.write = connect_done},
 	[CONN_HANDSHAKE] = {.read = read_done, .write = write_done},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPU time by clock_getcpuclockid(3): the process's own clock counts in nanoseconds, whereas
- * /proc/PID/stat counts in ticks of 10 ms, and includes threads that have ended, which /proc/PID/task omits.
+ * CPU time from clock_getcpuclockid(3). A process's CPU clock counts nanoseconds, where /proc/PID/stat counts
+ * ticks of 10 ms, and it includes threads that have ended, which /proc/PID/task omits.
  */
 #include "cpu.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The latency distribution in HdrHistogram's text format, in milliseconds, as its plotter reads it: five
- * steps for each halving of the distance to 100 %.
+ * Writes the latency distribution in milliseconds in HdrHistogram's text format, which its plotter reads:
+ * five steps each time the distance to 100 % halves.
  */
 #include "hgrm.h"
 
@@ -28,7 +28,8 @@ static void write_rows(FILE *to, const struct hist *hist)
 {
 	double percent = 0, half = 50;
 
-	/* Past the last value but one every row would be the maximum. */
+	/* Once fewer than one value remains above the percentile, every further row would show the maximum.
+	 */
 	while (hist->count && (100 - percent) / 100 * (double)hist->count >= 1) {
 		for (int i = 0; i < STEPS; i++)
 			write_row(to, hist, percent + half * i / STEPS);

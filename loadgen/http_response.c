@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines and bodies of a response. A line that is complete in the bytes at hand is parsed in place; one that
- * is split is collected in response->line, and cut off if it is longer than any line that matters here.
+ * Parses the lines and skips the body of a response. A line that arrives whole is parsed in place; one that
+ * is split across reads is collected in response->line, truncated if it is longer than any line that matters
+ * here.
  */
 #include "http_response.h"
 
@@ -23,7 +24,7 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* "HTTP/1.1 200 OK". The reason may be missing, as may the blank before it: nginx sends some that way. */
+/* "HTTP/1.1 200 OK". The reason phrase may be missing, even with its space: nginx sends such lines. */
 static bool status_line(struct http_response *response, const char *line, size_t len)
 {
 	if (len < 12 || memcmp(line, "HTTP/1.", 7) || !is_digit(line[7]) || line[8] != ' ')
@@ -105,7 +106,7 @@ static const struct header headers[] = {
 };
 // clang-format on
 
-/* Body rules in the order of RFC 9112 section 6.3; an interim response is followed by the final one. */
+/* Body length by RFC 9112 section 6.3, in its order. An interim response is followed by the final one. */
 static bool headers_end(struct http_response *response)
 {
 	if (response->chunked && response->has_length)
@@ -156,7 +157,7 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Hexadecimal size, then nothing, blanks or ";extension". */
+/* A hexadecimal size, then nothing, whitespace or ";extension". */
 static bool chunk_size(struct http_response *response, const char *line, size_t len)
 {
 	uint64_t size = 0;
@@ -187,18 +188,18 @@ static bool trailer_line(struct http_response *response, const char *line, size_
 	return !len || memchr(line, ':', len) || !response->kept_all;
 }
 
-/* NULL: a state that takes bytes, not lines. */
+/* NULL for states that consume bytes rather than lines. */
 static bool (*const line_readers[])(struct http_response *, const char *, size_t) = {
 	[HTTP_STATUS_LINE] = status_line, [HTTP_HEADERS] = header_line,	  [HTTP_CHUNK_SIZE] = chunk_size,
 	[HTTP_CHUNK_END] = chunk_end,	  [HTTP_TRAILERS] = trailer_line, [HTTP_MALFORMED] = NULL,
 };
 
-/* @line without its LF. */
+/* @line excludes the LF. */
 static void take_line(struct http_response *response, const char *line, size_t len)
 {
 	bool (*reader)(struct http_response *, const char *, size_t) = line_readers[response->state];
 
-	/* A line that was cut off has lost its CR. */
+	/* A truncated line has lost its CR. */
 	if (response->kept_all && (!len || line[--len] != '\r'))
 		response->state = HTTP_MALFORMED;
 	else if (memchr(line, '\r', len) || !reader(response, line, len))

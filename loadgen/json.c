@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The keys of docs/taio-load.schema.json, as one table. What was not measured is null. */
+/* One table of the keys in docs/taio-load.schema.json. What was not measured is null. */
 #include "json.h"
 
 #include "aio/taio.h"
@@ -25,13 +25,13 @@ static const struct percentile_key percentile_keys[] = {
 };
 // clang-format on
 
-/* Three decimals: a nanosecond of a microsecond. */
+/* Three decimals: nanoseconds, for a value in microseconds. */
 static json_t *rounded(double value)
 {
 	return json_real(round(value * 1e3) / 1e3);
 }
 
-/* To the microsecond: a millisecond of a short run is as long as dozens of its requests. */
+/* Microseconds: in a short run, dozens of requests fit into a millisecond. */
 static json_t *seconds(double value)
 {
 	return json_real(round(value * 1e6) / 1e6);
@@ -216,11 +216,11 @@ static json_t *failure_json(const struct run *run)
 
 enum when {
 	ALWAYS,
-	OPEN_LOOP, /* else null */
-	HOLDS,	   /* else there is no such key */
+	OPEN_LOOP, /* otherwise null */
+	HOLDS,	   /* otherwise omitted */
 };
 
-/* A key: a function's value, or a field of struct run: a counter or, with a unit, a histogram. */
+/* One key. Its value comes from value() or a field of struct run: a counter or, with a unit, a histogram. */
 struct row {
 	const char *key;
 	json_t *(*value)(const struct run *run);

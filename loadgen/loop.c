@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop: submit, reap, handle events, begin what is due; sleep when there is nothing to do. Timestamps are
- * taken once a turn, when the events at hand were reaped and when new requests begin; a turn handles a
- * bounded number of events, so that the timestamps stay accurate.
+ * The loop: submit, reap, handle events, begin what is due, and sleep when there is nothing to do. The time
+ * is read twice a turn: after events are reaped and before new requests begin. A turn handles a bounded
+ * number of events so that these timestamps stay accurate.
  */
 #include "loop.h"
 
@@ -14,13 +14,13 @@
 #include <poll.h>
 #include <string.h>
 
-/* Events of a turn. */
+/* Maximum events handled per turn. */
 #define TURN_EVENTS 64
 
-/* Sockets closed in a turn. */
+/* Maximum sockets closed per turn. */
 #define TURN_CLOSES 16
 
-/* Connections in connect or handshake at a time, except those of churn: well below every listen backlog. */
+/* Maximum connections in connect or handshake, except in churn: well below any usual listen backlog. */
 #define OPENING_MAX 128
 
 static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
@@ -28,7 +28,7 @@ static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
 	return a_ns < b_ns ? a_ns : b_ns;
 }
 
-/* When the ramp may open the next connection, as far as that is not for an event to say. */
+/* When the ramp may open the next connection; NEVER_NS if an event has to come first. */
 static uint64_t ramp_ns(const struct run *run)
 {
 	if (run->nopened == run->nconns || run->net.opening >= OPENING_MAX)
@@ -36,7 +36,7 @@ static uint64_t ramp_ns(const struct run *run)
 	return pace_next(&run->connect_pace);
 }
 
-/* When the next lost connection may be opened again, likewise. */
+/* The same for reopening the next lost connection. */
 static uint64_t reopen_ns(const struct run *run)
 {
 	if (!run_reopens(run) || run->net.opening >= OPENING_MAX)
@@ -62,7 +62,7 @@ static void ramp(struct run *run)
 	}
 }
 
-/* Those that become ready meanwhile wait for the next turn. */
+/* Entries that become ready in the process wait for the next turn. */
 static void begin_scheduled(struct run *run)
 {
 	struct schedule_entry *entry;
@@ -86,8 +86,9 @@ static void begin_due(struct run *run)
 }
 
 /*
- * Closing a socket takes longer than seeing that the server has closed it, so it waits until there is nothing
- * to see, and is done a few at a time: when the server closes a herd, each close is seen when it happens.
+ * Closing a socket takes longer than noticing that the server has closed its end. Sockets are therefore
+ * closed only when no events are left to handle, and a few at a time: when the server closes thousands of
+ * connections at once, each close is timed when it happens.
  */
 static void close_drained(struct run *run)
 {
@@ -107,7 +108,7 @@ static uint64_t next_work_ns(const struct run *run, uint64_t now_ns)
 		       run->phase == PHASE_RAMP ? ramp_ns(run) : schedule_take_ns(&run->schedule, now_ns));
 }
 
-/* When the loop has something to do if no event comes. */
+/* When the loop next has something to do, even if no event arrives. */
 static uint64_t next_due_ns(const struct run *run, uint64_t now_ns)
 {
 	uint64_t due_ns = earlier(phase_end_ns(run), run->report.next_ns);
@@ -117,8 +118,9 @@ static uint64_t next_due_ns(const struct run *run, uint64_t now_ns)
 	return earlier(due_ns, next_work_ns(run, now_ns));
 }
 
-/* In the open loop no sleep is longer than half the lag that matters, so that no pause of ours goes
- * unnoticed.
+/*
+ * In the open loop, no sleep is longer than half the lag that matters, so that the process notices when it
+ * has been paused.
  */
 static uint64_t sleep_end_ns(const struct run *run, uint64_t now_ns)
 {
@@ -130,8 +132,8 @@ static uint64_t sleep_end_ns(const struct run *run, uint64_t now_ns)
 }
 
 /*
- * Sleeps in ppoll(2) rather than in taio_wait(), whose milliseconds are too coarse for a plan of requests.
- * Racy on purpose: a signal between the test of run_interrupt and the sleep is seen when the sleep ends.
+ * Sleeps in ppoll(2) because the milliseconds of taio_wait() are too coarse for a request schedule. Racy on
+ * purpose: a signal that arrives between the check of run_interrupt and the sleep is noticed after the sleep.
  */
 static void sleep_until_due(struct run *run)
 {
@@ -144,11 +146,12 @@ static void sleep_until_due(struct run *run)
 	left.tv_sec = (time_t)((due_ns - now_ns) / NS_PER_SEC);
 	left.tv_nsec = (long)((due_ns - now_ns) % NS_PER_SEC);
 	ppoll(&fd, 1, &left, NULL);
-	/* Awake later than the timeout: what is there may have come before it. */
+	/* If we woke up late, pending events may have arrived as early as when the sleep should have ended.
+	 */
 	run->seen_ns = earlier(clock_ns(), due_ns);
 }
 
-/* seen_ns: what a reap did not return came after the reap; a full one has left some that are older. */
+/* Events that a reap did not return arrived after it, unless it was full: hence seen_ns. */
 static int reap(struct run *run, struct io_event *events)
 {
 	struct taio *ring = run->net.ops.ring;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* taio-load: the command line around one run. One thread. */
+/* taio-load: parses the command line and executes one run. Single-threaded. */
 #include "hgrm.h"
 #include "json.h"
 #include "loop.h"
@@ -26,7 +26,7 @@ static void on_signal(int number)
 	run_interrupt = 1;
 }
 
-/* A second ^C ends the program at once. SIGPIPE: a reset by the server is an error of one connection. */
+/* A second ^C ends the program at once. SIGPIPE is ignored: a reset is the error of one connection. */
 static void set_signals(void)
 {
 	struct sigaction ends = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 	struct settings set;
 	int code;
 
-	/* For the build, which installs the manual; not an option for users. */
+	/* Used by the build to generate the manual; not a user option. */
 	if (argc == 2 && !strcmp(argv[1], "--man")) {
 		opt_man(program, stdout);
 		return EXIT_OK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* churn: connect, send one request if asked to, close in order, start over. A cycle is what is measured. */
+/* churn: connect, optionally send one request, close in order, start over. Each such cycle is measured. */
 #include "mode.h"
 
 #include "run.h"
@@ -23,7 +23,7 @@ static void churn_on_response(struct conn *conn)
 	conn_finish(conn);
 }
 
-/* A ticket that arrives after our close_notify cannot be used, so the close waits for it. */
+/* A ticket that arrives after our close_notify is unusable, so we close only once it has arrived. */
 static void churn_on_ticket(struct conn *conn)
 {
 	if (!conn->net->proto)
@@ -35,7 +35,7 @@ static void churn_on_hangup(struct conn *conn, int err)
 	conn_fail(conn, err ? error_of_transfer(err) : ERROR_CLOSED, err, NULL);
 }
 
-/* After a failure the slot waits for a while, so that a server that refuses is not hammered. */
+/* After a failure the slot pauses, so as not to hammer a server that refuses connections. */
 static void churn_on_gone(struct conn *conn)
 {
 	struct run *run = run_of(conn);

@@ -2,20 +2,20 @@
 /*
  * idle: holds connections and records when the server closes each.
  *
- * The reference instant of a connection is taken before connect(2), or before the ring gets a write of it,
- * whichever is later. The server's own clock starts after that, so a close that is early by our clock was
- * early by the server's too.
+ * The reference instant of a connection is just before connect(2) or just before its last write is submitted,
+ * whichever is later. The server's timer starts after that, so a close that is early by our clock was early
+ * by the server's too.
  */
 #include "mode.h"
 
 #include "run.h"
 
-/* How late a close may be before the connection counts as not closed at all. */
+/* A connection that is still open this long after the deadline counts as not closed. */
 #define LATE_NS (5 * NS_PER_SEC)
 
 struct idle_state {
 	uint64_t ref_ns; /* the reference instant; 0: not established */
-	uint64_t age_ns; /* from there to a close in order by the server; 0: none */
+	uint64_t age_ns; /* from there to an orderly close by the server; 0: none */
 };
 
 static struct idle_state *idle_of(const struct conn *conn)
@@ -35,7 +35,7 @@ static void idle_on_write(struct conn *conn, uint64_t now_ns)
 
 static void idle_on_open(struct conn *conn)
 {
-	/* Under TLS writes came before. */
+	/* With TLS, handshake writes have set it already. */
 	if (!idle_of(conn)->ref_ns)
 		idle_of(conn)->ref_ns = conn->connect_ns;
 	if (!conn->net->proto)
@@ -65,8 +65,8 @@ static uint64_t idle_measure_until_ns(const struct run *run)
 }
 
 /*
- * Without --deadline: the largest multiple of 100 ms that no age is below. Servers are configured in such
- * steps, and none closes early against what was seen; 0 where the closes tell nothing.
+ * Without --deadline: the largest multiple of 100 ms that does not exceed any age. Servers are configured in
+ * such steps, and by this measure no close was early. 0 if nothing can be inferred.
  */
 static uint64_t infer_deadline_ns(const struct run *run)
 {

@@ -26,7 +26,7 @@ static void load_on_response(struct conn *conn)
 		run_ready(conn);
 }
 
-/* No request is lost with an idle connection. */
+/* An idle connection takes no request with it, so its loss is not an error. */
 static void load_on_hangup(struct conn *conn, int err)
 {
 	enum error_kind kind = err ? error_of_transfer(err) : ERROR_CLOSED;
@@ -53,7 +53,7 @@ static void load_on_drop(struct conn *conn)
 	reconnect_ended(&run->reconnect, &conn->reconnect, is_failed_reconnect(conn), run->net.now_ns);
 }
 
-/* What was never established is not opened again: the report says that the target could not be reached. */
+/* A connection that was never established is not reopened: the report says that it was not established. */
 static void load_on_gone(struct conn *conn)
 {
 	struct run *run = run_of(conn);
@@ -65,7 +65,7 @@ static void load_on_gone(struct conn *conn)
 	reconnect_add(&run->reconnect, &conn->reconnect);
 }
 
-/* Established or, as long as reconnects succeed, about to be so again. */
+/* Established or, provided that reconnects succeed, about to be again. */
 static bool is_up(const struct conn *conn)
 {
 	if (conn->has_failed || conn->exchange != EXCHANGE_NONE)
@@ -74,7 +74,7 @@ static bool is_up(const struct conn *conn)
 	       ((conn->open_ns || conn->is_reopened) && !run_of(conn)->reconnect.delay_ns);
 }
 
-/* No connection is established, and for --timeout none could be reopened. */
+/* No connection is established, and none could be reopened for --timeout. */
 static bool is_gone(const struct run *run)
 {
 	return run->reconnect.delay_ns && run->net.live == run->net.opening &&

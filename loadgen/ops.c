@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Invariant: an operation is in a batch exactly while it is OP_QUEUED. */
+/* Invariant: an operation is in a batch if and only if it is OP_QUEUED. */
 #include "ops.h"
 
 #include "aio/taio.h"
@@ -20,7 +20,7 @@ static struct op *op_of(struct iocb *iocb)
 int ops_init(struct ops *ops, struct taio *ring, unsigned int nconns)
 {
 	*ops = (struct ops){.ring = ring};
-	/* Reads are moved behind the writes for one submission of both. */
+	/* Before a flush, reads are appended to the writes so that one submission takes both. */
 	if (!batch_reserve(&ops->writes, 2 * nconns) && !batch_reserve(&ops->reads, nconns))
 		return 0;
 	ops_fini(ops);
@@ -65,7 +65,7 @@ void ops_read(struct ops *ops, struct op *op, char *data, size_t len)
 	start(&ops->reads, op);
 }
 
-/* -ENOENT of taio_cancel(): the event was reaped and is handled later in this turn of the loop. */
+/* If taio_cancel() returns -ENOENT, the event has been reaped and is handled later in this turn. */
 void ops_cancel(struct ops *ops, struct op *op)
 {
 	if (op->state == OP_IDLE || op->cancelled)
@@ -83,7 +83,7 @@ struct op *ops_complete(struct iocb *iocb)
 	return op;
 }
 
-/* An operation that was cancelled while it was queued is cancelled as soon as the ring has it. */
+/* If the operation was cancelled while queued, cancels it now that the ring has it. */
 static void outcome(void *arg, struct iocb *iocb, int err)
 {
 	const struct flush *flush = arg;

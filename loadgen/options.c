@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The option table, and the manual's text around it. */
+/* The option table and the text of the manual. */
 #include "options.h"
 
 #include "modes.h"

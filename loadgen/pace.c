@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The open loop's plan. */
+/* The schedule of the open loop. */
 #include "pace.h"
 
 void pace_start(struct pace *pace, unsigned int rate, uint64_t start_ns)

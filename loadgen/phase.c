@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What each phase begins with, when it is over, and what is counted while it lasts. phase_step() alone writes
- * run->phase.
+ * How each phase begins, when it ends, and what is counted during it. Only phase_step() writes run->phase.
  */
 #include "phase.h"
 
@@ -10,10 +9,10 @@
 
 #include <stdio.h>
 
-/* How long connections may take to be closed in order at the end. */
+/* Maximum time for the orderly close of connections at the end. */
 #define CLOSE_NS (1 * NS_PER_SEC)
 
-/* ^C: the longest wait for responses that are under way. */
+/* Maximum wait for outstanding responses after ^C. */
 #define INTERRUPT_NS (1 * NS_PER_SEC)
 
 static bool is_past_limit(const struct run *run)
@@ -47,7 +46,7 @@ static bool load_is_over(const struct run *run)
 	return is_past_limit(run) || run_interrupt || run->mode->is_over(run);
 }
 
-/* What came before the measured interval leaves no trace except counts of connections and errors. */
+/* Discards everything from before the measured interval except the counts of connections and errors. */
 static void reset_stats(struct run *run)
 {
 	struct stats *stats = &run->stats;
@@ -100,7 +99,7 @@ static bool drain_is_over(const struct run *run)
 	return !run->schedule.nbegun && (!schedule_has_plan(&run->schedule) || run->mode->is_over(run));
 }
 
-/* They have waited at least until now; to leave them out would be coordinated omission. */
+/* These requests have waited at least until now; leaving them out would be coordinated omission. */
 static void count_unsent(struct run *run)
 {
 	struct stats *stats = &run->stats;

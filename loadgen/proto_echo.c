@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Echo: --size bytes out, the same bytes back. All requests are windows into one random pattern, so that
- * sending copies nothing; the window moves with each request and connection, so that stale bytes or those of
- * another connection do not pass.
+ * Echo: sends --size bytes and expects them back. Each request is a window into one random pattern, so
+ * sending copies nothing. The window differs by request and connection, so stale bytes and bytes of another
+ * connection are detected.
  */
 #include "proto.h"
 
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Windows begin at multiples of 8 below this. */
+/* Windows start at multiples of 8 below this. */
 #define WINDOWS 4096
 
 struct echo_data {
@@ -22,7 +22,7 @@ struct echo_data {
 	unsigned char pattern[];
 };
 
-/* Of the request under way. */
+/* The current request of a connection. */
 struct echo_state {
 	uint32_t window, received;
 };

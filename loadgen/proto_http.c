@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* HTTP/1.1 GET: all connections send the same request; responses are checked, counted and thrown away. */
+/* HTTP/1.1 GET: all connections send the same request; responses are checked, counted and discarded. */
 #include "proto.h"
 
 #include "conn.h"
@@ -33,7 +33,7 @@ static bool is_token(const char *text, size_t len)
 	return len > 0;
 }
 
-/* A path or header that smuggles in a line of its own would make the responses uncountable. */
+/* A line break in the path or a header would produce extra requests, and responses could not be matched. */
 static int check_texts(const struct opt_list *headers, const char *path, char *why)
 {
 	const char *text;

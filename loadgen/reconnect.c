@@ -28,7 +28,7 @@ uint64_t reconnect_take_ns(const struct reconnect *reconnect, bool opening)
 	return opening ? NEVER_NS : reconnect->next_ns;
 }
 
-/* Time in which nothing had to be opened is not made up for: the rate is a maximum. */
+/* The rate is a maximum: a time without reconnects is not followed by a burst. */
 static void take_pace(struct pace *pace, uint64_t now_ns)
 {
 	if (!pace->rate)
@@ -61,7 +61,7 @@ void reconnect_proved(struct reconnect *reconnect, struct reconnect_entry *entry
 		reconnect->delay_ns = 0;
 }
 
-/* Of several trials that began with the same delay, only the first failure makes it longer. */
+/* Of all trials that began with the same delay, only the first to fail increases it. */
 static void back_off(struct reconnect *reconnect, uint64_t tried_ns, uint64_t now_ns)
 {
 	uint64_t delay_ns = tried_ns ? 2 * tried_ns : RECONNECT_MIN_NS;

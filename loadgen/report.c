@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The report is a table of lines, in the order in which they are printed. */
+/* The report is a table of lines in printing order. */
 #include "report.h"
 
 #include "aio/taio.h"
@@ -100,7 +100,7 @@ static void show_progress(const struct run *run, double rate)
 		us_of(&run->stats.second, 99), (unsigned long long)stats_errors(&run->stats));
 }
 
-/* The running second is over (or cut short by the end of the run). */
+/* The current second is over, or was cut short by the end of the run. */
 static void end_second(struct run *run, uint64_t began_ns)
 {
 	double took = (double)(run->net.now_ns - began_ns) / NS_PER_SEC;
@@ -143,7 +143,7 @@ bool report_is_valid(const struct run *run)
 	return hist_percentile(&run->stats.lag, 99) <= run->set->max_lag_us * NS_PER_US;
 }
 
-/* A time in the unit in which it is read most easily. */
+/* Formats a time in a readable unit. */
 static const char *time_text(char *text, size_t len, uint64_t ns)
 {
 	if (ns < 1000 * NS_PER_US)
@@ -251,7 +251,7 @@ static bool has_responses(const struct run *run)
 	return run->stats.responses;
 }
 
-/* A line of the report: a histogram, unless it is empty, or what print() prints. */
+/* A line of the report: the output of print(), or a histogram, omitted if empty. */
 struct line {
 	const char *label; /* NULL: the mode's unit */
 	size_t hist;	   /* offset in struct run, where print is NULL */

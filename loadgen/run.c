@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What modes tell of their requests and cycles: scheduled by schedule.c, counted here. */
+/* What modes report about their requests and cycles: schedule.c schedules them, this file counts them. */
 #include "run.h"
 
 volatile sig_atomic_t run_interrupt;

@@ -58,7 +58,7 @@ void schedule_expire(struct schedule *schedule, uint64_t now_ns, uint64_t since_
 	}
 }
 
-/* When the next thing is to begin, NEVER_NS if nothing is to. */
+/* When the next request or cycle may begin; NEVER_NS if there is none. */
 static uint64_t next_ns(const struct schedule *schedule, uint64_t now_ns)
 {
 	if (schedule->pace.rate)
@@ -83,10 +83,10 @@ struct schedule_entry *schedule_take(struct schedule *schedule, uint64_t now_ns,
 }
 
 /*
- * How far the sending is behind where it would be had we kept our own plan. A request that finds its
- * connection free and is late is late by our fault, and so are those that queue behind it: without the delay
- * the connection would have been ready that much sooner. The wait for a busy connection is the server's doing
- * and does not count, and the usual small delays of a turn do not add up over the requests that wait for one.
+ * How late a request is sent through our own fault. If its connection was free and it is still late, that is
+ * our fault, and so is the resulting delay of those that queue behind it: the connection would have been
+ * ready that much sooner. Waiting for a busy connection is the server's fault and does not count. The usual
+ * small delays of a turn do not add up over the requests that wait for one connection.
  */
 static uint64_t own_lag_ns(const struct schedule *schedule, struct schedule_entry *entry, uint64_t planned_ns,
 			   uint64_t now_ns)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* In the loop's thread. Each part is closed if it was opened, in reverse order. */
+/* Runs in the loop's thread. Parts that were opened are closed in reverse order. */
 #include "setup.h"
 
 #include "aio/taio.h"
@@ -14,15 +14,15 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-/* Descriptors beside those of connections: standard ones, the ring's, files written. */
+/* Descriptors not used by connections: standard streams, the ring, output files. */
 #define SPARE_FDS 32
 
-/* Read buffers: small where only the end is read, else what a response needs, within reason. */
+/* Read buffers: small if only the end of the stream is expected, otherwise sized for a response. */
 #define IN_HOLDS 256
 #define IN_MIN	 1024
 #define IN_MAX	 (64 * 1024)
 
-/* churn: the wait after a failure. */
+/* churn: the pause after a failure. */
 #define RETRY_NS (100 * NS_PER_MS)
 
 static int usage_error(char *why, const char *text)
@@ -31,7 +31,7 @@ static int usage_error(char *why, const char *text)
 	return -EINVAL;
 }
 
-/* What was given and is not for every mode. */
+/* Rejects arguments that the mode does not accept. */
 static int check_takes(const struct run *run, char *why)
 {
 	const struct settings *set = run->set;
@@ -94,7 +94,7 @@ static uint32_t choose_in_cap(const struct run *run)
 	return cap < IN_MAX ? (uint32_t)cap : IN_MAX;
 }
 
-/* Looks only at what the user wrote: every failure is a usage error, or a name that does not resolve. */
+/* Checks only the user's input: it fails on misuse, a missing process or a name that does not resolve. */
 static int open_target(struct run *run, const char *target, char *why)
 {
 	struct net *net = &run->net;
@@ -131,8 +131,10 @@ static int raise_descriptors(uint32_t nconns, unsigned int each, char *why)
 
 static int open_ring(struct run *run, char *why)
 {
-	/* A read and a write of each connection. All slots at once: a run must not change by what others
-	 * take. */
+	/*
+	 * One read and one write per connection. All slots are reserved up front, so that the run does not
+	 * depend on what other processes take.
+	 */
 	struct taio_params params = {
 		.engine = run->set->engine, .entries = 2 * run->nconns + 16, .slots = 2 * run->nconns + 16};
 	char reason[TAIO_WHY_LEN] = "";
@@ -156,7 +158,7 @@ static size_t round_up(size_t size)
 	return (size + sizeof(uint64_t) - 1) & ~(sizeof(uint64_t) - 1);
 }
 
-/* The read buffers are touched only where something is read. */
+/* Read buffers are not touched until something is read into them. */
 static int open_conns(struct run *run, char *why)
 {
 	struct net *net = &run->net;
@@ -185,13 +187,13 @@ static void init_fields(struct run *run, const struct settings *set, const struc
 {
 	*run = (struct run){.set = set, .mode = mode, .nconns = set->connections, .rate = set->rate};
 	if (!mode->ramps && !run->rate)
-		run->rate = set->connect_rate; /* it schedules connects */
+		run->rate = set->connect_rate; /* a cycle is one connect */
 	run->net.callbacks = &mode->conn;
 	run->net.stats = &run->stats;
 	TAILQ_INIT(&run->net.drained);
 	timers_init(&run->net.timeouts, set->timeout_us * NS_PER_US);
 	reconnect_init(&run->reconnect, set->connect_rate);
-	/* Half of what makes the run invalid. */
+	/* Delays matter from half of what makes the run invalid. */
 	schedule_init(&run->schedule, RETRY_NS, set->max_lag_us * NS_PER_US / 2);
 }
 
@@ -215,7 +217,7 @@ int run_open(struct run *run, const struct settings *set, const struct mode *mod
 		err = report_open(run, why);
 	if (err)
 		run_close(run);
-	/* A plan in microseconds must not be rounded up by 50 of them. */
+	/* The default slack of 50 us is too much for a schedule in microseconds. */
 	prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
 	return err;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Plain connections: what the protocol sends is written as it is, from the protocol's own memory. */
+/* Plain connections: the protocol's bytes are written unchanged, straight from its own memory. */
 #include "sock.h"
 
 #include "conn.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLS connections: tls/ between the wire and the protocol. An output buffer is held only from encryption to
- * the end of its write, so that an idle connection costs no more than its session.
+ * TLS connections: tls/ translates between the wire and the protocol. An output buffer is held only from
+ * encryption until it has been written, so an idle connection costs no more memory than its session.
  */
 #include "sock.h"
 
@@ -16,10 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A record of the largest size and a small one behind it. */
+/* One record of maximum size and a small one after it. */
 #define WIRE_CAP (17 * 1024)
 
-/* Plain bytes that one tls_read() gives at most. */
+/* Maximum plain bytes that one tls_read() returns. */
 #define PLAIN_CAP (16 * 1024)
 
 #define IN_CAP 4096
@@ -29,7 +29,7 @@ struct wire_buf {
 	unsigned char data[WIRE_CAP];
 };
 
-/* Of the run (net->sock_data). */
+/* One per run (net->sock_data). */
 struct tls_shared {
 	struct tls_ctx *ctx;
 	const char *sni;
@@ -42,18 +42,18 @@ struct tls_shared {
 enum stream_state {
 	STREAM_HANDSHAKE,
 	STREAM_OPEN,
-	STREAM_CLOSING,	 /* close_notify is to be sent when all else is */
-	STREAM_NOTIFIED, /* it is encrypted */
+	STREAM_CLOSING,	 /* close_notify is due once everything else is sent */
+	STREAM_NOTIFIED, /* close_notify is encrypted */
 };
 
-/* Of a connection (conn->tls). */
+/* One per connection (conn->tls). */
 struct tls_stream {
 	struct tls *tls;
 	const char *plain; /* what is still to be encrypted */
 	size_t plain_left;
-	struct wire_buf *buf; /* NULL, or what conn_write() sends */
+	struct wire_buf *buf; /* what conn_write() sends, or NULL */
 	enum stream_state state;
-	bool is_pumping; /* pump() runs: send() and finish() leave the work to it */
+	bool is_pumping; /* pump() is running; send() and finish() leave the work to it */
 	bool has_ticket;
 };
 
@@ -134,7 +134,7 @@ static void buf_put(struct conn *conn)
 	ts->buf = NULL;
 }
 
-/* While a write is in flight there is no room for output: tls/ keeps it until the next call. */
+/* While a write is in flight, there is no room for output: tls/ keeps it until the next call. */
 static int begin_io(struct conn *conn, struct tls_io *io)
 {
 	struct tls_stream *ts = conn->tls;
@@ -199,9 +199,9 @@ static void handshake(struct conn *conn, struct tls_io *io)
 }
 
 /*
- * The ticket of this connection is for the next one on this slot. It is looked for before a response is
- * handed on, because the receiver may close: a ticket serves once, and one that arrives after our
- * close_notify not at all.
+ * The ticket is for the next connection on this slot. Each ticket is used once, so every connection has to
+ * bring one. Checks for it before the response is passed on, because the receiver may close the connection,
+ * and a ticket that arrives after our close_notify is unusable.
  */
 static void take_ticket(struct conn *conn)
 {
@@ -263,7 +263,7 @@ static void notify(struct conn *conn, struct tls_io *io)
 		conn_shutdown(conn);
 }
 
-/* Moves what can be moved in both directions. */
+/* Moves as much as possible in both directions. */
 static void pump(struct conn *conn)
 {
 	struct tls_stream *ts = conn->tls;
@@ -304,7 +304,7 @@ static void stream_start(struct conn *conn)
 		return;
 	}
 	if (conn->ticket && shared->resume)
-		tls_resume(ts->tls, conn->ticket); /* a ticket that is refused costs a full handshake */
+		tls_resume(ts->tls, conn->ticket); /* if the ticket is refused, the handshake is a full one */
 	pump(conn);
 }
 

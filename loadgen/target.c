@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Parses and resolves the target. Called once, at start-up. */
+/* Parses and resolves the target, once at start-up. */
 #include "target.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* How many addresses of a name are tried. */
+/* Maximum addresses of a name that are tried. */
 #define ADDRS_MAX 8
 
 struct scheme {
@@ -38,7 +38,7 @@ static bool has_port(const char *authority)
 	return colon && !strchr(colon, ']') && (authority[0] == '[' || colon == strchr(authority, ':'));
 }
 
-/* A path must not be able to break the request line, or to add a header. */
+/* Control characters and spaces could break the request line or add a header. */
 static bool is_clean(const char *text)
 {
 	for (; *text; text++) {
@@ -94,7 +94,7 @@ int target_parse(struct target *target, const char *text, char *why)
 
 static bool accepts(const union addr *addr)
 {
-	struct timeval timeout = {.tv_sec = 1}; /* applies to connect(2) too, see socket(7) */
+	struct timeval timeout = {.tv_sec = 1}; /* also limits connect(2); see socket(7) */
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool connected;
 
