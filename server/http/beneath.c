@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * openat2(2) with RESOLVE_BENEATH, and the same in user space for where openat2 is refused: systemd's
- * RestrictSUIDSGID=, which DynamicUser= brings with it, returns -ENOSYS since a filter cannot look into its
- * argument; old container runtimes return -EPERM.
+ * openat2(2) with RESOLVE_BENEATH, and an equivalent walk in user space where openat2 is refused. systemd's
+ * RestrictSUIDSGID=, which DynamicUser= implies, makes it fail with ENOSYS because a seccomp filter cannot
+ * inspect its argument; old container runtimes make it fail with EPERM.
  *
- * Invariant of the walk: a name is looked up in a descriptor with O_NOFOLLOW, ".." goes back to the
- * descriptor that it came from and never to the kernel's "..", so that every descriptor is one reached
- * downwards from the root by directories alone.
+ * Invariant of the walk: each name is looked up in an open directory with O_NOFOLLOW, and ".." returns to the
+ * descriptor it was reached from, never to the kernel's "..". So every descriptor was reached from the root
+ * by descending through directories only.
  */
 #include "beneath.h"
 
@@ -21,21 +21,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* RESOLVE_BENEATH says -EAGAIN when a rename runs beside the lookup (openat2(2)). */
+/* With RESOLVE_BENEATH, openat2(2) fails with EAGAIN if it races with a rename. */
 #define OPEN_RETRIES 8
 
-#define LINKS_MAX 40 /* as the kernel's */
+#define LINKS_MAX 40 /* the kernel's limit */
 #define DEPTH_MAX 64
 
 struct walk {
 	int dirs[DEPTH_MAX + 1]; /* dirs[0] is the caller's */
 	int depth;
 	int links;
-	char *rest; /* what is still to go, within todo */
+	char *rest; /* the part of todo still to be walked */
 	char todo[PATH_MAX];
 };
 
-/* The next name of the way, cut off the rest, which is left without slashes in front. */
+/* Cuts the next name off the rest of the path, which is left without leading slashes. */
 static char *next_name(struct walk *w, bool *dir_wanted)
 {
 	char *name = w->rest, *slash = strchr(name, '/');
@@ -55,7 +55,7 @@ static int go_up(struct walk *w)
 	return 0;
 }
 
-/* Puts what the link says in front of the rest of the way. */
+/* Prepends the target of the link to the rest of the path. */
 static int follow(struct walk *w, int linkfd, bool dir_wanted)
 {
 	char target[PATH_MAX], rest[PATH_MAX];
@@ -82,7 +82,7 @@ static int go_down(struct walk *w, int fd)
 	return 0;
 }
 
-/* @fd was opened by O_PATH. The name may mean another thing by now, but no link is followed to it. */
+/* @fd was opened with O_PATH. The name may refer to another file by now, but no link is followed. */
 static int open_last(struct walk *w, const char *name, int fd, uint64_t flags)
 {
 	int opened;
@@ -95,7 +95,7 @@ static int open_last(struct walk *w, const char *name, int fd, uint64_t flags)
 	return opened;
 }
 
-/* One name. A descriptor if it was the last, -EINPROGRESS if the walk goes on, or -errno. */
+/* Walks one name. Returns a descriptor if it was the last, -EINPROGRESS if the walk goes on, or -errno. */
 static int step(struct walk *w, uint64_t flags)
 {
 	bool dir_wanted;

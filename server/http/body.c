@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Request bodies: Content-Length is counted, chunked goes line by line through a strict check and then
- * through llhttp; the bytes are dropped or echoed.
+ * Request bodies. With Content-Length, bytes are counted; a chunked body passes a strict check line by line
+ * and then llhttp. The bytes are dropped or echoed.
  *
- * An echoed chunked body keeps the peer's own chunks, so that the response does not depend on how
- * the bytes were split. The head of that response waits for the first size line, which may still be refused.
+ * An echoed chunked body keeps the peer's chunks, so that the response does not depend on how the bytes were
+ * split. The head of that response is held back until the first size line, which may still be refused.
  *
  * Invariant: a step consumes whole lines or body bytes, and no more body bytes than fit below OUTQ_HIGH.
  */
@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A size line with its extensions, CRLF included. */
+/* Maximum length of a size line, including extensions and CRLF. */
 #define CHUNK_LINE_MAX 256
 
 const struct http_refusal http_body_too_large = {413, REFUSE_PLAIN, "request body too large"};
@@ -31,10 +31,10 @@ static const struct http_refusal trailer_long = {431, REFUSE_TOO_BIG, "trailer s
 static const struct http_refusal body_slow = {408, REFUSE_SLOW, "the body comes too slowly"};
 static const struct http_refusal request_long = {408, REFUSE_SLOW, "the request takes too long"};
 
-/* How long the rate is averaged: a client may stall for as long as its next bytes make up for it. */
+/* The rate is averaged over this long, so a client may stall and make up for it with its next bytes. */
 #define WINDOW_MS 20000
 
-/* What the parser's callbacks work on. */
+/* The context of the parser's callbacks. */
 struct body {
 	struct http_session *s;
 	struct outq *out;
@@ -75,7 +75,7 @@ static llhttp_errno_t feed(struct body *body, const char *data, size_t len)
 	return body->is_complete && err == HPE_PAUSED ? HPE_OK : err;
 }
 
-/* After the final response's head has gone out there is no other to send: the connection ends. */
+/* Once the head of the final response is queued, no other response can be sent: the connection ends. */
 static ssize_t refuse(struct http_session *s, size_t len, struct outq *out, const struct http_refusal *why)
 {
 	int err = 0;
@@ -103,7 +103,7 @@ void http_body_begin(struct http_session *s, const struct http_request *req)
 	s->left = s->body_len = 0;
 	s->trailer_len = 0;
 	s->state = STATE_CHUNK_SIZE;
-	/* An Upgrade that nobody asked for must not stop llhttp behind the body. */
+	/* An Upgrade field, which is ignored here, must not make llhttp stop after the body. */
 	s->parser.upgrade = 0;
 	s->parser.settings = (void *)&body_settings;
 	llhttp_resume(&s->parser);
@@ -157,8 +157,8 @@ ssize_t http_body_length(struct http_session *s, const char *data, size_t len, s
 }
 
 /*
- * The length of the line at the start of @data with its CRLF; 0: more is needed; -1: a control byte that
- * is neither a TAB nor part of the line end.
+ * Returns the length of the line at the start of @data, including its CRLF. 0: more bytes are needed; -1: it
+ * contains a control byte that is neither a TAB nor part of the CRLF.
  */
 static ssize_t line_length(const char *data, size_t len)
 {
@@ -176,8 +176,8 @@ static ssize_t line_length(const char *data, size_t len)
 }
 
 /*
- * Hexadecimal digits up to the line's end or its extensions, which are ignored (RFC 9112, section 7.1.1);
- * false if there is anything else. *ndigits: how many.
+ * Parses the hexadecimal digits, *ndigits in number, before the end of the line or its extensions, which are
+ * ignored (RFC 9112, section 7.1.1). Returns false if anything else is there.
  */
 static bool parse_size(const char *line, size_t len, uint64_t *size, size_t *ndigits)
 {
@@ -197,7 +197,7 @@ static bool parse_size(const char *line, size_t len, uint64_t *size, size_t *ndi
 	return *ndigits > 0 && line[i] == ';';
 }
 
-/* llhttp gets the size alone: it refuses some extensions. */
+/* Passes llhttp the size without extensions, some of which it refuses. */
 static bool feed_size(struct body *body, const char *digits, size_t ndigits, uint64_t size)
 {
 	char line[15 + 2];
@@ -207,7 +207,7 @@ static bool feed_size(struct body *body, const char *digits, size_t ndigits, uin
 	return !feed(body, line, ndigits + 2) && body->s->parser.content_length == size;
 }
 
-/* The chunk of @size bytes begins: sends the head that was held back, and repeats its size line. */
+/* A chunk of @size bytes begins: queues the head if it was held back, and echoes the size line. */
 static int begin_chunk(struct http_session *s, uint64_t size, struct outq *out)
 {
 	int err = 0;
@@ -271,7 +271,7 @@ ssize_t http_body_chunk_end(struct http_session *s, const char *data, size_t len
 	return s->sink == SINK_ECHO && outq_append(out, "\r\n", 2) ? -ENOMEM : 2;
 }
 
-/* Trailer fields are checked and dropped; nothing here would use them. */
+/* Trailer fields are checked and dropped; nothing here uses them. */
 ssize_t http_body_trailer(struct http_session *s, const char *data, size_t len, struct outq *out)
 {
 	size_t most = s->site->options->header_max - s->trailer_len;

@@ -65,8 +65,8 @@ struct span span_trim(const char *at, size_t len)
 #define ONES (~0ull / 255)
 
 /*
- * Bit 7 of the first byte (the lowest) below 0x20 or DEL among eight; bits above it may be set by borrows.
- * 0 if there is none.
+ * Finds control bytes (below 0x20, or DEL) among eight: the lowest set bit is bit 7 of the first of them.
+ * Higher bits may be set falsely, by borrows. Returns 0 if there is none.
  */
 static uint64_t word_controls(uint64_t word)
 {

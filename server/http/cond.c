@@ -2,8 +2,8 @@
 /*
  * Conditions and ranges (RFC 9110, sections 13 and 14).
  *
- * A condition or range that is malformed or repeated is treated as if it were not there, as the RFC
- * wants for most of them: the client then gets the whole file.
+ * A malformed or repeated condition or range is ignored, as the RFC requires for most of them: the client
+ * gets the whole file.
  */
 #include "cond.h"
 
@@ -26,7 +26,7 @@ static struct span skip_blanks(struct span text)
 	return text;
 }
 
-/* Takes the next entity tag off @list; false at its end or at what is none. */
+/* Takes the next entity tag off @list. False at the end of the list or if what follows is not a tag. */
 static bool take_etag(struct span *list, struct span *tag, bool *weak)
 {
 	struct span text = skip_blanks(*list);
@@ -47,7 +47,7 @@ static bool take_etag(struct span *list, struct span *tag, bool *weak)
 	return true;
 }
 
-/* The strong comparison fails for a weak tag, ours too (section 8.8.3.2). */
+/* The strong comparison fails if either tag is weak (section 8.8.3.2). */
 static bool etag_matches(struct span list, const struct file *file, bool strong)
 {
 	bool is_weak = *file->etag == 'W';
@@ -64,7 +64,7 @@ static bool etag_matches(struct span list, const struct file *file, bool strong)
 	return false;
 }
 
-/* In any line of the field @list. */
+/* Searches all lines of the field @list. */
 static bool list_matches(const struct http_request *req, enum http_field list, const struct file *file,
 			 bool strong)
 {
@@ -102,7 +102,7 @@ enum http_cond http_cond(const struct http_request *req, const struct file *file
 	return COND_SERVE;
 }
 
-/* An entity tag must match strongly, a date exactly (section 13.1.5). */
+/* An entity tag must match by strong comparison, a date exactly (section 13.1.5). */
 static bool if_range_holds(const struct http_request *req, const struct file *file, time_t now)
 {
 	struct span text = req->fields[FIELD_IF_RANGE], tag;
@@ -117,7 +117,7 @@ static bool if_range_holds(const struct http_request *req, const struct file *fi
 	       etag_matches(req->fields[FIELD_IF_RANGE], file, true);
 }
 
-/* Takes digits off @text; a number that is too big is the biggest. False if there are none. */
+/* Takes a decimal number off @text, saturating if it is too large. False if there are no digits. */
 static bool take_number(struct span *text, uint64_t *number)
 {
 	size_t n = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Formatting and parsing of HTTP dates without the locale.
+ * Formats and parses HTTP dates independently of the locale.
  *
- * The forms are patterns: letters stand for fields, the rest is compared as it is.
+ * Each form is a pattern in which letters stand for fields and other characters for themselves.
  */
 #include "date.h"
 
@@ -59,8 +59,8 @@ static bool take_digit(int *value, char c, bool blank)
 }
 
 /*
- * d day of the month (e: its first digit may be a blank), o month's name, Y year, h m s time, w day's name.
- * The lengths are equal.
+ * d: day of the month (e: its first digit may be a space); o: name of the month; Y: year; h, m, s: time; w:
+ * name of the day. Pattern and text have the same length.
  */
 static bool match(const char *pattern, const char *text, size_t len, struct tm *tm)
 {
@@ -111,7 +111,7 @@ static int month_days(int month, int year)
 	return ndays[month] + (month == 1 && leap);
 }
 
-/* tm_year holds the year itself. A leap second is taken for the second before it. */
+/* tm_year holds the full year here. A leap second is treated as the second before it. */
 static bool tm_time(struct tm *tm, time_t *time)
 {
 	int year = tm->tm_year;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cache of open files: hash table and LRU list. Called by static.c and by whoever releases an output
+ * The cache of open files: a hash table and an LRU list. Called by static.c and by whoever releases an output
  * range.
  *
- * Invariant: a file in the table is in the LRU list and has one reference for both; a file out of the table
- * lives until its last output range is gone. A lookup within valid_ms makes one system call, fstat(2).
+ * Invariant: a file in the table is also in the LRU list, and both together hold one reference. A file
+ * removed from the table lives until its last output range is gone. A lookup within valid_ms costs one system
+ * call, fstat(2).
  *
- * Whether a file is unchanged is told by size and mtime. A write that ends within the same tick of the clock
- * as the look before it cannot be seen by them: hence the weak tags of files that have just changed.
+ * A file counts as unchanged if its size and mtime are the same. They do not reveal a write in the same clock
+ * tick as the previous check, so a file that has changed only just now gets a weak entity tag.
  */
 #include "file.h"
 
@@ -28,13 +29,14 @@
 #define WHY_LEN 256
 
 /*
- * How old an mtime must be for a further change to have another: the kernel's times are those of its last
- * tick, 10 ms at most; file systems without fractions of a second count in up to 2 s.
+ * How old an mtime must be so that another change is certain to set a different one. The kernel stamps files
+ * with the time of its last tick, at most 10 ms ago; file systems without fractions of a second round to up
+ * to 2 s.
  */
 #define SETTLED_NS	  20000000u
 #define SETTLED_COARSE_NS 2000000000u
 
-/* Files of the kernel: none is known to be larger, but for tables of symbols. */
+/* Maximum size of a procfs or sysfs file; only symbol tables are known to be larger. */
 #define UNSIZED_MAX (1 << 20)
 
 struct file_cache {
@@ -47,7 +49,7 @@ struct file_cache {
 	struct file *buckets[];
 };
 
-/* O_PATH does not open the thing itself, so that devices and FIFOs notice nothing. */
+/* O_PATH does not open the file itself, so it has no effect on devices and FIFOs. */
 static int look(const struct file_cache *cache, const char *path, struct stat *st)
 {
 	int fd = beneath_open(cache->rootfd, path, O_PATH);
@@ -85,7 +87,7 @@ static bool is_unchanged(const struct file *file, const struct stat *st)
 	       (file->is_dir || (file->size == st->st_size && file->mtime_ns == stat_mtime_ns(st)));
 }
 
-/* Whether a change from now on gives a file another mtime than @mtime_ns. */
+/* Whether any change from now on sets an mtime other than @mtime_ns. */
 static bool is_settled(uint64_t mtime_ns)
 {
 	struct timespec ts;
@@ -93,7 +95,7 @@ static bool is_settled(uint64_t mtime_ns)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	now_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-	/* One in the future was set by hand. */
+	/* An mtime in the future was set by hand. */
 	return mtime_ns > now_ns ||
 	       now_ns - mtime_ns > (mtime_ns % 1000000000u ? SETTLED_NS : SETTLED_COARSE_NS);
 }
@@ -108,7 +110,7 @@ static void file_format(struct file *file)
 		file->lines_len = file->validators = (uint16_t)n;
 		return;
 	}
-	/* The two tags differ: a copy with the weak one is not taken for what has settled since. */
+	/* The suffix keeps a copy cached with the weak tag from matching the strong tag of later content. */
 	snprintf(file->etag, sizeof(file->etag), "%s\"%lx-%lx-%lx%s\"", file->settled ? "" : "W/",
 		 (unsigned long)file->ino, (unsigned long)file->size, (unsigned long)file->mtime_ns,
 		 file->settled ? "" : "-w");
@@ -132,7 +134,7 @@ static void file_describe(struct file *file, const struct stat *st)
 	file->size = st->st_size;
 	file->mtime_ns = stat_mtime_ns(st);
 	file->settled = is_settled(file->mtime_ns);
-	/* Last-Modified must not be later than Date (RFC 9110, section 8.8.2.1), which may be a tick old. */
+	/* Last-Modified must not exceed Date (RFC 9110, section 8.8.2.1), and our Date may be a tick old. */
 	file->mtime = st->st_mtim.tv_sec;
 	if (!file->settled || file->mtime > now)
 		file->mtime = file->mtime < now ? file->mtime : now - 1;
@@ -141,8 +143,8 @@ static void file_describe(struct file *file, const struct stat *st)
 }
 
 /*
- * Files of procfs and sysfs say that they have no bytes, or a page, whatever they hold. They have no blocks
- * either, so that asking them reads no disk. @st is that of @fd, and may be brought up to date.
+ * Files of procfs and sysfs report a size of zero or of a page, whatever they contain. They also report no
+ * blocks, so the read below never touches a disk. @st describes @fd and may be refreshed.
  */
 static bool tells_length(int fd, struct stat *st)
 {
@@ -151,13 +153,13 @@ static bool tells_length(int fd, struct stat *st)
 
 	if (st->st_blocks || size >= (off_t)sizeof(data) || pread(fd, data, sizeof(data), 0) == size)
 		return true;
-	/* It may have changed in between. */
+	/* The file may have changed in between. */
 	return !fstat(fd, st) && st->st_size != size;
 }
 
 /*
- * Between look() and here the name may have come to mean something else: O_NONBLOCK keeps a FIFO from
- * blocking, and what is not a regular file is refused.
+ * The name may refer to something else than it did for look(): O_NONBLOCK keeps a FIFO from blocking, and
+ * anything but a regular file is refused.
  */
 static int file_open_data(struct file *file, struct stat *st)
 {
@@ -205,8 +207,8 @@ static enum outq_file_state file_check(struct outq_file *out, uint64_t offset, c
 		return OUTQ_FILE_SAME;
 	}
 	/*
-	 * A log that is appended to, or a file written anew? What was read last, and is at hand, tells.
-	 * Without a sample nothing does.
+	 * Was the file appended to, like a log, or rewritten? Compares the bytes that were read last; without
+	 * such a sample there is no telling.
 	 */
 	if (st.st_size > file->size && file->sample.len &&
 	    pread(file->fd, again, file->sample.len, (off_t)file->sample.offset) ==
@@ -305,7 +307,7 @@ static void cache_touch(struct file_cache *cache, struct file *file)
 	TAILQ_INSERT_HEAD(&cache->lru, file, lru);
 }
 
-/* Whether @file may still be served. Without a descriptor or memory to look with, what is open is trusted. */
+/* Whether @file may still be served. If it cannot be checked for lack of resources, trusts the open file. */
 static bool cache_trusts(const struct file_cache *cache, struct file *file, uint64_t now_ms)
 {
 	struct stat st;

@@ -2,11 +2,12 @@
 /*
  * The http service: sites, sessions and the flow of requests.
  *
- * A session is a state and a table of steps; a step takes a whole header block, a line of a chunked body or
- * some body bytes, and input() runs steps until it lacks bytes or the queue is full. Responses go out in the
- * order of their requests because no request is looked at before the one has its response.
+ * A session is a state and a table of steps. A step consumes a whole header block, a line of a chunked body
+ * or some body bytes, and input() runs steps until it runs out of bytes or the queue is full. Responses go
+ * out in the order of their requests because a request is not looked at until the one before it has its
+ * response.
  *
- * Invariant: what is appended depends on the bytes received, not on how they were split.
+ * Invariant: the output depends on the bytes received, not on how they were split.
  */
 #include "http.h"
 
@@ -131,7 +132,7 @@ static void http_open(void *session, void *site, struct peer *peer)
 	s->minor = 1;
 }
 
-/* A resource that is no file. */
+/* A resource that is not a file. */
 struct route {
 	struct span path;
 	unsigned int methods; /* bits of enum http_method */
@@ -181,7 +182,7 @@ static const struct route routes[] = {
 	{{"echo", 4}, BIT(METHOD_POST), ALLOW_POST, http_echo},
 };
 
-/* Routes go before files of the same name. */
+/* Routes take precedence over files of the same name. */
 static const struct route *route_find(const struct http_path *path)
 {
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
@@ -211,7 +212,7 @@ static int respond_path(struct http_session *s, const struct http_request *req, 
 	return route ? route->respond(s, req, out) : http_static(s, req, path, out);
 }
 
-/* Responds to @req: wholly, or as far as it can be without its body. */
+/* Responds to @req: completely, or as far as possible before its body arrives. */
 static int respond(struct http_session *s, const struct http_request *req, struct outq *out)
 {
 	const struct http_refusal *refusal;
@@ -315,7 +316,7 @@ static enum step http_input(void *session, const char *data, size_t len, size_t 
 		at += (size_t)n;
 	}
 	if (s->pause == PAUSE_OUTPUT) {
-		s->window.since_ms = 0; /* it is not the client who is slow now */
+		s->window.since_ms = 0; /* now it is not the client that is slow */
 	} else if (s->state == STATE_HEAD) {
 		s->pause = at < len ? PAUSE_INSIDE : PAUSE_BETWEEN;
 	} else if (s->state != STATE_DEAD) {
@@ -365,7 +366,7 @@ static void http_timeout(void *session, struct outq *out)
 {
 	static const struct http_refusal timeout = {408, REFUSE_PLAIN, "the header block took too long"};
 
-	/* Without memory the connection ends without a response, as it does anyway. */
+	/* If there is no memory for the response, the connection just ends. */
 	(void)refuse_head(session, out, &timeout);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of media types (the IANA registry's names). Read-only; file.c looks a name up once for each open.
+ * The table of media types, named as in the IANA registry. Read-only; file.c looks up a name once per open.
  *
  * Invariant: the table is sorted by extension, all in lower case.
  */
@@ -89,7 +89,7 @@ static int mime_cmp(const void *key, const void *row)
 	return strcmp(key, ((const struct mime *)row)->extension);
 }
 
-/* The extension in lower case; false if the name has none, or none that could be in the table. */
+/* Copies the extension in lower case. False if the name has none, or one too long for the table. */
 static bool extension_of(const char *path, size_t len, char *extension)
 {
 	const char *name = memrchr(path, '/', len);

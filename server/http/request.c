@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The header block of a request: the strict check, then llhttp, then what RFC 9112 wants of the fields that
- * frame the message.
+ * The header block of a request: first a strict check, then llhttp, then the rules of RFC 9112 for the fields
+ * that frame the message.
  *
- * llhttp 8.1.0 takes a lone CR for a line end (CVE-2023-30589), swallows folded lines and accepts HTTP/0.9
- * with a body; each lets a proxy in front see other requests than we do. So nothing reaches llhttp before the
- * whole block has passed http_head_scan(): every control byte is a TAB inside a header line or half of a
- * CRLF, no header line starts with a blank, the request line is METHOD SP TARGET SP HTTP/1.x. llhttp 9.2 is
- * stricter; what is refused, and for which reason, is the same with both.
+ * llhttp 8.1.0 accepts a lone CR as a line end (CVE-2023-30589), swallows folded lines and accepts HTTP/0.9
+ * with a body. Each of these can make a proxy in front of us see different requests than we do. So nothing
+ * reaches llhttp until the whole block has passed http_head_scan(): every control byte is a TAB inside a
+ * header line or part of a CRLF, no header line starts with whitespace, and the request line is METHOD SP
+ * TARGET SP HTTP/1.x. llhttp 9.2 is stricter; with both, the same requests are refused for the same reasons.
  *
  * Invariant: what is refused, and for which reason, does not depend on how the bytes were split.
  */
@@ -60,8 +60,8 @@ static enum http_method method_of(const char *text, size_t len)
 }
 
 /*
- * The version at the end of a request line: 0, 1, or -1 with why in *refusal. A minor version above 1 is
- * served as 1 (RFC 9110, section 2.5); *newer tells.
+ * The minor version at the end of a request line: 0, 1, or -1 with the reason in *refusal. Sets *newer if it
+ * is above 1, which is served as 1 (RFC 9110, section 2.5).
  */
 static int line_minor(const char *line, size_t len, bool *newer, const struct http_refusal **refusal)
 {
@@ -69,7 +69,7 @@ static int line_minor(const char *line, size_t len, bool *newer, const struct ht
 	const size_t n = sizeof(sample) - 1;
 	const char *end;
 
-	/* With a blank in it, it is the shape of HTTP/0.9. */
+	/* With a space but no version, it has the form of HTTP/0.9. */
 	*refusal = memchr(line, ' ', len) ? &no_version : &line_form;
 	if (len < n)
 		return -1;
@@ -84,7 +84,7 @@ static int line_minor(const char *line, size_t len, bool *newer, const struct ht
 	return -1;
 }
 
-/* METHOD SP TARGET SP VERSION, the target printable ASCII. */
+/* METHOD SP TARGET SP VERSION, where the target is printable ASCII. */
 static const struct http_refusal *scan_request_line(struct http_scan *scan, const char *line, size_t len)
 {
 	const struct http_refusal *refusal;
@@ -112,7 +112,7 @@ static const struct http_refusal *scan_request_line(struct http_scan *scan, cons
 	return NULL;
 }
 
-/* llhttp would take an empty field name. */
+/* llhttp would accept an empty field name. */
 static const struct http_refusal *scan_line_start(char c)
 {
 	if (c == ' ' || c == '\t')
@@ -120,7 +120,7 @@ static const struct http_refusal *scan_line_start(char c)
 	return c == ':' ? &header_form : NULL;
 }
 
-/* The line that data[at] may end; *line_end is behind it, or 0. */
+/* Checks the control byte data[at]. If it ends a line, *line_end is where the next begins, otherwise 0. */
 static const struct http_refusal *scan_control(struct http_scan *scan, const char *data, size_t at,
 					       size_t len, size_t *line_end)
 {
@@ -196,7 +196,7 @@ static const struct span names[FIELD_COUNT] = {
 #undef NAME
 };
 
-/* A bit for each length above: most fields are passed over by it alone. */
+/* One bit per length above, by which most fields are ruled out without a comparison. */
 #define NAME_LENGTHS (1U << 4 | 1U << 5 | 1U << 6 | 1U << 8 | 1U << 13 | 1U << 14 | 1U << 17 | 1U << 19)
 
 static bool is_name_of(struct span name, enum http_field field)
@@ -212,7 +212,7 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t len)
 	return 0;
 }
 
-/* Fields whose lines make one list. Of others a repetition is noted, and the last line stands. */
+/* Fields whose lines form one list. For other fields a repetition is noted, and the last line counts. */
 #define LIST_FIELDS (1U << FIELD_IF_MATCH | 1U << FIELD_IF_NONE_MATCH)
 
 static void take_field(struct http_request *req, enum http_field field, struct span value)
@@ -232,7 +232,7 @@ static void take_field(struct http_request *req, enum http_field field, struct s
 	req->fields[field] = value;
 }
 
-/* Called with nothing for an empty value, too (a test holds it to that). */
+/* llhttp calls this for an empty value too; a test makes sure that it does. */
 static int on_header_value(llhttp_t *parser, const char *at, size_t len)
 {
 	struct http_request *req = parser->data;
@@ -248,7 +248,7 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t len)
 	return 0;
 }
 
-/* Stops llhttp before the body: what follows is decided here. */
+/* Stops llhttp before the body: what follows is decided by us. */
 static int on_headers_complete(llhttp_t *parser)
 {
 	return HPE_PAUSED;
@@ -260,13 +260,13 @@ static const llhttp_settings_t head_settings = {
 	.on_headers_complete = on_headers_complete,
 };
 
-/* A line of @field has arrived, or llhttp stopped at its name. */
+/* Whether @field has arrived, or llhttp stopped at its name. */
 static bool was_sent(const struct http_request *req, enum http_field field)
 {
 	return http_has(req, field) || is_name_of(req->name, field);
 }
 
-/* Of Content-Length and Transfer-Encoding, llhttp 8.1 refuses the whole block, 9.2 the name of the second. */
+/* Given both Content-Length and Transfer-Encoding, llhttp 8.1 fails at the end, 9.2 at the second name. */
 static const struct http_refusal *refusal_of(llhttp_errno_t err, const struct http_request *req)
 {
 	switch (err) {
@@ -281,7 +281,7 @@ static const struct http_refusal *refusal_of(llhttp_errno_t err, const struct ht
 	}
 }
 
-/* RFC 9110, section 7.2, and a character set without delimiters that a proxy might read otherwise. */
+/* RFC 9110, section 7.2. Also excludes delimiters that a proxy might interpret differently. */
 static const struct http_refusal *check_host(const struct http_request *req)
 {
 	struct span host = req->fields[FIELD_HOST];
@@ -319,8 +319,8 @@ static bool is_chunked(struct span coding_name)
 }
 
 /*
- * "chunked" alone is understood. A list of well-formed codings that ends the body where chunked does, or
- * names none but unknown ones, is 501; everything else could be read in two ways and is 400.
+ * Only "chunked" alone is supported. A well-formed list that ends in chunked or names only unknown codings
+ * gets a 501; anything else is ambiguous and gets a 400.
  */
 static const struct http_refusal *check_coding(struct http_request *req)
 {
@@ -379,8 +379,8 @@ static const struct http_refusal *check_fields(struct http_request *req)
 }
 
 /*
- * OWS is SP or HTAB (RFC 9110, section 5.6.3), but llhttp knows no HTAB behind a value; and of versions it
- * knows 1.0 and 1.1. An HTAB in a field's name stays, and is refused.
+ * OWS is SP or HTAB (RFC 9110, section 5.6.3), but llhttp does not accept HTAB after a value, nor versions
+ * other than 1.0 and 1.1. An HTAB in a field name is left in place and refused.
  */
 static void copy_head(const struct http_scan *scan, const char *data, size_t len, char *copy)
 {

@@ -2,8 +2,8 @@
 /*
  * Response heads and short text responses.
  *
- * A head is put together from pieces that exist already: the status line, the site's Server and Date, the
- * file's own lines, one of three endings. Nothing is formatted for a response with a body from a file.
+ * A head is assembled from existing pieces: the status line, the site's Server and Date, the file's own
+ * lines, and one of three endings. Nothing is formatted for a response whose body is a file.
  */
 #include "response.h"
 
@@ -73,7 +73,7 @@ static void count_response(struct counters *counters, unsigned int code)
 	}
 }
 
-/* How the connection goes on: HTTP/1.1 keeps it unless told, HTTP/1.0 only if told. */
+/* The end of the head. HTTP/1.1 keeps the connection unless told otherwise, HTTP/1.0 only if told to. */
 static struct span ending_of(const struct http_session *s)
 {
 	static const char close_it[] = "Connection: close\r\n\r\n";
@@ -129,7 +129,7 @@ int http_response_status(struct http_session *s, struct outq *out, unsigned int 
 	const struct status *row = status_find(status);
 	char text[64];
 
-	/* From behind "HTTP/1.1 " to before CRLF. */
+	/* The status line without "HTTP/1.1 " and CRLF. */
 	snprintf(text, sizeof(text), "%.*s\n", (int)row->len - 11, row->line + 9);
 	return http_response_text(s, out, status, lines, text);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GET and HEAD of files. The bytes of a file are not read here, but for files of the kernel that have no
- * length: its range goes into the output queue. If the file turns out to have changed before any of the
- * response was sent, the connection asks for another (http_static_again).
+ * GET and HEAD of files. File contents are not read here, except those of procfs and sysfs, whose length is
+ * not known: the range goes into the output queue. If the file turns out to have changed before any part of
+ * the response was sent, the connection asks for a new one (http_static_again).
  */
 #include "static.h"
 
@@ -15,8 +15,8 @@
 #include <string.h>
 
 /*
- * What a response needs to be made again: kept with the file range in the queue, as the session may have gone
- * on to the next request by then.
+ * What it takes to make a response again. Kept with the file range in the queue, because the session may have
+ * moved on to the next request by then.
  */
 union note {
 	struct {
@@ -28,12 +28,12 @@ union note {
 	uint32_t word;
 };
 
-/* A file that has changed under so many attempts is not waited for. */
+/* Gives up on a file that has changed during this many attempts. */
 #define TRIES_MAX 15
 
 _Static_assert(sizeof(union note) == sizeof(uint32_t), "a note is one word");
 
-/* What opening a file failed with. */
+/* Responds to the error of opening a file. */
 static int respond_errno(struct http_session *s, struct outq *out, int err)
 {
 	switch (-err) {
@@ -71,7 +71,7 @@ static union note note_of(const struct http_session *s, const struct http_reques
 	return (union note){{.minor = s->minor & 1, .life = s->life & 3, .is_guarded = is_guarded(req)}};
 }
 
-/* The reference on @file is taken over. */
+/* Takes over the reference on @file. */
 static int respond_file(struct http_session *s, struct outq *out, struct file *file, unsigned int status,
 			struct span lines, uint64_t first, uint64_t len, union note note)
 {
@@ -86,7 +86,7 @@ static int respond_file(struct http_session *s, struct outq *out, struct file *f
 	return outq_append_body(out, &file->out, first, len, out->nbytes - before, note.word);
 }
 
-/* A file without a length is read now. The reference on @file is taken over. */
+/* Reads a file without a known length now. Takes over the reference on @file. */
 static int respond_unsized(struct http_session *s, struct outq *out, struct file *file)
 {
 	char lines[sizeof(file->lines) + 64];
@@ -109,7 +109,7 @@ static int respond_unsized(struct http_session *s, struct outq *out, struct file
 	return err;
 }
 
-/* The reference on @file is taken over. */
+/* Takes over the reference on @file. */
 static int respond_whole(struct http_session *s, struct outq *out, struct file *file, union note note)
 {
 	if (!file->has_length)
@@ -170,7 +170,7 @@ static int respond_conditional(struct http_session *s, const struct http_request
 	return respond_whole(s, out, file, note);
 }
 
-/* Appends @path percent-encoded; never more than three bytes for one. */
+/* Appends @path percent-encoded: at most three bytes for each of its own. */
 static char *put_encoded(char *to, struct span path)
 {
 	for (size_t i = 0; i < path.len; i++) {
@@ -188,8 +188,8 @@ static char *put_encoded(char *to, struct span path)
 }
 
 /*
- * To the same path with a slash. Built from the normalised path, so that no target can make it name another
- * host ("//host/").
+ * Redirects to the same path with a trailing slash. The location is built from the normalised path, so that
+ * no target can make it point to another host ("//host/").
  */
 static int respond_redirect(struct http_session *s, struct outq *out, const struct http_path *path)
 {
@@ -212,7 +212,7 @@ static int open_path(struct http_session *s, struct span path, struct file **fil
 	return file_open(s->site->files, path.at, path.len, s->site->now_ms, file);
 }
 
-/* The directory @path has no index: is it one at all? Listings are not made. */
+/* @path has no index file: checks whether it is a directory at all. Directories are not listed. */
 static int respond_no_index(struct http_session *s, struct outq *out, struct span path)
 {
 	struct file *file;
@@ -250,7 +250,7 @@ static int get_index(struct http_session *s, const struct http_request *req, con
 	return respond_conditional(s, req, out, file);
 }
 
-/* Whether a segment of the normalised @path is a name that is not served (option dotfiles). */
+/* Whether the normalised @path has a segment that is not served (option dotfiles). */
 static bool is_hidden(const struct http_session *s, struct span path)
 {
 	static const struct span known = {".well-known", 11};
@@ -308,7 +308,8 @@ int http_static(struct http_session *s, const struct http_request *req, const st
 	return respond_conditional(s, req, out, file);
 }
 
-/* As respond_conditional(), for what is left of the request: the whole file, whatever range was asked for. */
+/* Like respond_conditional() for what was kept of the request: the whole file, whatever range was asked for.
+ */
 static int respond_changed(struct http_session *s, struct outq *out, const struct file *changed,
 			   union note note)
 {

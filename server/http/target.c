@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a request target to a path relative to the root.
+ * Turns a request target into a path relative to the root.
  *
- * Percent escapes are decoded once, then empty and dot segments go. A ".." that leaves the root is refused
- * here, before any file system is asked. An encoded slash counts as a slash for that check and is 404
- * otherwise: no file name contains one, and a proxy in front may not take it for a separator.
+ * Percent escapes are decoded once, then empty and dot segments are removed. A ".." that leaves the root is
+ * refused here, before the file system is involved. An encoded slash counts as a slash for that check;
+ * otherwise it yields a 404, since no file name contains one and a proxy may not treat it as a separator.
  *
- * Invariant: the path has no NUL, no empty, "." or ".." segment and no slash at its ends.
+ * Invariant: the path contains no NUL, no empty, "." or ".." segment, and no leading or trailing slash.
  */
 #include "target.h"
 
@@ -21,8 +21,8 @@ static const struct http_refusal encoded_slash = {404, REFUSE_PLAIN, "encoded sl
 static const struct http_refusal too_long = {404, REFUSE_PLAIN, "path too long"};
 
 /*
- * Leaves the path of an absolute-form target (RFC 9112, section 3.2.2). One without an authority is invalid
- * (RFC 9110, section 4.2.1): nothing at NULL.
+ * Returns the path of an absolute-form target (RFC 9112, section 3.2.2). If it has no authority, it is
+ * invalid (RFC 9110, section 4.2.1), and the result is empty, at NULL.
  */
 static struct span strip_authority(struct span target)
 {
@@ -42,7 +42,7 @@ static struct span strip_authority(struct span target)
 	return target;
 }
 
-/* Most paths are normal already; @path then points into the target. */
+/* Most paths are already normalised; @path then points into the target. */
 static bool is_normal(struct span path)
 {
 	char before = '/';
@@ -57,7 +57,7 @@ static bool is_normal(struct span path)
 	return true;
 }
 
-/* The character at @in, decoded; how many bytes it took, 0 for a bad escape. */
+/* Decodes the character at @in into *c. Returns how many bytes it took, 0 for a bad escape. */
 static size_t decode(struct span in, size_t at, char *c)
 {
 	int high, low;
@@ -75,7 +75,7 @@ static size_t decode(struct span in, size_t at, char *c)
 	return 3;
 }
 
-/* Ends the segment text[begin..*len): keeps it with a slash behind, or drops it. False: out of the root. */
+/* Ends the segment text[begin..*len): appends a slash or drops the segment. False: it leaves the root. */
 static bool end_segment(char *text, size_t begin, size_t *len)
 {
 	size_t n = *len - begin;
@@ -98,7 +98,7 @@ static bool end_segment(char *text, size_t begin, size_t *len)
 	return true;
 }
 
-/* Dot segments at the end name a directory, as a slash does (RFC 3986, section 5.2.4). */
+/* A trailing dot segment names a directory, as a trailing slash does (RFC 3986, section 5.2.4). */
 static bool names_directory(const char *text, size_t begin, size_t len)
 {
 	return len == begin || (len - begin == 1 && text[begin] == '.') ||
