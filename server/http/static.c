@@ -308,8 +308,7 @@ int http_static(struct http_session *s, const struct http_request *req, const st
 	return respond_conditional(s, req, out, file);
 }
 
-/* Like respond_conditional() for what was kept of the request: the whole file, whatever range was asked for.
- */
+/* Like respond_conditional() for what was kept of the request: the whole file, whatever range it named. */
 static int respond_changed(struct http_session *s, struct outq *out, const struct file *changed,
 			   union note note)
 {
