@@ -59,14 +59,22 @@ static void once_run(struct job *job)
 	op_finish(op, res);
 }
 
+/* Whether @op is to be tried in the ring's thread before it waits. */
+static bool is_tried_first(struct threads_ring *r, const struct iocb *iocb)
+{
+	if (!transfer_may_wait(iocb))
+		return true;
+	return !r->blocks && iocb->aio_lio_opcode != IO_CMD_POLL &&
+	       file_tries_first(&r->ring, iocb->aio_fildes) && park_is_idle(&r->park, iocb->aio_fildes);
+}
+
 /* True: @op, which is on a stream, is done. */
 static bool try_first(struct threads_ring *r, struct threads_op *op)
 {
 	const struct iocb *iocb = op->waiter.iocb;
 	long res;
 
-	if (iocb->aio_lio_opcode == IO_CMD_POLL || !file_tries_first(&r->ring, iocb->aio_fildes) ||
-	    !park_is_idle(&r->park, iocb->aio_fildes))
+	if (!is_tried_first(r, iocb))
 		return false;
 	res = transfer_now(iocb, TAIO_CLASS_STREAM);
 	if (res == -EAGAIN) {
@@ -81,12 +89,12 @@ static int start(struct threads_ring *r, struct threads_op *op)
 {
 	const struct iocb *iocb = op->waiter.iocb;
 
-	if (op->class == TAIO_CLASS_FILE || !transfer_may_wait(iocb) ||
+	if (op->class == TAIO_CLASS_FILE || iocb_is_nowait(iocb) ||
 	    waiters_at(&r->park.waiters, iocb->aio_fildes)->never_waits) {
 		op->job.run = once_run;
 		return pool_submit(r->pool, &op->job, true);
 	}
-	if (!r->blocks && try_first(r, op))
+	if (try_first(r, op))
 		return 0;
 	op->job.run = block_run;
 	if (!r->blocks || pool_submit(r->pool, &op->job, false) < 0)

@@ -26,7 +26,7 @@ ssize_t transfer(struct file *target, struct kiocb *from, struct iov_iter *iter,
 	kiocb.ki_ioprio = from->ki_ioprio;
 	if (rw == READ)
 		res = vfs_iocb_iter_read(target, &kiocb, iter);
-	/* vfs_iocb_iter_write() sends no empty datagram, and hides that a socket is closed; io_submit(2) does neither. */
+	/* vfs_iocb_iter_write() returns 0 for it: no datagram is sent, no error told. io_submit(2) calls the socket. */
 	else if (!iov_iter_count(iter) && S_ISSOCK(file_inode(target)->i_mode))
 		res = target->f_op->write_iter(&kiocb, iter);
 	else
