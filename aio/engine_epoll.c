@@ -138,7 +138,8 @@ static void stream_start(struct epoll_ring *r, struct op *op)
 		res = transfer_now(iocb, TAIO_CLASS_STREAM);
 	else if (fd->events & iocb_wants(iocb))
 		res = stream_move(fd, iocb);
-	else if (file_tries_first(&r->ring, iocb->aio_fildes) && !fd->ops.last) {
+	else if (file_tries_first(&r->ring, iocb->aio_fildes) &&
+		 !(waiters_want(&r->waiters, iocb->aio_fildes) & iocb_wants(iocb))) {
 		res = stream_move(fd, iocb);
 		if (res == -EAGAIN)
 			file_waits(&r->ring, iocb->aio_fildes);

@@ -250,6 +250,12 @@ static unsigned int min_of(unsigned int a, unsigned int b)
 	return a < b ? a : b;
 }
 
+/* A quarter more at least, so that POLL_CTXS_MAX contexts are enough. */
+static unsigned int least_of(unsigned int entries)
+{
+	return entries / 4 > SLOTS_LEAST ? entries / 4 : SLOTS_LEAST;
+}
+
 /* Doubles until @wanted is reached or nothing is to be had. */
 void poll_grow(struct taio *ring, unsigned int wanted)
 {
@@ -259,7 +265,7 @@ void poll_grow(struct taio *ring, unsigned int wanted)
 	do
 		most = r->max - ring->entries;
 	while (ring->entries < wanted &&
-	       !ctx_add_some(r, min_of(ring->entries, most), min_of(SLOTS_LEAST, most)));
+	       !ctx_add_some(r, min_of(ring->entries, most), min_of(least_of(ring->entries), most)));
 }
 
 static void ops_unreserve(struct poll_ring *r)

@@ -65,7 +65,7 @@ static bool is_tried_first(struct threads_ring *r, const struct iocb *iocb)
 	if (!transfer_may_wait(iocb))
 		return true;
 	return !r->blocks && iocb->aio_lio_opcode != IO_CMD_POLL &&
-	       file_tries_first(&r->ring, iocb->aio_fildes) && park_is_idle(&r->park, iocb->aio_fildes);
+	       file_tries_first(&r->ring, iocb->aio_fildes) && park_is_idle(&r->park, iocb);
 }
 
 /* True: @op, which is on a stream, is done. */

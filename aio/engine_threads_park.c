@@ -255,14 +255,14 @@ void park_detach(struct park *park, int fd)
 	epoll_ctl(park->set, EPOLL_CTL_DEL, fd, NULL);
 }
 
-bool park_is_idle(struct park *park, int fd)
+bool park_is_idle(struct park *park, const struct iocb *iocb)
 {
-	const struct waiting *waiting;
+	int fd = iocb->aio_fildes;
 	bool idle;
 
 	pthread_mutex_lock(&park->lock);
-	waiting = waiters_at(&park->waiters, fd);
-	idle = !waiting->ops.last && !waiting->is_busy;
+	idle = !(waiters_want(&park->waiters, fd) & iocb_wants(iocb)) &&
+	       !waiters_at(&park->waiters, fd)->is_busy;
 	pthread_mutex_unlock(&park->lock);
 	return idle;
 }

@@ -40,8 +40,8 @@ void park_fini(struct park *park);
 
 int park_attach(struct park *park, int fd);
 void park_detach(struct park *park, int fd);
-/* Whether nothing waits for @fd. */
-bool park_is_idle(struct park *park, int fd);
+/* Whether no other operation waits for the same as @iocb, and none is being carried out. */
+bool park_is_idle(struct park *park, const struct iocb *iocb);
 void park_submit(struct park *park, struct threads_op *op);
 
 /* As taio_cancel(), for a parked operation. */

@@ -108,6 +108,8 @@ int taio_attach(struct taio *ring, int fd, enum taio_class class)
 		ring->classes[fd] |= stream_flags(fd);
 	afd = ring->engine->attach ? ring->engine->attach(ring, fd, class) : fd;
 	if (afd < 0) {
+		if (ring->classes[fd] & ATTACHED_WAS_BLOCKING)
+			stream_block(fd);
 		ring->classes[fd] = 0;
 		return afd;
 	}

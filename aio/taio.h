@@ -118,8 +118,8 @@ enum taio_class {
  * one than @fd (engine kmod: a proxy), or -errno (-EEXIST: already attached; -EOPNOTSUPP: a signalfd, for
  * which engines poll and kmod cannot wait). O_NONBLOCK of a stream's open file description is the engine's
  * from here to taio_detach(), which leaves it as it was: engines in user space set it, engine kmod clears it.
- * All who share that description, by dup(2) or fork(2), see it meanwhile. @fd stays the caller's to close,
- * after taio_detach().
+ * All who share that description, by dup(2) or fork(2), see it meanwhile; of two that are attached, detach the
+ * second first. @fd stays the caller's to close, after taio_detach().
  *
  * What a call on @fd answers at once (-EBADF for the wrong end of a pipe, -ENOTCONN, -EINVAL for 4 bytes of
  * an eventfd, 0 for a FIFO without a writer) is an event at once, too.

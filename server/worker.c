@@ -231,6 +231,7 @@ static void commit(struct worker *w)
 	for (int class = 0; class < DEADLINE_NCLASSES; class ++)
 		ev_timer_stop(w->loop, &w->deadlines[class]);
 	intake_commit(next, &w->host, now, on_gone, w);
+	some_conns(w, ON_STOP, is_late, &w->shard.now_us); /* drain-timeout may be 0 */
 	leave_start(w);
 }
 

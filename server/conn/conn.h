@@ -93,6 +93,7 @@ struct conn {
 	uint8_t moved;		/* MOVED_*, or-ed */
 	bool in_session;	/* its session's input() runs */
 	bool read_full;		/* the last read filled its buffer: more may be waiting */
+	bool output_lost;	/* out is to be cleared once the read of a file into it has ended */
 	uint8_t looks;		/* at what the peer takes, since it last took something */
 	uint16_t inline_cap;
 	uint32_t refs;

@@ -112,6 +112,8 @@ enum step output_start(struct conn *c)
 {
 	if (c->wr.state != OP_IDLE)
 		return STEP_BLOCKED;
+	if (c->output_lost)
+		output_drop(c);
 	return conn_is_tls(c) ? start_tls(c) : start_plain(c);
 }
 
@@ -131,6 +133,8 @@ enum step output_filled(struct conn *c, size_t n)
 	enum outq_file_state state = OUTQ_FILE_SAME;
 
 	c->moved |= MOVED_OUTPUT;
+	if (c->output_lost)
+		return STEP_DONE;
 	if (file->check)
 		state = file->check(file, range->range.offset, seg->data + seg->mem.end, n);
 	if (state == OUTQ_FILE_CHANGED || (state == OUTQ_FILE_GREW && outq_is_callable(seg)))
@@ -147,6 +151,8 @@ enum step output_unfilled(struct conn *c, int err)
 	struct outq rest;
 	uint32_t note;
 
+	if (c->output_lost)
+		return STEP_DONE;
 	if (!outq_is_callable(seg))
 		return STEP_BLOCKED;
 	outq_init(&rest);
@@ -169,5 +175,7 @@ bool output_end(struct conn *c)
 
 void output_drop(struct conn *c)
 {
-	outq_clear(&c->out);
+	c->output_lost = c->wr.state != OP_IDLE && c->wr.kind == OP_FILE;
+	if (!c->output_lost)
+		outq_clear(&c->out);
 }

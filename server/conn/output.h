@@ -37,7 +37,7 @@ const char *output_file(const struct conn *c);
 /* TLS: puts close_notify behind what was sent, once. True if there is something to send now. */
 bool output_end(struct conn *c);
 
-/* Drops what the queue holds. */
+/* Drops what the queue holds; what a file is being read into stays until the read has ended. */
 void output_drop(struct conn *c);
 
 #endif

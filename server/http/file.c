@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define WHY_LEN 256
@@ -192,28 +193,34 @@ close_fd:
 	return err;
 }
 
+/* The last bytes of what @file was described as, as far as the page cache has them: how many, or 0. */
+static size_t tail_read(const struct file *file, char *data, size_t len)
+{
+	struct iovec iov = {data, (off_t)len < file->size ? len : (size_t)file->size};
+
+	return preadv2(file->fd, &iov, 1, file->size - (off_t)iov.iov_len, RWF_NOWAIT) == (ssize_t)iov.iov_len
+		       ? iov.iov_len
+		       : 0;
+}
+
 static enum outq_file_state file_check(struct outq_file *out, uint64_t offset, const char *data, size_t len)
 {
 	struct file *file = file_of(out);
-	char again[sizeof(file->sample.data)];
+	char tail[sizeof(file->tail)];
+	bool has_tail = file->tail_len;
 	struct stat st;
 
-	if (fstat(file->fd, &st))
-		return OUTQ_FILE_CHANGED;
-	if (is_unchanged(file, &st)) {
-		file->sample.len = len < sizeof(file->sample.data) ? len : sizeof(file->sample.data);
-		file->sample.offset = offset + len - file->sample.len;
-		memcpy(file->sample.data, data + len - file->sample.len, file->sample.len);
+	if (!has_tail) /* before the look that tells whether it is the file's still */
+		file->tail_len = tail_read(file, file->tail, sizeof(file->tail));
+	if (!fstat(file->fd, &st) && is_unchanged(file, &st))
 		return OUTQ_FILE_SAME;
-	}
-	/*
-	 * Was the file appended to, like a log, or rewritten? Compares the bytes that were read last; without
-	 * such a sample there is no telling.
-	 */
-	if (st.st_size > file->size && file->sample.len &&
-	    pread(file->fd, again, file->sample.len, (off_t)file->sample.offset) ==
-		    (ssize_t)file->sample.len &&
-	    memcmp(again, file->sample.data, file->sample.len) == 0)
+	if (!has_tail)
+		file->tail_len = 0;
+	/* A log that is appended to, or a file written anew? Bytes before its old end move in most other
+	 * changes. */
+	if (file->tail_len && st.st_size > file->size &&
+	    tail_read(file, tail, sizeof(tail)) == file->tail_len &&
+	    memcmp(tail, file->tail, file->tail_len) == 0)
 		return OUTQ_FILE_GREW;
 	return OUTQ_FILE_CHANGED;
 }
@@ -307,6 +314,19 @@ static void cache_touch(struct file_cache *cache, struct file *file)
 	TAILQ_INSERT_HEAD(&cache->lru, file, lru);
 }
 
+/* A file of the kernel may have got its first bytes without a trace in size and time. */
+static bool is_as_opened(const struct file *file)
+{
+	struct stat st;
+	char byte;
+
+	if (file->fd < 0)
+		return true;
+	if (fstat(file->fd, &st) || !is_unchanged(file, &st))
+		return false;
+	return st.st_size || !file->has_length || pread(file->fd, &byte, 1, 0) == 0;
+}
+
 /* Whether @file may still be served. If it cannot be checked for lack of resources, trusts the open file. */
 static bool cache_trusts(const struct file_cache *cache, struct file *file, uint64_t now_ms)
 {
@@ -316,10 +336,10 @@ static bool cache_trusts(const struct file_cache *cache, struct file *file, uint
 	if (!file->settled && is_settled(file->mtime_ns))
 		return false;
 	if (now_ms - file->checked_ms < cache->valid_ms)
-		return file->fd < 0 || (!fstat(file->fd, &st) && is_unchanged(file, &st));
+		return is_as_opened(file);
 	err = look(cache, file->path, &st);
 	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
-		return true;
+		return is_as_opened(file);
 	if (err || !is_unchanged(file, &st))
 		return false;
 	file->checked_ms = now_ms;

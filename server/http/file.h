@@ -53,11 +53,8 @@ struct file {
 	ino_t ino;
 	bool cached;
 	bool settled; /* a further change has another mtime */
-	struct {
-		uint64_t offset;
-		size_t len; /* 0: none yet */
-		char data[64];
-	} sample; /* of what was read */
+	size_t tail_len;
+	char tail[64]; /* the last bytes of @size, once something was read; see file_check() */
 	uint32_t hash;
 	uint32_t path_len;
 	char path[];

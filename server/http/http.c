@@ -362,6 +362,14 @@ static enum step http_drain(void *session)
 	return s->state == STATE_DEAD ? STEP_DONE : STEP_MORE;
 }
 
+static int http_respond_again(void *session, struct outq_file *file, uint32_t note, int err, struct outq *out)
+{
+	struct http_session *s = session;
+
+	site_tick(s->site);
+	return http_static_again(s, file, note, err, out);
+}
+
 static void http_timeout(void *session, struct outq *out)
 {
 	static const struct http_refusal timeout = {408, REFUSE_PLAIN, "the header block took too long"};
@@ -393,6 +401,6 @@ const struct service service_http = {
 	.eof = http_eof,
 	.phase = http_phase,
 	.drain = http_drain,
-	.respond_again = http_static_again,
+	.respond_again = http_respond_again,
 	.timeout = http_timeout,
 };

@@ -32,7 +32,7 @@ const struct opt http_options[] = {
 	{ .name = "body-max", .type = OPT_SIZE, .offset = FIELD(body_max), .arg = "SIZE", .deflt = "16m",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Maximum size of a request's body." },
-	{ .name = "body-min-rate", .type = OPT_SIZE, .offset = FIELD(body_min_rate), .arg = "SIZE", .deflt = "500",
+	{ .name = "body-min-rate", .type = OPT_SIZE, .offset = FIELD(body_min_rate), .arg = "SIZE", .deflt = "500", .max = 1 << 30,
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Minimum bytes per second of a request's body; 0 means none.",
 	  .more = "A body that brings less over 20 seconds ends with 408 (Request Timeout), or with the connection "

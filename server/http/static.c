@@ -330,9 +330,10 @@ static int respond_changed(struct http_session *s, struct outq *out, const struc
 	return respond_whole(s, out, file, note);
 }
 
-int http_static_again(void *session, struct outq_file *out_file, uint32_t word, int err, struct outq *out)
+int http_static_again(struct http_session *s, struct outq_file *out_file, uint32_t word, int err,
+		      struct outq *out)
 {
-	struct http_session *s = session, now = *s;
+	struct http_session now = *s;
 	union note note = {.word = word};
 
 	count_by(s->site->counters, responses_2xx, -1);

@@ -16,6 +16,7 @@ int http_static(struct http_session *s, const struct http_request *req, const st
 		struct outq *out);
 
 /* respond_again() of the service: to a GET whose file has changed, or could not be read. */
-int http_static_again(void *session, struct outq_file *file, uint32_t note, int err, struct outq *out);
+int http_static_again(struct http_session *s, struct outq_file *file, uint32_t note, int err,
+		      struct outq *out);
 
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """TLS as clients see it: versions, ALPN, resumption, key updates, certificates."""
+import contextlib
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ class Tls(ServerCase):
     def make_root(cls, root):
         with open(os.path.join(root, "a.txt"), "wb") as file:
             file.write(b"0123456789")
+        with open(os.path.join(root, "big.bin"), "wb") as file:
+            file.write(pattern(16 << 20))
 
     def s_client(self, *words, index=0, stdin=b""):
         return run("openssl", "s_client", "-connect", f"127.0.0.1:{self.ports[index]}", *words, stdin=stdin)
@@ -111,6 +114,25 @@ class Tls(ServerCase):
             client.kill()
 
     @unittest.skipUnless(has_tool("curl"), "curl")
+    def test_a_bad_record_in_the_middle_of_a_download(self):
+        """It comes while a file is read, too: nothing of what was queued follows the alert."""
+        before, peers = self.server.stats(), 30
+        for i in range(peers):
+            sock = self.connect(tls=True)
+            sock.sendall(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n" * 2)
+            for _ in range(i):
+                sock.recv(16384)
+            raw = os.dup(sock.fileno())
+            self.addCleanup(os.close, raw)
+            os.write(raw, b"\x17\x03\x03\x00\x20" + bytes(32))
+            got = 0
+            with contextlib.suppress(ssl.SSLError, ConnectionError):  # the alert, or the end behind it
+                while piece := sock.recv(1 << 16):
+                    got += len(piece)
+            self.assertLess(got, 2 * (16 << 20))
+            self.assertEqual(Http(self.connect(tls=True)).get("/a.txt").body, b"0123456789")
+        self.assert_counts(before, tls_failed=peers)
+
     def test_the_self_signed_certificate_verifies_as_localhost(self):
         cert = self.server.path("state/self-signed.crt")
         self.assertEqual(os.stat(self.server.path("state/self-signed.key")).st_mode & 0o777, 0o600)
