@@ -12,9 +12,9 @@
 #define LINE_MAX_LEN 1024
 #define LIMIT_US     1000000
 
-enum log_level log_level = LOG_LEVEL_INFO;
+atomic_int log_level = LOG_LEVEL_INFO;
 
-static bool to_journal;
+static atomic_bool to_journal;
 
 static const struct {
 	const char *word;
@@ -27,8 +27,8 @@ static const struct {
 
 void log_init(enum log_level level)
 {
-	log_level = level;
-	to_journal = getenv("JOURNAL_STREAM") != NULL;
+	atomic_store(&log_level, (int)level);
+	atomic_store(&to_journal, getenv("JOURNAL_STREAM") != NULL);
 }
 
 static int prefix(enum log_level level, char *line, size_t size)

@@ -5,11 +5,19 @@
 #ifndef LOG_H
 #define LOG_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-extern enum log_level log_level;
+/* The least severe level that is logged; a reload may change it while workers run. */
+extern atomic_int log_level;
+
+static inline bool log_is_on(enum log_level level)
+{
+	return (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
+}
 
 void log_init(enum log_level level);
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -30,7 +38,7 @@ const char *log_limited(struct log_limit *limit, uint64_t now_us, char *more);
 
 #define log_at(level, ...)                                                                                   \
 	do {                                                                                                 \
-		if ((level) <= log_level)                                                                    \
+		if (log_is_on(level))                                                                        \
 			log_line(level, __VA_ARGS__);                                                        \
 	} while (0)
 

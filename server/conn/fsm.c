@@ -48,7 +48,7 @@ static void log_end(const struct conn *c)
 	enum log_level level = by_cancel ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
 	const char *why = close_reason_text((enum close_reason)c->reason);
 
-	if (level > log_level)
+	if (!log_is_on(level))
 		return;
 	addr_text(&c->peer, peer);
 	if (by_cancel && c->cancel_us)
