@@ -12,6 +12,13 @@
 
 #define FD_PREFIX "fd:"
 
+/*
+ * What was handed over and taken once stays open while the process lives. Closing would lose the number by
+ * which it is known; and a duplicate that is closed stays in the epoll set of its worker's loop, under a
+ * number that is soon another file's.
+ */
+static struct sockets *taken;
+
 bool sockets_is_handed_over(const char *where)
 {
 	return !strncmp(where, FD_PREFIX, strlen(FD_PREFIX));
@@ -84,7 +91,6 @@ static int find_handed_over(const char *name)
 	return found;
 }
 
-/* The descriptor itself stays open, so that its number means the same at every reload. */
 static int open_handed_over(struct sockets *s, unsigned int n, char *why)
 {
 	int fd = find_handed_over(s->where + strlen(FD_PREFIX));
@@ -103,7 +109,7 @@ static int open_handed_over(struct sockets *s, unsigned int n, char *why)
 		return -EINVAL;
 	}
 	for (; s->n < n; s->n++) {
-		s->fds[s->n] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		s->fds[s->n] = s->n ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : fd;
 		if (s->fds[s->n] < 0)
 			break;
 	}
@@ -111,12 +117,29 @@ static int open_handed_over(struct sockets *s, unsigned int n, char *why)
 		int err = -errno;
 
 		snprintf(why, SOCKETS_WHY_LEN, "%.255s: %s", s->where, strerror(-err));
+		while (s->n > 1)
+			close(s->fds[--s->n]);
 		return err;
 	}
 	return bound_to(fd, &s->addr);
 }
 
-int sockets_open(struct sockets **sockets, const char *where, unsigned int n, unsigned int backlog, char *why)
+static struct sockets *find_taken(const char *where)
+{
+	for (struct sockets *s = taken; s; s = s->next)
+		if (strcmp(s->where, where) == 0)
+			return s;
+	return NULL;
+}
+
+static void keep_taken(struct sockets *s)
+{
+	s->next = taken;
+	taken = sockets_get(s);
+}
+
+static int open_new(struct sockets **sockets, const char *where, unsigned int n, unsigned int backlog,
+		    char *why)
 {
 	struct sockets *s = calloc(1, sizeof(*s) + n * sizeof(s->fds[0]));
 	int ret;
@@ -133,7 +156,19 @@ int sockets_open(struct sockets **sockets, const char *where, unsigned int n, un
 		sockets_put(s);
 		return ret;
 	}
+	if (s->handed_over)
+		keep_taken(s);
 	*sockets = s;
+	return 0;
+}
+
+int sockets_open(struct sockets **sockets, const char *where, unsigned int n, unsigned int backlog, char *why)
+{
+	struct sockets *s = sockets_is_handed_over(where) ? find_taken(where) : NULL;
+
+	if (!s)
+		return open_new(sockets, where, n, backlog, why);
+	*sockets = sockets_get(s);
 	return 0;
 }
 
@@ -153,6 +188,8 @@ void sockets_set_backlog(struct sockets *s, unsigned int backlog)
 
 void sockets_close_one(struct sockets *s, unsigned int i)
 {
+	if (s->handed_over)
+		return;
 	if (s->fds[i] >= 0)
 		close(s->fds[i]);
 	s->fds[i] = -1;

@@ -14,10 +14,11 @@
 
 struct sockets {
 	atomic_uint refs;
-	char *where;	   /* as written */
-	bool handed_over;  /* by the service manager */
-	union addr wanted; /* with port 0, the kernel chose that of addr */
-	union addr addr;   /* where they are bound */
+	char *where;	      /* as written */
+	bool handed_over;     /* by the service manager */
+	union addr wanted;    /* with port 0, the kernel chose that of addr */
+	union addr addr;      /* where they are bound */
+	struct sockets *next; /* handed over, among those taken; main thread */
 	unsigned int n;
 	int fds[];
 };
@@ -28,8 +29,9 @@ struct sockets {
 bool sockets_is_handed_over(const char *where);
 
 /*
- * Binds @n sockets to @where, or takes the one that was handed over under its name; on success the reference
- * is the caller's, on failure -errno and a line in why[SOCKETS_WHY_LEN].
+ * Binds @n sockets to @where, or takes the one that was handed over under its name, which stays open from
+ * then on: the service manager has it, too. On success the reference is the caller's, on failure -errno and a
+ * line in why[SOCKETS_WHY_LEN].
  */
 int sockets_open(struct sockets **sockets, const char *where, unsigned int n, unsigned int backlog,
 		 char *why);
@@ -41,7 +43,10 @@ bool sockets_are_at(const struct sockets *sockets, const char *where, const unio
 /* Changes the backlog of sockets that are not handed over. */
 void sockets_set_backlog(struct sockets *sockets, unsigned int backlog);
 
-/* Closes worker @i's socket, on that worker's thread. Once all are closed, the kernel refuses connections. */
+/*
+ * Closes worker @i's socket, unless it was handed over, on that worker's thread. Once all are closed, the
+ * kernel refuses connections.
+ */
 void sockets_close_one(struct sockets *sockets, unsigned int i);
 
 /* Any thread. The last reference closes those that are open; NULL is allowed. */
