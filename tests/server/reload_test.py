@@ -16,7 +16,7 @@ import tempfile
 import time
 import unittest
 
-from harness import (ENGINE, Http, PATIENCE, REPORTS, SANITIZED, SLACK, TAIOD, connect, exchange, has_tool, make_certificate,
+from harness import (ENGINE, Http, PATIENCE, REPORTS, SANITIZED, SLACK, TAIOD, TAIO_LOAD, connect, exchange, has_tool, make_certificate,
                      make_ticket_key, pattern, read_exactly, read_to_end, run, taiod, until)
 
 RELOADED = "configuration and certificates reloaded"
@@ -441,6 +441,96 @@ class Listeners(Case):
             for sock in waiting:
                 self.assertEqual(exchange(sock, b"hello"), b"hello")
             self.stop()
+
+
+class UnderLoad(Case):
+    """A thousand reloads, each of which adds and removes a listener, makes new sites and changes certificates."""
+
+    NRELOADS = 1000
+    AT_MOST_S = 45  # on a machine on which a thousand take longer, fewer are enough
+
+    def setUp(self):
+        super().setUp()
+        self.certs = ((self.cert, self.key), make_certificate(self.dir, "two"))
+        os.mkdir(self.path("root"))
+        with open(self.path("root/a.txt"), "wb") as to:
+            to.write(pattern(1000))
+        self.keys = [make_ticket_key(self.path(f"{i}.key")) for i in range(2)]
+        self.loads = []
+
+    def variant(self, i):
+        """Configuration @i: two addresses stay, the third is another each time."""
+        cert, key = self.certs[i % 2]
+        return {
+            "listen": listen(f"127.0.0.1:{self.web},service=http,root={self.path('root')}",
+                             f"127.0.0.1:{self.tls},service=http,root={self.path('root')},tls",
+                             f"127.0.0.1:{self.others[i % 2]},service={'echo' if i % 3 else 'http'}"),
+            "cert": f'"{cert}"', "key": f'"{key}"', "header-max": f'"{8 + i % 2}k"', "backlog": str(4096 - i % 2),
+            "tls-ticket-keys": "{" + ", ".join(f'"{key}"' for key in self.keys[::1 - i % 2 * 2]) + "}",
+        }
+
+    def load(self, *words):
+        result = self.path(f"load{len(self.loads)}.json")
+        process = subprocess.Popen([TAIO_LOAD, *words, "-d", "300s", "--max-lag", "300s", "--engine", ENGINE, "--json",
+                                    result],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.loads.append((process, result))
+
+    def end_loads(self):
+        for process, result in self.loads:
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=PATIENCE)[0]
+            self.assertEqual(process.returncode, 0, said)
+            with open(result, encoding="ascii") as file:
+                figures = json.load(file)
+            self.assertEqual({kind: n for kind, n in figures["errors_by_kind"].items() if n}, {}, figures["target"])
+            self.assertGreater(figures["requests"], 50)
+
+    def turn(self, i):
+        self.base.update(self.variant(i))
+        self.write()
+        self.reload()
+
+    @unittest.skipUnless(TAIO_LOAD, "TAIO_LOAD")
+    def test_a_thousand_reloads_fail_no_request(self):
+        self.base.update({"workers": "2", "max-connections": "200", "stats-file": f'"{self.path("stats")}"',
+                          "listen": listen(*["127.0.0.1:0,service=http"] * 4)})
+        self.start()
+        self.web, self.tls, *self.others = self.ports()
+        for i in range(2):
+            self.turn(i)
+        idle = self.descriptors()
+        self.load("http", f"127.0.0.1:{self.web}", "--path", "/a.txt", "-c", "4")
+        self.load("http", f"127.0.0.1:{self.tls}", "--path", "/a.txt", "-c", "4", "--tls", "--insecure")
+        self.load("churn", f"127.0.0.1:{self.web}", "--request", "http", "--path", "/a.txt", "--rate", "200")
+        self.load("churn", f"127.0.0.1:{self.tls}", "--request", "http", "--path", "/a.txt", "--rate", "50", "--tls",
+                  "--insecure", "--resume")
+        for i in range(10):
+            self.turn(i)
+        memory = self.memory()
+        end = time.monotonic() + self.AT_MOST_S
+        for i in range(10, self.NRELOADS):
+            if time.monotonic() > end:
+                break
+            self.turn(i)
+            if i % 50 < 2:
+                connect(self.others[i % 2]).close()
+                self.assertTrue(refuses(self.others[1 - i % 2]))
+        self.assertGreater(i, 50)
+        grown = self.memory() - memory
+        self.end_loads()
+        until(lambda: self.counters()["active"] == 0, "no connection is open")
+        self.turn(1)  # drops the files that the caches have open
+        self.assertEqual(self.descriptors(), idle)
+        if not SANITIZED:
+            self.assertLess(grown, 1 << 20)
+        counters = self.counters()
+        self.assertEqual(counters["tls_failed"], 0)
+        # All but the first sessions of the clients are resumed, whatever has been reloaded.
+        self.assertLess(counters["tls_handshakes"] - counters["tls_resumed"], 20)
+        self.stop()
 
 
 if __name__ == "__main__":
