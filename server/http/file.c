@@ -193,14 +193,19 @@ close_fd:
 	return err;
 }
 
-/* The last bytes of what @file was described as, as far as the page cache has them: how many, or 0. */
+/*
+ * The last bytes of what @file was described as, as far as the page cache has them: how many, or 0. A file
+ * system that cannot say what is cached (tmpfs, before Linux 6.6) is asked in any case.
+ */
 static size_t tail_read(const struct file *file, char *data, size_t len)
 {
 	struct iovec iov = {data, (off_t)len < file->size ? len : (size_t)file->size};
+	off_t offset = file->size - (off_t)iov.iov_len;
+	ssize_t n = preadv2(file->fd, &iov, 1, offset, RWF_NOWAIT);
 
-	return preadv2(file->fd, &iov, 1, file->size - (off_t)iov.iov_len, RWF_NOWAIT) == (ssize_t)iov.iov_len
-		       ? iov.iov_len
-		       : 0;
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = pread(file->fd, data, iov.iov_len, offset);
+	return n == (ssize_t)iov.iov_len ? iov.iov_len : 0;
 }
 
 static enum outq_file_state file_check(struct outq_file *out, uint64_t offset, const char *data, size_t len)
