@@ -265,7 +265,7 @@ class Listeners(Case):
 
     def test_a_port_that_the_kernel_chose_may_be_written_out(self):
         port, = self.begin("127.0.0.1:0,service=echo")
-        self.listen(f"localhost:{port},service=echo")
+        self.listen(f"127.1:{port},service=echo")  # inet(3)'s short form: the same address, another text
         self.assertEqual(self.ports(), [port])
         self.echoes(port)
         self.stop()
@@ -359,7 +359,7 @@ class Listeners(Case):
             descriptors = self.descriptors()
             for bad, words in ((f"127.0.0.1:{port},service=echo", ("cannot listen on", f"127.0.0.1:{port}", "Address already in use")),
                                ("192.0.2.1:7,service=echo", ("192.0.2.1:7",)),
-                               (f"localhost:{free},service=http", (f"localhost:{free}", f"127.0.0.1:{free}", "the same address")),
+                               (f"127.1:{free},service=http", (f"127.1:{free}", f"127.0.0.1:{free}", "the same address")),
                                ("127.0.0.1:0,service=http,root=/does/not/exist", ("root=/does/not/exist",)),
                                ("127.0.0.1:0,service=echo,tls,cert=/does/not/exist", ("/does/not/exist",)),
                                ("fd:web,service=http", ("fd:web", "FileDescriptorName="))):

@@ -143,8 +143,8 @@ static void sockets_are_known_by_their_place(void **state)
 		const char *where;
 		bool want;
 	} table[] = {
-		{"127.0.0.1:0", true},	{"localhost:0", true}, {"127.0.0.2:0", false},
-		{"127.0.0.1:1", false}, {"[::1]:0", false},    {":0", false},
+		{"127.0.0.1:0", true},	{"127.1:0", true},  {"127.0.0.2:0", false},
+		{"127.0.0.1:1", false}, {"[::1]:0", false}, {":0", false},
 	};
 	union addr wanted;
 
