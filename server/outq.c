@@ -310,25 +310,26 @@ void outq_consume(struct outq *q, uint64_t len)
 	}
 }
 
-void outq_fill(struct outq *q, struct seg *seg, uint32_t len)
-{
-	struct seg *range = STAILQ_NEXT(seg, link);
-
-	seg->mem.end += len;
-	range->range.offset += len;
-	range->range.len -= len;
-	range->range.head = 0;
-	if (range->range.len)
-		return;
-	STAILQ_REMOVE(&q->segs, range, seg, link);
-	release(q, range);
-}
-
 bool outq_is_callable(const struct seg *seg)
 {
 	const struct seg *range = STAILQ_NEXT(seg, link);
 
 	return range->range.head && range->range.head <= seg->mem.end - seg->mem.begin;
+}
+
+void outq_fill(struct outq *q, struct seg *seg, uint32_t len)
+{
+	struct seg *range = STAILQ_NEXT(seg, link);
+
+	/* What is read in joins the response's head, so that all of it can still be called back. */
+	range->range.head = outq_is_callable(seg) ? range->range.head + len : 0;
+	seg->mem.end += len;
+	range->range.offset += len;
+	range->range.len -= len;
+	if (range->range.len)
+		return;
+	STAILQ_REMOVE(&q->segs, range, seg, link);
+	release(q, range);
 }
 
 /* Moves what is behind @last to @rest. */

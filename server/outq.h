@@ -59,7 +59,7 @@ struct seg {
 		struct {
 			struct outq_file *file;
 			uint64_t offset, len;
-			uint32_t head; /* bytes of its response's head, at the end of the segment before */
+			uint32_t head; /* bytes of its response in the segment before; 0: some are gone */
 			uint32_t note; /* the service's */
 		} range;
 	};
