@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The histogram's arithmetic. A histogram belongs to one thread; threads combine theirs by hist_merge().
+ * The histogram's arithmetic. A histogram belongs to one thread, which alone adds to it; threads combine
+ * theirs by hist_merge(), or by hist_peek() while their owners go on.
  *
  * A value of b bits (b > HIST_SUB_BITS) keeps its top HIST_SUB_BITS + 1 bits, whose highest is always set:
  * index = shift * 2^SUB + (value >> shift), shift = b - SUB - 1. So each power of two has 2^SUB buckets, and
@@ -38,15 +39,28 @@ void hist_reset(struct hist *hist)
 	memset(hist, 0, sizeof(*hist));
 }
 
+static void store(uint64_t *at, uint64_t value)
+{
+	__atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
+
+static uint64_t load(const uint64_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
 void hist_add(struct hist *hist, uint64_t value)
 {
+	uint64_t *bucket = &hist->buckets[bucket_of(value)];
+
+	/* What hist_peek() reads is stored as a whole; plain stores on the machines at hand. */
 	if (!hist->count || value < hist->min)
-		hist->min = value;
+		store(&hist->min, value);
 	if (value > hist->max)
-		hist->max = value;
+		store(&hist->max, value);
 	hist->count++;
 	hist->sum += (long double)value;
-	hist->buckets[bucket_of(value)]++;
+	store(bucket, *bucket + 1);
 }
 
 void hist_merge(struct hist *into, const struct hist *from)
@@ -61,6 +75,27 @@ void hist_merge(struct hist *into, const struct hist *from)
 	into->sum += from->sum;
 	for (unsigned int i = 0; i < HIST_BUCKETS; i++)
 		into->buckets[i] += from->buckets[i];
+}
+
+void hist_peek(struct hist *into, const struct hist *from)
+{
+	uint64_t count = 0, min, max;
+
+	for (unsigned int i = 0; i < HIST_BUCKETS; i++) {
+		uint64_t n = load(&from->buckets[i]);
+
+		into->buckets[i] += n;
+		count += n;
+	}
+	if (!count)
+		return;
+	min = load(&from->min);
+	max = load(&from->max);
+	if (!into->count || min < into->min)
+		into->min = min;
+	if (max > into->max)
+		into->max = max;
+	into->count += count;
 }
 
 /* How many values must lie at or below the percentile, 1..count. */

@@ -23,6 +23,12 @@ void hist_add(struct hist *hist, uint64_t value);
 void hist_merge(struct hist *into, const struct hist *from);
 
 /*
+ * As hist_merge(), while the thread that @from belongs to goes on adding: what it counts meanwhile may be
+ * missing. Of @into there is no mean afterwards.
+ */
+void hist_peek(struct hist *into, const struct hist *from);
+
+/*
  * The smallest bucket edge that @percent (0..100) of the values do not exceed (nearest rank); never above max
  * or below min. 0 if empty.
  */

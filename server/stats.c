@@ -34,7 +34,7 @@ static int fill(FILE *to, void *arg)
 
 	hist_reset(&cancel_us);
 	for (unsigned int i = 0; i < of->nworkers; i++)
-		hist_merge(&cancel_us, &of->workers[i].shard.cancel_us);
+		hist_peek(&cancel_us, &of->workers[i].shard.cancel_us);
 	stats_sum(of, &sum);
 	fprintf(to, "{\n");
 	counters_each(&sum, json_row, to);

@@ -3,6 +3,7 @@
 #include "base/hist.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -165,6 +166,37 @@ static void merge_of_empty_changes_nothing(void **unused)
 	assert_int_equal(hist_percentile(&none, 50), 7);
 }
 
+static void *add_many(void *hist)
+{
+	for (uint64_t i = 0; i < 100 * NVALUES; i++)
+		hist_add(hist, 100 + i % 1000);
+	return NULL;
+}
+
+static void peek_while_another_thread_adds(void **unused)
+{
+	static struct hist live, seen;
+	uint64_t count = 0;
+	pthread_t thread;
+
+	hist_reset(&live);
+	assert_int_equal(pthread_create(&thread, NULL, add_many, &live), 0);
+	do {
+		hist_reset(&seen);
+		hist_peek(&seen, &live);
+		assert_true(seen.count >= count);
+		count = seen.count;
+		if (!count)
+			continue;
+		assert_int_equal(seen.min, 100);
+		assert_in_range(hist_percentile(&seen, 50), 100, 1100);
+		assert_in_range(seen.max, 100, 1099);
+	} while (count < 100 * NVALUES);
+	pthread_join(thread, NULL);
+	assert_int_equal(seen.max, 1099);
+	assert_memory_equal(seen.buckets, live.buckets, sizeof(live.buckets));
+}
+
 static void empty_has_percentile_zero(void **unused)
 {
 	static struct hist hist;
@@ -201,6 +233,7 @@ int main(void)
 		cmocka_unit_test(percentiles_match_sorted_data),
 		cmocka_unit_test(merge_equals_adding_to_one),
 		cmocka_unit_test(merge_of_empty_changes_nothing),
+		cmocka_unit_test(peek_while_another_thread_adds),
 		cmocka_unit_test(empty_has_percentile_zero),
 		cmocka_unit_test(too_large_values_report_the_maximum),
 		cmocka_unit_test(mean_is_exact),
