@@ -100,7 +100,7 @@ static const struct http_refusal *scan_request_line(struct http_scan *scan, cons
 	if (method_len == 0 || method_len + 1 >= end || line[method_len] != ' ')
 		return &line_form;
 	for (size_t i = method_len + 1; i < end; i++)
-		if (line[i] <= ' ' || line[i] == 0x7f)
+		if (line[i] <= ' ' || (unsigned char)line[i] >= 0x7f)
 			return &line_form;
 	scan->method = (uint8_t)method_of(line, method_len);
 	if (scan->method == METHOD_UNKNOWN)

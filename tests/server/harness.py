@@ -255,7 +255,7 @@ class Server:
                  self.stats_file, "--state-dir", self.path("state"), *options]
         if not any(str(w).startswith("--workers") for w in options):
             words += ["--workers", "1"]
-        # As much of fs.aio-max-nr as leaves room for the servers of other tests, three of which take it all by default.
+        # So many that, whatever it opens, slots of fs.aio-max-nr are left for the servers of other tests.
         if not prefix and not {"--max-connections", "--config", "-c"} & set(map(str, options)):
             words += ["--max-connections", "4000"]
         for listener in listeners:
