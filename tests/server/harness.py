@@ -100,6 +100,14 @@ def connect(port, tls=False, context=None, rcvbuf=None, session=None, timeout=PA
     return sock
 
 
+def refuses(port):
+    try:
+        connect(port).close()
+    except ConnectionError:
+        return True
+    return False
+
+
 def reset(sock):
     """Ends the connection by an RST, whatever it is doing."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -9,17 +9,9 @@ import time
 import unittest
 
 from harness import (Http, PATIENCE, SLACK, Server, connect, exchange, has_tool, make_certificate, pattern,
-                     read_to_end, until)
+                     read_to_end, refuses, until)
 
 BIG = 32 << 20
-
-
-def refuses(port):
-    try:
-        connect(port).close()
-    except ConnectionError:
-        return True
-    return False
 
 
 class WithRoot(unittest.TestCase):

@@ -17,7 +17,7 @@ import time
 import unittest
 
 from harness import (ENGINE, Http, PATIENCE, REPORTS, SANITIZED, SLACK, TAIOD, TAIO_LOAD, connect, exchange, has_tool, make_certificate,
-                     make_ticket_key, pattern, read_exactly, read_to_end, run, taiod, until)
+                     make_ticket_key, pattern, read_exactly, read_to_end, refuses, run, taiod, until)
 
 RELOADED = "configuration and certificates reloaded"
 BIG = 16 << 20
@@ -193,14 +193,6 @@ class Reload(Case):
 
 def listen(*texts):
     return "{" + ", ".join(f'"{text}"' for text in texts) + "}"
-
-
-def refuses(port):
-    try:
-        connect(port).close()
-    except ConnectionError:
-        return True
-    return False
 
 
 class Listeners(Case):

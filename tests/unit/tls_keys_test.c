@@ -6,21 +6,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-static struct tls_ctx *ctx_with(const char *pair, const char *alpn, struct tls_ticket_keys *keys)
-{
-	char cert[PATH_LEN], key[PATH_LEN], why[TLS_WHY_LEN];
-	struct tls_server_params params = {.alpn = alpn, .ticket_keys = keys};
-	struct tls_ctx *ctx;
-
-	snprintf(cert, sizeof(cert), "%s.crt", pair);
-	snprintf(key, sizeof(key), "%s.key", pair);
-	params.cert_file = path(cert);
-	params.key_file = path(key);
-	if (tls_ctx_server(&ctx, &params, why))
-		fail_msg("%s", why);
-	return ctx;
-}
-
 static const char *write_key(const char *name, size_t len, mode_t mode)
 {
 	static unsigned char salt;
@@ -115,8 +100,10 @@ static bool resumes(struct tls_ctx *first, struct tls_ctx *second, int version)
 static void contexts_with_the_same_keys_resume_each_others_sessions(void **state)
 {
 	struct tls_ticket_keys *keys = made(), *others = made();
-	struct tls_ctx *one = ctx_with("good", NULL, keys), *two = ctx_with("good", NULL, keys);
-	struct tls_ctx *other = ctx_with("good", NULL, others), *own = ctx_with("good", NULL, NULL);
+	struct tls_ctx *one = server_ctx_with_keys("good", NULL, keys),
+		       *two = server_ctx_with_keys("good", NULL, keys);
+	struct tls_ctx *other = server_ctx_with_keys("good", NULL, others),
+		       *own = server_ctx_with_keys("good", NULL, NULL);
 
 	/* The contexts keep them. */
 	tls_ticket_keys_put(keys);
@@ -138,8 +125,10 @@ static void contexts_with_the_same_keys_resume_each_others_sessions(void **state
 static void sessions_stay_with_the_names_and_protocols_that_began_them(void **state)
 {
 	struct tls_ticket_keys *keys = made();
-	struct tls_ctx *good = ctx_with("good", NULL, keys), *renewed = ctx_with("renewed", NULL, keys);
-	struct tls_ctx *other = ctx_with("other", NULL, keys), *http = ctx_with("good", "http/1.1", keys);
+	struct tls_ctx *good = server_ctx_with_keys("good", NULL, keys),
+		       *renewed = server_ctx_with_keys("renewed", NULL, keys);
+	struct tls_ctx *other = server_ctx_with_keys("other", NULL, keys),
+		       *http = server_ctx_with_keys("good", "http/1.1", keys);
 
 	for (size_t v = 0; v < 2; v++) {
 		assert_true(resumes(good, renewed, versions[v]));
@@ -159,7 +148,7 @@ static void made_keys_decrypt_until_they_are_rotated_twice(void **state)
 		for (unsigned int turns = 0; turns <= 2; turns++) {
 			struct tls_ctx *client = client_ctx(NULL, NULL);
 			struct tls_ticket_keys *keys = made();
-			struct tls_ctx *server = ctx_with("good", NULL, keys);
+			struct tls_ctx *server = server_ctx_with_keys("good", NULL, keys);
 			struct tls_ticket *ticket = NULL;
 
 			assert_false(visit(client, server, versions[v], &ticket, NULL));
@@ -182,8 +171,9 @@ static void the_first_key_encrypts_and_all_decrypt(void **state)
 	for (size_t v = 0; v < 2; v++) {
 		const char *a = write_key("a.key", sizes[v], 0600), *b = write_key("b.key", sizes[!v], 0440);
 		struct tls_ticket_keys *old = load(a, NULL), *both = load(b, a), *fresh = load(b, NULL);
-		struct tls_ctx *servers[] = {ctx_with("good", NULL, old), ctx_with("good", NULL, both),
-					     ctx_with("good", NULL, fresh)};
+		struct tls_ctx *servers[] = {server_ctx_with_keys("good", NULL, old),
+					     server_ctx_with_keys("good", NULL, both),
+					     server_ctx_with_keys("good", NULL, fresh)};
 		struct tls_ctx *client = client_ctx(NULL, NULL);
 		struct tls_ticket *ticket = NULL, *kept = NULL;
 		bool renewed;

@@ -186,10 +186,11 @@ static inline void shake_ok(struct link *link)
 	assert_string_equal(tls_error(link->tls[SERVER]), "");
 }
 
-static inline struct tls_ctx *server_ctx(const char *pair, const char *alpn)
+static inline struct tls_ctx *server_ctx_with_keys(const char *pair, const char *alpn,
+						   struct tls_ticket_keys *keys)
 {
 	char cert[PATH_LEN], key[PATH_LEN], why[TLS_WHY_LEN];
-	struct tls_server_params params = {.alpn = alpn};
+	struct tls_server_params params = {.alpn = alpn, .ticket_keys = keys};
 	struct tls_ctx *ctx;
 
 	snprintf(cert, sizeof(cert), "%s.crt", pair);
@@ -199,6 +200,11 @@ static inline struct tls_ctx *server_ctx(const char *pair, const char *alpn)
 	if (tls_ctx_server(&ctx, &params, why))
 		fail_msg("%s", why);
 	return ctx;
+}
+
+static inline struct tls_ctx *server_ctx(const char *pair, const char *alpn)
+{
+	return server_ctx_with_keys(pair, alpn, NULL);
 }
 
 static inline struct tls_ctx *client_ctx(const char *ca, const char *alpn)
