@@ -21,6 +21,11 @@
 #define SLOTS_FIRST 256
 #define SLOTS_LEAST 64
 
+static unsigned int min_of(unsigned int a, unsigned int b)
+{
+	return a < b ? a : b;
+}
+
 /* --- operations and lists --- */
 
 struct poll_op *poll_op_alloc(struct poll_ring *r)
@@ -127,14 +132,23 @@ void sq_remove(struct poll_ring *r, struct poll_op *op)
 	}
 }
 
-/* The first context with room, so that those behind it stay empty. There is one. */
-static struct poll_ctx *ctx_with_room(struct poll_ring *r)
+static unsigned int ctx_room(const struct poll_ctx *ctx)
 {
-	struct poll_ctx *ctx = r->ctxs;
+	return ctx->room - ctx->inflight;
+}
 
-	while (ctx->inflight >= ctx->room)
-		ctx++;
-	return ctx;
+/*
+ * The first context with room for all @len, so that they take one system call and the contexts behind it stay
+ * empty; if there is none, the one with the most room. There is some.
+ */
+static struct poll_ctx *ctx_for(struct poll_ring *r, unsigned int len)
+{
+	struct poll_ctx *best = r->ctxs;
+
+	for (unsigned int i = 1; i < r->nctxs && ctx_room(best) < len; i++)
+		if (ctx_room(&r->ctxs[i]) > ctx_room(best))
+			best = &r->ctxs[i];
+	return best;
 }
 
 void sq_flush(struct poll_ring *r, refuse_fn *refuse)
@@ -142,10 +156,10 @@ void sq_flush(struct poll_ring *r, refuse_fn *refuse)
 	unsigned int head = 0;
 
 	while (head < r->sq_len) {
-		struct poll_ctx *ctx = ctx_with_room(r);
-		unsigned int len = r->sq_len - head, room = ctx->room - ctx->inflight;
+		unsigned int len = r->sq_len - head;
+		struct poll_ctx *ctx = ctx_for(r, len);
 		struct poll_op *op = (struct poll_op *)r->sq[head];
-		int n = io_submit(ctx->id, (long)(len < room ? len : room), &r->sq[head]);
+		int n = io_submit(ctx->id, (long)min_of(len, ctx_room(ctx)), &r->sq[head]);
 
 		if (n == -EAGAIN)
 			break;
@@ -243,11 +257,6 @@ static int ctx_add_some(struct poll_ring *r, unsigned int room, unsigned int lea
 		ret = ctx_add(r, room);
 	}
 	return ret;
-}
-
-static unsigned int min_of(unsigned int a, unsigned int b)
-{
-	return a < b ? a : b;
 }
 
 /* A quarter more at least, so that POLL_CTXS_MAX contexts are enough. */
