@@ -11,21 +11,29 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+/* -1: there is none. By plain system calls: rings read it whenever they lack slots. */
 static long sysctl_read(const char *path)
 {
-	FILE *file = fopen(path, "re");
-	long value = -1;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[32], *end;
+	ssize_t len;
+	long value;
 
-	if (!file)
+	if (fd < 0)
 		return -1;
-	if (fscanf(file, "%ld", &value) != 1)
-		value = -1;
-	fclose(file);
-	return value;
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (len <= 0)
+		return -1;
+	text[len] = '\0';
+	value = strtol(text, &end, 10);
+	return end == text ? -1 : value;
 }
 
 /* Of the contexts of process @pid. A ring has room for twice its slots (ioctx_alloc() in fs/aio.c). */

@@ -25,11 +25,13 @@ static struct {
 	struct context contexts[CONTEXTS];
 	unsigned int ncontexts;
 	unsigned int free; /* slots */
-	unsigned int nsubmits;
+	bool is_hidden;	   /* there is no /proc that tells how many */
+	unsigned int nsetups, nsubmits;
 } kernel;
 
 int io_setup(int room, io_context_t *id)
 {
+	kernel.nsetups++;
 	if ((unsigned int)room > kernel.free)
 		return -EAGAIN;
 	assert_true(kernel.ncontexts < CONTEXTS);
@@ -75,6 +77,12 @@ int ringmap_take_syscall(io_context_t id, int nr, struct io_event *events)
 	return n;
 }
 
+int taio_slots(struct taio_slots *slots, bool holder)
+{
+	*slots = (struct taio_slots){.taken = 65536 - (long)kernel.free, .max = 65536};
+	return kernel.is_hidden ? -ENOENT : 0;
+}
+
 void aio_nr_explain(int err, unsigned int wanted, char *why) {}
 
 /* A ring that begins with @slots of the @free. */
@@ -84,8 +92,9 @@ static struct poll_ring *ring_open(unsigned int slots, unsigned int free)
 	struct taio_params params = {.entries = ENTRIES, .slots = slots};
 	char why[TAIO_WHY_LEN];
 
-	kernel.ncontexts = kernel.nsubmits = 0;
+	kernel.ncontexts = kernel.nsetups = kernel.nsubmits = 0;
 	kernel.free = free;
+	kernel.is_hidden = false;
 	ring = (struct poll_ring){0};
 	assert_int_equal(poll_ring_init(&ring, &params, why), 0);
 	return &ring;
@@ -166,11 +175,39 @@ static void a_batch_that_no_context_takes_is_torn_once(void **state)
 	poll_ring_fini(r);
 }
 
+static void no_context_is_asked_for_that_cannot_be_had(void **state)
+{
+	struct poll_ring *r = ring_open(0, 256);
+
+	assert_int_equal(kernel.nsetups, 1);
+	for (int i = 0; i < 3; i++)
+		poll_grow(&r->taio, 257);
+	assert_int_equal(kernel.nsetups, 1);
+	kernel.free = 100;
+	poll_grow(&r->taio, 257);
+	assert_int_equal(kernel.nsetups, 2);
+	assert_int_equal(r->taio.entries, 256 + 64);
+	poll_ring_fini(r);
+}
+
+static void without_proc_fewer_are_tried(void **state)
+{
+	struct poll_ring *r = ring_open(256, 256 + 100);
+
+	kernel.is_hidden = true;
+	poll_grow(&r->taio, 257);
+	assert_int_equal(r->taio.entries, 256 + 64);
+	assert_int_equal(kernel.nsetups, 1 + 3);
+	poll_ring_fini(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_batch_goes_to_the_first_context_that_takes_all_of_it),
 		cmocka_unit_test(a_batch_that_no_context_takes_is_torn_once),
+		cmocka_unit_test(no_context_is_asked_for_that_cannot_be_had),
+		cmocka_unit_test(without_proc_fewer_are_tried),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
