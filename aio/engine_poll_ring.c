@@ -139,8 +139,8 @@ static unsigned int ctx_room(const struct poll_ctx *ctx)
 }
 
 /*
- * The first context with room for all @len, so that they take one system call and the contexts behind it stay
- * empty; if there is none, the one with the most room. There is some.
+ * The first context with room for all @len, so that they take one system call and the contexts behind it
+ * stay empty; if there is none, the one with the most room. There is some.
  */
 static struct poll_ctx *ctx_for(struct poll_ring *r, unsigned int len)
 {
@@ -257,9 +257,9 @@ static long slots_free(void)
 }
 
 /*
- * The same with fewer where so many are not free, down to @least. What is free is read first (6 us), because
- * at the limit each new connection asks, and io_setup(2) maps the context's ring before it finds that there
- * are no slots for it (12 to 390 us, by its size). To pause after a failure instead would turn away
+ * The same with fewer where so many are not free, down to @least. What is free is read first (6 us),
+ * because at the limit each new connection asks, and io_setup(2) maps the context's ring before it finds that
+ * there are no slots for it (12 to 390 us, by its size). To pause after a failure instead would turn away
  * connections for which there are slots again.
  */
 static int ctx_add_some(struct poll_ring *r, unsigned int room, unsigned int least)

@@ -119,6 +119,27 @@ static int ring_open(struct taio **ring, const struct engine *engine, const stru
 	return 0;
 }
 
+/* All @n or none. */
+static int rings_open(struct taio **rings, unsigned int n, const struct engine *engine,
+		      const struct taio_params *params, char *why)
+{
+	char reason[TAIO_WHY_LEN];
+	unsigned int open;
+	int ret = 0;
+
+	for (open = 0; open < n && !ret; open++)
+		ret = ring_open(&rings[open], engine, params, reason);
+	if (!ret)
+		return 0;
+	if (open > 1)
+		snprintf(why, TAIO_WHY_LEN, "ring %u of %u: %.200s", open, n, reason);
+	else
+		snprintf(why, TAIO_WHY_LEN, "%s", reason);
+	for (open--; open--;)
+		taio_close(rings[open]);
+	return ret;
+}
+
 static int engine_probe(const struct engine *engine, char *why)
 {
 	struct taio_params params = {.entries = PROBE_ENTRIES};
@@ -144,7 +165,7 @@ close_ring:
 	return ret;
 }
 
-static int open_first(struct taio **ring, const struct taio_params *params, char *why)
+static int open_first(struct taio **rings, unsigned int n, const struct taio_params *params, char *why)
 {
 	char passed[4 * TAIO_WHY_LEN] = "", reason[TAIO_WHY_LEN];
 	int ret = -ENOSYS;
@@ -155,9 +176,9 @@ static int open_first(struct taio **ring, const struct taio_params *params, char
 
 		ret = engine_probe(engine, reason);
 		if (!ret)
-			ret = ring_open(ring, engine, params, reason);
+			ret = rings_open(rings, n, engine, params, reason);
 		if (!ret) {
-			snprintf(why, TAIO_WHY_LEN, "%s: %s%.180s", engine->name,
+			snprintf(why, TAIO_WHY_LEN, "%s: %s%.200s", engine->name,
 				 i ? "the first that works here; " : "first choice, and it works here",
 				 passed);
 			return 0;
@@ -169,7 +190,7 @@ static int open_first(struct taio **ring, const struct taio_params *params, char
 	return ret;
 }
 
-int taio_open(struct taio **ring, const struct taio_params *params, char *why)
+int taio_open_rings(struct taio **rings, unsigned int n, const struct taio_params *params, char *why)
 {
 	const char *name = params->engine ? params->engine : "auto";
 	const struct engine *engine;
@@ -178,13 +199,18 @@ int taio_open(struct taio **ring, const struct taio_params *params, char *why)
 	if (!why)
 		why = unread;
 	if (!strcmp(name, "auto"))
-		return open_first(ring, params, why);
+		return open_first(rings, n, params, why);
 	engine = engine_find(name);
 	if (!engine) {
 		list_names(why, name);
 		return -EINVAL;
 	}
-	return ring_open(ring, engine, params, why);
+	return rings_open(rings, n, engine, params, why);
+}
+
+int taio_open(struct taio **ring, const struct taio_params *params, char *why)
+{
+	return taio_open_rings(ring, 1, params, why);
 }
 
 bool taio_probe(unsigned int i, struct taio_probe *probe)

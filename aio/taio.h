@@ -53,6 +53,12 @@ struct taio_params {
  */
 int taio_open(struct taio **ring, const struct taio_params *params, char *why);
 
+/*
+ * Opens @n rings of one engine, or none: for several threads that are to work alike. "auto" takes the first
+ * engine of which there can be so many: a first ring may leave too little of fs.aio-max-nr for a second.
+ */
+int taio_open_rings(struct taio **rings, unsigned int n, const struct taio_params *params, char *why);
+
 /* How many operations can be in flight at once without taking more slots. */
 unsigned int taio_capacity(const struct taio *ring);
 
@@ -118,8 +124,8 @@ enum taio_class {
  * one than @fd (engine kmod: a proxy), or -errno (-EEXIST: already attached; -EOPNOTSUPP: a signalfd, for
  * which engines poll and kmod cannot wait). O_NONBLOCK of a stream's open file description is the engine's
  * from here to taio_detach(), which leaves it as it was: engines in user space set it, engine kmod clears it.
- * All who share that description, by dup(2) or fork(2), see it meanwhile; of two that are attached, detach the
- * second first. @fd stays the caller's to close, after taio_detach().
+ * All who share that description, by dup(2) or fork(2), see it meanwhile; of two that are attached, detach
+ * the second first. @fd stays the caller's to close, after taio_detach().
  *
  * What a call on @fd answers at once (-EBADF for the wrong end of a pipe, -ENOTCONN, -EINVAL for 4 bytes of
  * an eventfd, 0 for a FIFO without a writer) is an event at once, too.

@@ -148,15 +148,14 @@ static void log_slots(const struct daemon *d)
 {
 	const struct settings *settings = d->current->settings;
 	struct taio_slots slots;
-	unsigned long wanted = 0, have = 0;
+	unsigned long wanted = (unsigned long)d->nworkers * worker_ring(settings, d->nworkers).entries,
+		      have = 0;
 	char text[160];
 
 	if (!taio_takes_slots(d->workers[0].shard.ring) || taio_slots(&slots, false))
 		return;
-	for (unsigned int i = 0; i < d->nworkers; i++) {
-		wanted += worker_entries(&d->workers[i], settings);
+	for (unsigned int i = 0; i < d->nworkers; i++)
 		have += taio_capacity(d->workers[i].shard.ring);
-	}
 	if ((long)(wanted - have) <= slots.max - slots.taken) {
 		taio_slots_text(&slots, text, sizeof(text));
 		log_info("up to %lu slots wanted: %s", wanted, text);
@@ -396,33 +395,61 @@ static void on_worker_done(struct ev_loop *loop, ev_async *async, int revents)
 	ev_break(loop, EVBREAK_ALL);
 }
 
-static int workers_open(struct daemon *d, unsigned int want)
+/* All of one engine: with auto, the first of which there can be a ring for each worker. */
+static int rings_open(const struct daemon *d, struct taio **rings, unsigned int n)
+{
+	struct taio_params params = worker_ring(d->current->settings, n);
+	char why[TAIO_WHY_LEN] = "";
+	int ret = taio_open_rings(rings, n, &params, why);
+
+	if (ret)
+		log_error("%s", why);
+	else if (*why)
+		log_notice("engine %s", why);
+	return ret;
+}
+
+/* Makes a worker of each ring. Those that are left after a failure are closed. */
+static int workers_make(struct daemon *d, struct taio **rings, unsigned int n)
 {
 	struct service_env env = {.metrics = stats_metrics, .metrics_arg = &d->stats};
 	char why[WORKER_WHY_LEN] = "";
+	int ret = 0;
 
-	d->workers = calloc(want, sizeof(*d->workers));
-	d->beats_seen = calloc(want, sizeof(*d->beats_seen));
-	if (!d->workers || !d->beats_seen) {
-		log_error("out of memory");
-		return -ENOMEM;
-	}
-	d->stats = (struct stats_of){.workers = d->workers, .nworkers = want};
-	for (d->nworkers = 0; d->nworkers < want; d->nworkers++) {
+	for (; d->nworkers < n; d->nworkers++) {
 		struct worker *w = &d->workers[d->nworkers];
-		/* All on the engine that auto has chosen for the first. */
-		const char *engine =
-			d->nworkers ? taio_name(d->workers[0].shard.ring) : d->current->settings->engine;
-		int ret = worker_open(w, d->nworkers, d->current, want, engine, &env, why);
 
-		if (ret) {
-			log_error("%s", why);
-			return ret;
-		}
+		ret = worker_open(w, d->nworkers, d->current, n, rings[d->nworkers], &env, why);
+		if (ret)
+			break;
 		w->on_done = wake_main;
 		w->on_done_arg = d;
 	}
-	return 0;
+	if (ret)
+		log_error("%s", why);
+	for (unsigned int i = d->nworkers; i < n; i++)
+		taio_close(rings[i]);
+	return ret;
+}
+
+static int workers_open(struct daemon *d, unsigned int want)
+{
+	struct taio **rings = calloc(want, sizeof(struct taio *));
+	int ret = -ENOMEM;
+
+	d->workers = calloc(want, sizeof(*d->workers));
+	d->beats_seen = calloc(want, sizeof(*d->beats_seen));
+	if (!rings || !d->workers || !d->beats_seen) {
+		log_error("out of memory");
+		goto free_rings;
+	}
+	d->stats = (struct stats_of){.workers = d->workers, .nworkers = want};
+	ret = rings_open(d, rings, want);
+	if (!ret)
+		ret = workers_make(d, rings, want);
+free_rings:
+	free(rings);
+	return ret;
 }
 
 /* Signals go to the main thread: workers inherit a mask that blocks them all. */

@@ -323,25 +323,20 @@ static unsigned int share(unsigned int total, unsigned int nworkers)
 	return (total + nworkers - 1) / nworkers;
 }
 
-unsigned int worker_entries(const struct worker *w, const struct settings *settings)
+struct taio_params worker_ring(const struct settings *settings, unsigned int nworkers)
 {
-	return settings->ring_entries ? settings->ring_entries : 2 * w->host.limit + 64;
-}
+	unsigned int limit = share(settings->max_connections, nworkers);
 
-static int ring_open(struct worker *w, const struct settings *settings, const char *engine, char *why)
-{
-	struct taio_params params = {
-		.engine = engine,
-		.entries = worker_entries(w, settings),
+	return (struct taio_params){
+		.engine = settings->engine,
+		.entries = settings->ring_entries ? settings->ring_entries : 2 * limit + 64,
 		.helpers_max = settings->helpers,
 		.flags = settings->reap_syscall ? TAIO_REAP_SYSCALL : 0,
 	};
-
-	return taio_open(&w->shard.ring, &params, why);
 }
 
 int worker_open(struct worker *w, unsigned int index, struct config *config, unsigned int nworkers,
-		const char *engine, const struct service_env *env, char *why)
+		struct taio *ring, const struct service_env *env, char *why)
 {
 	const struct settings *settings = config->settings;
 	int ret = -ENOMEM;
@@ -356,6 +351,7 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 	LIST_INIT(&w->shard.conns);
 	hist_reset(&w->shard.cancel_us);
 	w->shard.settings = settings;
+	w->shard.ring = ring;
 	clock_update(&w->shard);
 	snprintf(why, WORKER_WHY_LEN, "out of memory");
 	w->shard.scratch = malloc(SCRATCH_SIZE);
@@ -364,11 +360,8 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 	w->loop = ev_loop_new(EVFLAG_AUTO);
 	if (!w->loop)
 		goto free_scratch;
-	ret = ring_open(w, settings, engine, why);
-	if (ret)
-		goto destroy_loop;
 	w->env = (struct service_env){
-		.ring = w->shard.ring,
+		.ring = ring,
 		.loop = w->loop,
 		.counters = &w->shard.counters,
 		.metrics = env->metrics,
@@ -376,12 +369,10 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 	};
 	ret = intake_prepare(&w->next, &w->host, NULL, config, why);
 	if (ret)
-		goto close_ring;
+		goto destroy_loop;
 	sem_init(&w->answered, 0, 0);
 	watchers_start(w);
 	return 0;
-close_ring:
-	taio_close(w->shard.ring);
 destroy_loop:
 	ev_loop_destroy(w->loop);
 free_scratch:

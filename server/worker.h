@@ -56,14 +56,14 @@ enum worker_request {
 
 #define WORKER_WHY_LEN 512
 
+/* What each of @nworkers wants its ring to be. */
+struct taio_params worker_ring(const struct settings *settings, unsigned int nworkers);
 /*
- * Opens the ring (of @engine), the sites and the acceptors; takes metrics and its argument from @env. 0, or
- * -errno with why[WORKER_WHY_LEN] and nothing left open.
+ * Opens the sites and the acceptors; takes metrics and its argument from @env. 0: @ring is the worker's, and
+ * worker_close() closes it; or -errno with why[WORKER_WHY_LEN], nothing left open, and @ring the caller's.
  */
 int worker_open(struct worker *w, unsigned int index, struct config *config, unsigned int nworkers,
-		const char *engine, const struct service_env *env, char *why);
-/* Operations that its ring may come to have in flight. */
-unsigned int worker_entries(const struct worker *w, const struct settings *settings);
+		struct taio *ring, const struct service_env *env, char *why);
 /*
  * @beat_s: the maximum time between turns of its loop, each of which moves beats: for a watchdog, and for a
  * loop that is notified of nothing because epoll_ctl(2) ran out of memory. 0 or -errno.

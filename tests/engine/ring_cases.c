@@ -457,6 +457,38 @@ TEST_CASE(ring_without_further_slots_goes_on_with_what_it_has, ON(TCP))
 	cancel_all(s, ops, room);
 }
 
+/* All of one engine, and none is left open where there is too little for the last. */
+TEST_CASE(rings_are_opened_together_or_not_at_all, ON(NONE))
+{
+	struct taio_params params = {.engine = s->engine};
+	struct taio *rings[2], *others;
+	struct taio_slots before, after;
+	char why[TAIO_WHY_LEN] = "";
+
+	CHECK_EQ(taio_open_rings(rings, 2, &params, why), 0);
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(strcmp(taio_name(rings[i]), s->engine), 0);
+		taio_close(rings[i]);
+	}
+	if (!is_signalled_by_kernel(s)) /* an engine without slots */
+		return;
+	others = slots_take(100); /* enough for the first */
+	CHECK_EQ(taio_slots(&before, false), 0);
+	CHECK_EQ(taio_open_rings(rings, 2, &params, why), -EAGAIN);
+	CHECK(strstr(why, "ring 2 of 2: ") && strstr(why, "fs.aio-max-nr"));
+	CHECK_EQ(taio_slots(&after, false), 0);
+	CHECK_EQ(after.taken, before.taken);
+	params.engine = "auto";
+	CHECK_EQ(taio_open_rings(rings, 2, &params, why), 0);
+	note("%s", why);
+	CHECK(!taio_takes_slots(rings[0]));
+	CHECK(taio_name(rings[0]) == taio_name(rings[1]));
+	CHECK(strstr(why, "ring 2 of 2: "));
+	taio_close(rings[0]);
+	taio_close(rings[1]);
+	taio_close(others);
+}
+
 TEST_CASE(unknown_engine_is_einval, ON(NONE), AS(CASE_ONCE))
 {
 	static const char *const names[] = {"no-such-engine", "poll:no-such-policy", "threads:", ":", ""};

@@ -84,6 +84,19 @@ class Slots(unittest.TestCase):
                 sock.close()
             server.until_idle()
 
+    def test_too_few_for_all_workers_is_the_next_engine_for_all(self):
+        """A ring needs 64 at least: there are enough for the first worker alone."""
+        with free_slots(100), \
+                Server("service=echo", options=(*self.DEFAULTS, "--workers", "2"), engine="auto") as server:
+            self.assertNotIn(server.stats()["engine"].split(":")[0], ("poll", "kmod"))
+            self.assertRegex(server.log(), r"notice: engine threads:\S+: .*(poll|kmod:task): ring 2 of 2: io_setup: \d+ of fs\.aio-max-nr = \d+ "
+                                           r"slots")
+            socks = self.connections(server, 8)
+            for sock in socks:
+                self.assertEqual(exchange(sock, b"hello"), b"hello")
+                sock.close()
+            server.until_idle()
+
     def test_none_left_is_the_next_engine_for_auto_and_a_reason_for_others(self):
         with free_slots(0):
             with Server("service=echo", options=(*self.DEFAULTS, "--workers", "2"), engine="auto") as server:
