@@ -17,6 +17,7 @@
 /* Connections accepted in one go; the bound keeps existing ones served. */
 #define ACCEPT_BURST 64
 #define RETRY_S	     0.1
+#define SLOTS_S	     1. /* how often to look for slots that other processes have freed */
 
 static void complain(struct acceptor *a, struct log_limit *limit, const char *what, int err)
 {
@@ -28,15 +29,21 @@ static void complain(struct acceptor *a, struct log_limit *limit, const char *wh
 			    err == EMFILE ? "; raise LimitNOFILE= or lower --max-connections" : "", more);
 }
 
+/* Accepts nothing until on_retry(). */
+static void pause_for(struct acceptor *a, double seconds)
+{
+	ev_io_stop(a->loop, &a->io);
+	ev_timer_set(&a->retry, seconds, 0.);
+	ev_timer_start(a->loop, &a->retry);
+}
+
 static void back_off(struct acceptor *a, int err)
 {
 	count(&a->shard->counters, accept_errors);
 	if (err == EMFILE || err == ENFILE)
 		count(&a->shard->counters, emfile);
 	complain(a, &a->accept_limit, "cannot accept", err);
-	ev_io_stop(a->loop, &a->io);
-	ev_timer_set(&a->retry, RETRY_S, 0.);
-	ev_timer_start(a->loop, &a->retry);
+	pause_for(a, RETRY_S);
 }
 
 static void admit(struct acceptor *a, int fd, const union addr *peer)
@@ -121,6 +128,16 @@ static bool is_fatal(int err)
 	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
 }
 
+/* Until a connection ends. Nobody tells when other processes free slots, so that is looked for. */
+static void wait_for_room(struct acceptor *a)
+{
+	a->full = true;
+	if (a->shard->nconns < a->limit)
+		pause_for(a, SLOTS_S);
+	else
+		ev_io_stop(a->loop, &a->io);
+}
+
 /* False: nothing more to accept now. */
 static bool accept_one(struct acceptor *a)
 {
@@ -129,8 +146,7 @@ static bool accept_one(struct acceptor *a)
 	int fd;
 
 	if (a->shard->settings->when_full == FULL_WAIT && is_full(a)) {
-		a->full = true;
-		ev_io_stop(a->loop, &a->io);
+		wait_for_room(a);
 		return false;
 	}
 	fd = accept4(a->fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -163,11 +179,21 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
 		;
 }
 
+static void go_on(struct acceptor *a)
+{
+	a->full = false;
+	ev_timer_stop(a->loop, &a->retry);
+	ev_io_start(a->loop, &a->io);
+}
+
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct acceptor *a = timer->data;
 
-	ev_io_start(a->loop, &a->io);
+	if (a->full && taio_reserve(a->shard->ring, ops_wanted(a)))
+		pause_for(a, SLOTS_S);
+	else
+		go_on(a);
 }
 
 void acceptor_start(struct acceptor *a, struct ev_loop *loop)
@@ -191,6 +217,5 @@ void acceptor_resume(struct acceptor *a)
 {
 	if (!a->full || (is_still_full(a) && a->shard->settings->when_full == FULL_WAIT))
 		return;
-	a->full = false;
-	ev_io_start(a->loop, &a->io);
+	go_on(a);
 }

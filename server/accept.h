@@ -10,13 +10,13 @@
 
 struct acceptor {
 	ev_io io;
-	ev_timer retry; /* after EMFILE and the like: backs off rather than spins */
+	ev_timer retry; /* after EMFILE and the like: backs off rather than spins; full: looks for slots */
 	struct shard *shard;
 	struct endpoint *endpoint; /* holds a reference */
 	struct ev_loop *loop;
 	unsigned int limit; /* connections of this worker */
 	int fd;		    /* borrowed from the listener */
-	bool full;	    /* paused until a connection ends (FULL_WAIT) */
+	bool full;	    /* paused until a connection ends or slots are freed (FULL_WAIT) */
 	struct log_limit accept_limit, admit_limit, slots_limit;
 };
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import subprocess
+import time
 import unittest
 
 from harness import ENGINE, PATIENCE, SLOW, TAIOD, TAIO_LOAD, Server, connect, exchange, run, taiod, until
@@ -83,6 +84,24 @@ class Slots(unittest.TestCase):
             for sock in socks:
                 sock.close()
             server.until_idle()
+
+    def test_slots_that_others_free_are_used_without_one_that_ends(self):
+        with Server("service=echo", options=self.DEFAULTS) as server:
+            with free_slots(0):
+                socks = self.connections(server, 150)
+                for sock in socks[:128]:
+                    self.assertEqual(exchange(sock, b"hello"), b"hello")
+                until(lambda: "full at 128 connections" in server.log(), "what it could not get")
+                time.sleep(2.5)  # it looks twice, and accepts nobody in vain
+                stats = server.stats()
+                self.assertEqual((stats["accepted"], stats["refused_full"], stats["accept_errors"]), (128, 0, 0))
+                self.assertEqual(server.log().count("full at"), 1)
+            for sock in socks:
+                self.assertEqual(exchange(sock, b"hello"), b"hello")
+            for sock in socks:
+                sock.close()
+            server.until_idle()
+            self.assertEqual(server.stats()["accepted"], 150)
 
     def test_too_few_for_all_workers_is_the_next_engine_for_all(self):
         """A ring needs 64 at least: there are enough for the first worker alone."""
