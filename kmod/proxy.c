@@ -1,41 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which targets a proxy may stand for, which state of the submitter its operations carry, and the list of all proxies.
+ * What a proxy keeps of its target, which state of the submitter its operations carry, and the list of all proxies.
  * Process context.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/mutex.h>
-#include <linux/net.h>
 #include <linux/slab.h>
-#include <net/sock.h>
 
 #include "compat.h"
 #include "proxy.h"
+#include "target.h"
 #include "user.h"
-
-static bool is_unix_socket(struct file *file)
-{
-	struct socket *sock = sock_from_file(file);
-
-	return sock && sock->sk && sock->sk->sk_family == AF_UNIX;
-}
-
-static int target_check(struct file *target)
-{
-	const struct file_operations *fop = target->f_op;
-
-	if (S_ISDIR(file_inode(target)->i_mode))
-		return -EISDIR;
-	if (is_unix_socket(target))
-		return -EOPNOTSUPP;
-	/* A file that io_submit(2) can neither read nor write is of no use behind a proxy. */
-	if (!(target->f_mode & FMODE_CAN_READ && fop->read_iter) &&
-	    !(target->f_mode & FMODE_CAN_WRITE && fop->write_iter))
-		return -EINVAL;
-	return 0;
-}
 
 /* The bits of the defaults that only a caller with the capability may leave out. */
 static const struct {

@@ -17,8 +17,12 @@
  * so does RWF_NOWAIT. A proxy of a regular file has a position of its own, as a second open(2) would; RWF_NOAPPEND does
  * not undo an O_APPEND of the file.
  *
- * What is carried out by a helper does not raise SIGPIPE or SIGXFSZ: -EPIPE and -EFBIG alone tell. A file whose data
- * depends on who reads (signalfd, a terminal's job control) sees the helper.
+ * A proxy may stand for a TCP or UDP socket of AF_INET or AF_INET6, a pipe or FIFO, a terminal, a block device, and a
+ * regular file on a disk, on tmpfs or on overlayfs. Nothing else: what other files do may depend on more of the
+ * caller than an operation carries, such as its namespaces.
+ *
+ * What is carried out by a helper does not raise SIGPIPE or SIGXFSZ: -EPIPE and -EFBIG alone tell. A terminal's job
+ * control sees the helper.
  *
  * Operations that do not come from io_submit(2), such as read(2) and those of io_uring, are passed to the file
  * in the caller's context: they behave there as on the file itself.
@@ -88,8 +92,8 @@ struct taio_ioc_info {
  *		TAIO_STATE_MM; a file that io_submit(2) could not read or write either (epoll, ...)
  * EISDIR	a directory
  * ELOOP	a proxy
- * EOPNOTSUPP	an AF_UNIX socket (a proxy would hide it from the kernel's collector of descriptors in flight);
- *		TAIO_STATE_FS, TAIO_STATE_FILES
+ * EOPNOTSUPP	a file that is not on the list above, such as an AF_UNIX socket (a proxy would hide it from the kernel's
+ *		collector of descriptors in flight); TAIO_STATE_FS, TAIO_STATE_FILES
  * EPERM	a state bit left out that only a privileged caller may leave out
  * EMFILE, ENFILE, ENOMEM, EFAULT
  */

@@ -5,14 +5,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -77,9 +84,42 @@ static int make_inotify(void)
 {
 	return SYS(inotify_init1(0));
 }
+static int make_eventfd(void)
+{
+	return SYS(eventfd(0, 0));
+}
 static int make_device(void)
 {
 	return SYS(open(TAIO_DEVICE, O_RDWR));
+}
+static int make_null(void)
+{
+	return SYS(open("/dev/null", O_RDWR));
+}
+static int make_random(void)
+{
+	return SYS(open("/dev/urandom", O_RDONLY));
+}
+/* What is written there sets the name of the writer's UTS namespace, whoever has opened it. */
+static int make_hostname(void)
+{
+	return SYS(open("/proc/sys/kernel/hostname", O_RDWR));
+}
+static int make_parameter(void)
+{
+	return SYS(open("/sys/module/taio/parameters/user_max", O_RDWR));
+}
+static int make_netlink(void)
+{
+	return SYS(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+}
+static int make_packet(void)
+{
+	return SYS(socket(AF_PACKET, SOCK_RAW, 0));
+}
+static int make_raw(void)
+{
+	return SYS(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
 }
 static int make_pidfd(void)
 {
@@ -115,6 +155,14 @@ TEST_CASE(attach_refuses_files_that_cannot_be_proxied, ON(NONE), AS(CASE_ONCE))
 		{"directory", make_directory, EISDIR},
 		{"epoll", make_epoll, EINVAL},
 		{"inotify", make_inotify, EINVAL},
+		{"eventfd", make_eventfd, EOPNOTSUPP},
+		{"/dev/null", make_null, EOPNOTSUPP},
+		{"/dev/urandom", make_random, EOPNOTSUPP},
+		{"sysctl", make_hostname, EOPNOTSUPP},
+		{"sysfs", make_parameter, EOPNOTSUPP},
+		{"netlink", make_netlink, EOPNOTSUPP},
+		{"AF_PACKET", make_packet, EOPNOTSUPP},
+		{"raw socket", make_raw, EOPNOTSUPP},
 		{TAIO_DEVICE, make_device, EINVAL},
 		{"pidfd", make_pidfd, EINVAL},
 		{"O_PATH", make_path, EBADF},
@@ -134,6 +182,55 @@ TEST_CASE(attach_refuses_files_that_cannot_be_proxied, ON(NONE), AS(CASE_ONCE))
 			CHECK_EQ(entries_of("/proc/self/fd"), before);
 			close(fd);
 		}
+}
+
+static void read_by_proxy(struct scene *s, int fd, const char *name)
+{
+	int proxy = taio_attach(fd, s->policy, s->flags);
+	char byte = 0;
+	struct op op;
+
+	if (proxy < 0)
+		fail_at(HERE(), "attach of a file on %s: %s", name, strerror(-proxy));
+	CHECK_EQ(pwrite(fd, "x", 1, 0), 1);
+	read_start(&s->ring, &op, proxy, &byte, 1);
+	CHECK_EQ(await(&s->ring, &op), 1);
+	CHECK_EQ(byte, 'x');
+	close(proxy);
+	close(fd);
+}
+
+/* A file of an overlay over directories of a tmpfs, all of it mounted below @dir. */
+static int overlay_file(const char *dir)
+{
+	static const char *const names[] = {"lower", "upper", "work", "all"};
+	char path[64], options[256];
+
+	SYS(mount("taio", dir, "tmpfs", 0, NULL));
+	for (unsigned int i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		SYS(mkdir(path, 0700));
+	}
+	snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", dir, dir,
+		 dir);
+	SYS(mount("taio", path, "overlay", 0, options));
+	snprintf(path, sizeof(path), "%s/all/file", dir);
+	return SYS(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+}
+
+TEST_CASE(attach_takes_files_of_listed_file_systems, ON(NONE))
+{
+	char dir[] = "/tmp/taio-overlay-XXXXXX", path[64];
+
+	scene_ring(s, 4);
+	read_by_proxy(s, scratch_file(1), "tmpfs");
+	read_by_proxy(s, scratch_disk_file(1), "ext4");
+	CHECK(mkdtemp(dir));
+	read_by_proxy(s, overlay_file(dir), "overlayfs");
+	snprintf(path, sizeof(path), "%s/all", dir);
+	SYS(umount2(path, MNT_DETACH));
+	SYS(umount2(dir, MNT_DETACH));
+	SYS(rmdir(dir));
 }
 
 static void expect_attach(const struct taio_ioc_attach *attach, int error, const char *what, uint64_t value)
@@ -356,6 +453,14 @@ TEST_CASE(proxy_holds_the_file, ON(NONE))
 	CHECK(write(fds[1], "x", 1) == -1 && errno == EPIPE);
 }
 
+static int reopen(int fd, int mode)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return SYS(open(path, mode | O_CLOEXEC));
+}
+
 /* The access mode of the proxy, and which of its operations the kernel refuses for it. */
 TEST_CASE(proxy_follows_the_mode_of_the_file, ON(NONE))
 {
@@ -363,10 +468,14 @@ TEST_CASE(proxy_follows_the_mode_of_the_file, ON(NONE))
 
 	scene_ring(s, 4);
 	for (unsigned int i = 0; i < ARRAY_LEN(modes); i++) {
-		int fd = SYS(open("/dev/zero", modes[i])), proxy = proxy_make(s, fd);
+		int fds[2], fd, proxy;
 		char byte = 'x';
 		struct op op;
 
+		scratch_pipe(fds);
+		CHECK_EQ(write(fds[1], &byte, 1), 1);
+		fd = reopen(fds[0], modes[i]);
+		proxy = proxy_make(s, fd);
 		CHECK_EQ(fcntl(proxy, F_GETFL) & O_ACCMODE, modes[i]);
 		op_read(&op, proxy, &byte, 1);
 		CHECK_EQ(op_try(&s->ring, &op), modes[i] == O_WRONLY ? -EBADF : 1);
@@ -378,6 +487,8 @@ TEST_CASE(proxy_follows_the_mode_of_the_file, ON(NONE))
 			CHECK_EQ(await(&s->ring, &op), 1);
 		CHECK(modes[i] != O_WRONLY || (read(proxy, &byte, 1) == -1 && errno == EBADF));
 		CHECK(modes[i] != O_RDONLY || (write(proxy, &byte, 1) == -1 && errno == EBADF));
+		close(fds[0]);
+		close(fds[1]);
 		close(fd);
 		close(proxy);
 	}

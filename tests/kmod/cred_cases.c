@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose credentials an operation has. Two observables of the kernel's own: a write to a set-uid file clears
- * that bit unless the writer has CAP_FSETID, and rtnetlink refuses to change an interface unless the sender
- * has CAP_NET_ADMIN (netlink_capable(): sender and opener must both have it).
+ * Whose credentials an operation has. An observable of the kernel's own: a write to a set-uid file clears that
+ * bit unless the writer has CAP_FSETID. (No stream that a proxy may stand for asks for them on its own.)
  */
 #include "semantics.h"
 
 #include <errno.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,52 +69,6 @@ TEST_CASE(file_write_without_cred_has_the_helpers, ON(NONE), AS(CASE_BLOCK))
 	CHECK(write_keeps_bit(s, file, proxy));
 	act_as_user(0);
 	CHECK_EQ(counter_get("state_cred_taken"), taken);
-}
-
-/* What rtnetlink says to a request that changes nothing: 0 or -errno. */
-static int netlink_answer(int sock)
-{
-	struct {
-		struct nlmsghdr head;
-		struct nlmsgerr error;
-		char rest[512];
-	} answer;
-
-	CHECK(recv(sock, &answer, sizeof(answer), 0) >=
-	      (ssize_t)(sizeof(answer.head) + sizeof(answer.error)));
-	CHECK_EQ(answer.head.nlmsg_type, NLMSG_ERROR);
-	return answer.error.error;
-}
-
-static int send_by_proxy(struct scene *s, int sock, int proxy)
-{
-	struct {
-		struct nlmsghdr head;
-		struct ifinfomsg info;
-	} request = {
-		.head = {.nlmsg_len = sizeof(request),
-			 .nlmsg_type = RTM_SETLINK,
-			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
-		.info = {.ifi_index = (int)if_nametoindex("lo"), .ifi_flags = IFF_UP, .ifi_change = IFF_UP},
-	};
-	struct op op;
-
-	write_start(&s->ring, &op, proxy, &request, sizeof(request));
-	CHECK_EQ(await(&s->ring, &op), sizeof(request));
-	return netlink_answer(sock);
-}
-
-TEST_CASE(message_has_the_submitters_credentials, ON(NONE))
-{
-	int sock = SYS(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-	int proxy = proxy_make(s, sock);
-
-	scene_ring(s, 4);
-	CHECK_EQ(send_by_proxy(s, sock, proxy), 0);
-	act_as_user(NOBODY_USER);
-	CHECK_EQ(send_by_proxy(s, sock, proxy), -EPERM);
-	act_as_user(0);
-	CHECK_EQ(send_by_proxy(s, sock, proxy), 0);
 }
 
 /* Submitted as root and carried out after root has become somebody else, and the other way round. */

@@ -1,89 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that wait in ways of their own: a wait queue that goes before its file, and a file that is ready
- * without data. */
+/* Files that wait in ways of their own: one that is ready without data. */
 #include "semantics.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#define STACK_BYTES (256 * 1024)
-
-struct leaver {
-	struct ring *ring;
-	struct op *op;
-};
-
-static int submit_and_leave(void *arg)
-{
-	struct leaver *leaver = arg;
-
-	op_start(leaver->ring, leaver->op);
-	_exit(0);
-}
-
-/* A process with signal handlers of its own on our address space, so that its operations outlive it. */
-static void submit_by_one_who_leaves(struct ring *ring, struct op *op)
-{
-	struct leaver leaver = {.ring = ring, .op = op};
-	char *stack = malloc(STACK_BYTES);
-	int status;
-	pid_t pid;
-
-	CHECK(stack);
-	pid = SYS(clone(submit_and_leave, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, &leaver));
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK_EQ(status, 0);
-	free(stack);
-}
-
-/*
- * The queue of a signalfd is a part of its reader's signal handlers. It is freed with them (POLLFREE), when
- * the reader has been waited for, and the operation goes on without it.
- */
-TEST_CASE(wait_queue_that_goes_is_let_go, ON(NONE))
-{
-	struct signalfd_siginfo info;
-	struct taio_ioc_info what;
-	sigset_t mask;
-	int fd, proxy;
-	struct op op;
-
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGUSR1);
-	fd = SYS(signalfd(-1, &mask, SFD_CLOEXEC));
-	proxy = taio_attach(fd, s->policy, s->flags | TAIO_ATTACH_CLOEXEC);
-	if (proxy == -EINVAL) {
-		/* No file for io_submit(2) before Linux 6.10. */
-		op_read(&op, fd, &info, sizeof(info));
-		scene_ring(s, 1);
-		CHECK_EQ(op_try(&s->ring, &op), -EINVAL);
-		note("this kernel's io_submit(2) takes no signalfd");
-		close(fd);
-		return;
-	}
-	CHECK(proxy >= 0);
-	proxy_info(proxy, &what);
-	CHECK_EQ(what.policy, s->policy);
-	scene_ring(s, 1);
-	op_read(&op, proxy, &info, sizeof(info));
-	submit_by_one_who_leaves(&s->ring, &op);
-	until_inflight(proxy, 1);
-	stay_quiet(&s->ring);
-	CHECK_EQ(op_cancel(&s->ring, &op), 0);
-	CHECK_EQ(await(&s->ring, &op), -ECANCELED);
-	close(proxy);
-	close(fd);
-}
 
 static int udp_socket(struct sockaddr_in *addr)
 {
