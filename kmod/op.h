@@ -25,7 +25,7 @@ struct taio_user;
 /* An entry on a wait queue of the file. */
 struct op_wait {
 	struct wait_queue_entry entry;
-	struct wait_queue_head *head;	/* NULL: not hooked; cleared by POLLFREE, see park_wake() */
+	struct wait_queue_head *head;
 	struct taio_op *op;
 };
 

@@ -6,8 +6,7 @@
  *
  * The wake function runs under the lock of the file's wait queue, with interrupts off. The runner that it gives the
  * operation to may start at once, but unhook() takes the same lock first, so no wake function touches a completed
- * operation. A wait queue may go away before its file (POLLFREE, signalfd): the entry then lets go of it, as that of
- * fs/aio's own poll does.
+ * operation. The wait queue is there as long as its file: none of the files that a proxy may stand for sends POLLFREE.
  */
 #include <linux/net.h>
 #include <linux/poll.h>
@@ -43,16 +42,12 @@ static int park_wake(struct wait_queue_entry *entry, unsigned int mode, int sync
 	struct taio_op *op = wait->op;
 	__poll_t mask = key_to_poll(key);
 
-	if (mask && !(mask & (events_of(op) | POLLFREE)))
+	if (mask && !(mask & events_of(op)))
 		return 0;
 	list_del_init(&entry->entry);
 	if (op_wake(&op->state, op->policy->woken_state)) {
 		count(woken);
 		op->policy->woken(op);
-	}
-	if (mask & POLLFREE) {
-		/* The last touch. Paired with the load-acquire in unhook(); the queue is freed after a grace period. */
-		smp_store_release(&wait->head, NULL);
 	}
 	return 1;
 }
@@ -80,20 +75,10 @@ static void hook(struct file *file, struct wait_queue_head *head, struct poll_ta
 
 static void unhook(struct taio_op *op)
 {
-	struct wait_queue_head *head;
 	unsigned int i;
 
-	for (i = 0; i < op->nwaits; i++) {
-		rcu_read_lock();
-		/* Paired with the store-release in park_wake(). */
-		head = smp_load_acquire(&op->waits[i].head);
-		if (head) {
-			spin_lock_irq(&head->lock);
-			list_del_init(&op->waits[i].entry.entry);
-			spin_unlock_irq(&head->lock);
-		}
-		rcu_read_unlock();
-	}
+	for (i = 0; i < op->nwaits; i++)
+		remove_wait_queue(op->waits[i].head, &op->waits[i].entry);
 	op->nwaits = 0;
 }
 
@@ -226,7 +211,7 @@ const struct taio_policy taio_policy_park = {
 
 int park_queue_create(void)
 {
-	park_queue = alloc_workqueue("taio", WQ_UNBOUND | WQ_HIGHPRI, 0);
+	park_queue = alloc_workqueue("taio", WQ_UNBOUND, 0);
 	return park_queue ? 0 : -ENOMEM;
 }
 
