@@ -74,7 +74,8 @@ ssize_t transfer_passed(struct taio_proxy *proxy, struct kiocb *iocb, struct iov
 /*
  * After a short read of a file a helper repeats the whole read: only that distinguishes the end of the file from the
  * end of the cached pages. A file is not written here: few file systems can do so without waiting, and half an append
- * cannot be retried. A stream is polled before it is read: the response to what was just written is seldom there yet,
+ * cannot be retried; nor is it read past the page cache, since a direct read waits for the device in spite of
+ * IOCB_NOWAIT. A stream is polled before it is read: the response to what was just written is seldom there yet,
  * and a poll is cheap compared with a read.
  */
 ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
@@ -83,7 +84,7 @@ ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, struct iov
 	loff_t pos = iocb->ki_pos;
 	ssize_t res;
 
-	if (!proxy->nowait || (proxy->is_file && rw == WRITE))
+	if (!proxy->nowait || (proxy->is_file && (rw == WRITE || proxy->target->f_flags & O_DIRECT)))
 		return -EAGAIN;
 	if (!proxy->is_file && rw == READ && !is_ready(proxy, READ)) {
 		count(inline_missed);

@@ -2,6 +2,8 @@
 /* Arguments of operations: offsets, lengths, vectors, and positions of files. */
 #include "semantics.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,6 +14,8 @@
 #include <unistd.h>
 
 #define SEGMENTS_MAX 1024 /* UIO_MAXIOV */
+#define SLOW_NS	     100000000
+#define SLOW_READS   8
 
 static long run_op(struct scene *s, struct op *op)
 {
@@ -213,6 +217,36 @@ TEST_CASE(file_ops_at_offsets_leave_the_position, ON(NONE), AS(CASE_BLOCK))
 	op_read(&op, proxy, buf, 1);
 	op.iocb.u.c.offset = -1;
 	CHECK_EQ(run_op(s, &op), -EINVAL);
+}
+
+/* IOCB_NOWAIT does not keep a synchronous direct read from waiting for the device: it must not be tried. */
+TEST_CASE(direct_reads_do_not_hold_up_io_submit, ON(NONE), AS(CASE_BLOCK))
+{
+	const char *device = getenv("SLOW_DEVICE");
+	struct op ops[SLOW_READS];
+	uint64_t begin, took;
+	char *buf;
+	int proxy;
+
+	if (!device)
+		fail_at(HERE(), "SLOW_DEVICE names no device");
+	proxy = proxy_make(s, SYS(open(device, O_RDONLY | O_DIRECT | O_CLOEXEC)));
+	scene_ring(s, SLOW_READS);
+	CHECK_EQ(posix_memalign((void **)&buf, 4096, SLOW_READS * 4096), 0);
+	for (unsigned int i = 0; i < SLOW_READS; i++) {
+		op_read(&ops[i], proxy, buf + i * 4096, 4096);
+		ops[i].iocb.u.c.offset = i * 4096;
+	}
+	begin = clock_ns();
+	for (unsigned int i = 0; i < SLOW_READS; i++)
+		op_start(&s->ring, &ops[i]);
+	took = clock_ns() - begin;
+	note("%u reads submitted in %ju us", SLOW_READS, (uintmax_t)took / 1000);
+	CHECK(took < SLOW_NS);
+	for (unsigned int i = 0; i < SLOW_READS; i++)
+		CHECK_EQ(await(&s->ring, &ops[i]), 4096);
+	CHECK(clock_ns() - begin >= SLOW_NS);
+	free(buf);
 }
 
 TEST_CASE(append_appends, ON(NONE), AS(CASE_BLOCK))
