@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the user writes after --listen, and the sockets that it leads to. Main thread; immutable once workers
- *know it.
+ * know it.
  *
  *	ADDRESS:PORT[,service=NAME][,tls][,cert=FILE][,key=FILE][,WORD=VALUE...]
  *	fd:NAME[,...]	a socket that the service manager passes under that name (sd_listen_fds_with_names(3))

@@ -5,6 +5,8 @@
  *   HANDSHAKE ──► SERVE ──► FLUSH ──► LINGER ──► CLOSING ──► freed when the last completion is in
  *       └───────────┴─────────┴──────────┴────────►┘
  *
+ * HANDSHAKE goes to FLUSH if TLS fails, so that the alert is still sent.
+ *
  * A deadline cancels the pending operation and does nothing else; its completion (ON_CANCELLED) closes. If
  * data won the race the connection goes on, unless bytes do not postpone the deadline. Every step that leaves
  * the connection open ends in advance(), which starts what can be started and sets the deadline that now

@@ -16,7 +16,7 @@ enum conn_event {
 	ON_CANCELLED,	/* an operation completed as cancelled */
 	ON_DEADLINE,	/* a deadline has passed; @res is its class; nothing has been cancelled yet */
 	ON_RESUME,	/* what the service's session waited for has happened */
-	ON_DRAIN,	/* the server stops: finish what is under way */
+	ON_DRAIN,	/* the server stops, or its listener is gone: finish what is under way */
 	ON_STOP,	/* the drain timeout has passed */
 	ON_EVICT,	/* its place is needed */
 	CONN_NEVENTS

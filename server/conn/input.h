@@ -20,7 +20,7 @@ enum step input_handshake(struct conn *c);
 
 /*
  * Offers the service what has arrived. Called after input_received(), or once what blocked it is over. While
- *a read is under way, whose buffer must not move, nothing is offered, but the session is called.
+ * a read is under way, whose buffer must not move, nothing is offered, but the session is called.
  *
  *	STEP_MORE	read on
  *	STEP_BLOCKED	output is above its high-water mark, or the service waits

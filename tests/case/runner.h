@@ -2,7 +2,7 @@
 /*
  * A program of tests: its cases, the command line that chooses from it, and a process of its own for
  * each run of a case, under a time limit, so that a crash, a hang or a leak affects only that case. It must
- *leave no descriptor, thread or process behind.
+ * leave no descriptor, thread or process behind.
  *
  * The program says what struct scene is and in which variants a case runs:
  *
