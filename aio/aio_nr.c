@@ -85,6 +85,9 @@ static void find_holder(struct taio_slots *slots)
 		slots->pid = atoi(entry->d_name);
 	}
 	closedir(proc);
+	/* A context's ring is of whole pages, so what it holds is rounded up. */
+	if (slots->held > slots->taken)
+		slots->held = slots->taken;
 	if (slots->pid)
 		comm_read(slots->pid, slots->comm);
 }
@@ -118,8 +121,8 @@ void aio_nr_explain(int err, unsigned int wanted, char *why)
 
 	if (err == -EAGAIN && taio_slots(&slots, true) == 0) {
 		taio_slots_text(&slots, text, sizeof(text));
-		snprintf(why, TAIO_WHY_LEN, "io_setup: %s, %u more wanted: sysctl -w fs.aio-max-nr=%ld", text,
-			 wanted, 2 * (slots.max + (long)wanted));
+		snprintf(why, TAIO_WHY_LEN, "io_setup: %s; %u more are needed: sysctl -w fs.aio-max-nr=%ld",
+			 text, wanted, 2 * (slots.max + (long)wanted));
 	} else if (err == -ENOSYS) {
 		snprintf(why, TAIO_WHY_LEN,
 			 "io_setup: this kernel has no aio (CONFIG_AIO), or a seccomp filter blocks it");

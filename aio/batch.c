@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Invariant: iocbs[head..len) wait to be submitted, in order; there are never more of them than reserved.
+/*
+ * Invariant: iocbs[head..len) wait to be submitted, in order; there are never more of them than reserved.
  */
 #include "batch.h"
 

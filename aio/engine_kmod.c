@@ -205,7 +205,8 @@ static void explain_device(int err, char *why)
 		snprintf(why, TAIO_WHY_LEN, TAIO_DEVICE ": %s", strerror(err));
 }
 
-/* Attaches a descriptor that does not exist, to learn whether the module knows this policy and these flags.
+/*
+ * Attaches a descriptor that does not exist, to learn whether the module knows this policy and these flags.
  */
 static int device_check(struct kmod_ring *k, char *why)
 {

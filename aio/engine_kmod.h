@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Engine kmod: a ring of engine poll on proxies of the module, one engine for each of the module's policies.
+/*
+ * Engine kmod: a ring of engine poll on proxies of the module, one engine for each of the module's
+ * policies.
  */
 #ifndef TAIO_ENGINE_KMOD_H
 #define TAIO_ENGINE_KMOD_H

@@ -92,7 +92,9 @@ static void serve_waiters(struct park *park, int fd, uint32_t directions)
 static void serve_fd(struct park *park, int fd, uint32_t events)
 {
 	pthread_mutex_lock(&park->lock);
-	/* Taking the event disarmed the descriptor. If it was armed again since, one event too many arrives.
+	/*
+	 * Taking the event disarmed the descriptor. If it was armed again since, one event too many
+	 * arrives.
 	 */
 	waiters_at(&park->waiters, fd)->events = 0;
 	if (!waiters_at(&park->waiters, fd)->is_busy) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Arrays by descriptor, which grow with the largest descriptor seen. An owner keeps the array and its length.
+/*
+ * Arrays by descriptor, which grow with the largest descriptor seen. An owner keeps the array and its
+ * length.
  */
 #ifndef TAIO_FD_TABLE_H
 #define TAIO_FD_TABLE_H

@@ -82,7 +82,9 @@ struct taio_slots {
 /* Whether the ring stands on them: engines poll and kmod. */
 bool taio_takes_slots(const struct taio *ring);
 
-/* With @holder the maps of all processes are read, which takes a while. 0, or -ENOENT: no aio in this kernel.
+/*
+ * With @holder the maps of all processes are read, which takes a while. 0, or -ENOENT: no aio in this
+ * kernel.
  */
 int taio_slots(struct taio_slots *slots, bool holder);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The programs' only clock: CLOCK_MONOTONIC, in nanoseconds, microseconds or milliseconds. Any thread. */
+/* CLOCK_MONOTONIC, in nanoseconds, microseconds or milliseconds. Any thread. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 

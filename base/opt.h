@@ -77,12 +77,14 @@ struct opt_program {
 	const char *const *synopsis; /* usage lines after the name, NULL-terminated */
 	const struct opt *table;
 	const struct opt_command *commands; /* ended by a row without name; NULL: the program has none */
+	const char *commands_title;	    /* in the help, such as Commands */
 	const char *description;	    /* manual text */
 	const char
 		*epilogue; /* manual sections: each a paragraph that begins with a line "HEADING:", or NULL */
 };
 
-/* Errors are one line in why[OPT_WHY_LEN]: where (file:line, or the option), what is wrong, and the remedy.
+/*
+ * Errors are one line in why[OPT_WHY_LEN]: where (file:line, or the option), what is wrong, and the remedy.
  */
 #define OPT_WHY_LEN 512
 

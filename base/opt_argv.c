@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* getopt_long(3)'s tables made from ours. A long option has the value LONG_BASE + 2 * row, --no-NAME 1 more.
+/*
+ * getopt_long(3)'s tables made from ours. A long option has the value LONG_BASE + 2 * row, --no-NAME 1
+ * more.
  */
 #define LONG_BASE 256
 

@@ -57,11 +57,11 @@ static void help_option(FILE *to, const struct opt *opt)
 	help_row(to, spelling, text);
 }
 
-static void help_commands(FILE *to, const struct opt_command *command)
+static void help_commands(FILE *to, const char *title, const struct opt_command *command)
 {
 	char spelling[64];
 
-	fputs("\nCommands:\n", to);
+	fprintf(to, "\n%s:\n", title);
 	for (; command->name; command++) {
 		snprintf(spelling, sizeof(spelling), "%s %s", command->name, command->operands);
 		help_row(to, spelling, command->help);
@@ -74,7 +74,7 @@ void opt_help(const struct opt_program *program, FILE *to)
 	for (size_t i = 0; program->synopsis[i]; i++)
 		fprintf(to, "%s %s %s\n", i ? "      " : "Usage:", program->name, program->synopsis[i]);
 	if (program->commands)
-		help_commands(to, program->commands);
+		help_commands(to, program->commands_title, program->commands);
 	for (const struct opt *opt = program->table; opt->name; opt++) {
 		if (opt->section)
 			fprintf(to, "\n%s:\n", opt->section);

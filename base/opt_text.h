@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* The next word of *text, which is moved past it; returns its length, 0 at the end or before an empty line.
+/*
+ * The next word of *text, which is moved past it; returns its length, 0 at the end or before an empty line.
  */
 size_t opt_next_word(const char **text, const char **word);
 

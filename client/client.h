@@ -57,7 +57,9 @@ uint64_t deadline_in(uint64_t us);
 /* "taio: ..." as one line on standard error; returns 1, the exit status of a failure. */
 int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* A command: returns the exit status and has reported any failure. @operand is "" if the command takes none.
+/*
+ * A command: returns the exit status and has reported any failure. @operand is "" if the command takes
+ * none.
  */
 typedef int command_fn(const struct settings *settings, const char *operand);
 

@@ -109,6 +109,7 @@ const struct opt_program taio_program = {
 	.synopsis = (const char *const[]){"[OPTION]... COMMAND [OPERAND]", NULL},
 	.table = table,
 	.commands = commands,
+	.commands_title = "Commands",
 	.description = description,
 	.epilogue = epilogue,
 };

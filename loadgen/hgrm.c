@@ -28,7 +28,8 @@ static void write_rows(FILE *to, const struct hist *hist)
 {
 	double percent = 0, half = 50;
 
-	/* Once fewer than one value remains above the percentile, every further row would show the maximum.
+	/*
+	 * Once fewer than one value remains above the percentile, every further row would show the maximum.
 	 */
 	while (hist->count && (100 - percent) / 100 * (double)hist->count >= 1) {
 		for (int i = 0; i < STEPS; i++)

@@ -161,7 +161,7 @@ static json_t *connections_json(const struct run *run)
 {
 	const struct stats *stats = &run->stats;
 
-	return json_pack("{s:o, s:o, s:o}", "asked", count(stats->attempted), "established",
+	return json_pack("{s:o, s:o, s:o}", "attempted", count(stats->attempted), "established",
 			 count(stats->established), "completed", count(stats->completed));
 }
 

@@ -146,7 +146,8 @@ static void sleep_until_due(struct run *run)
 	left.tv_sec = (time_t)((due_ns - now_ns) / NS_PER_SEC);
 	left.tv_nsec = (long)((due_ns - now_ns) % NS_PER_SEC);
 	ppoll(&fd, 1, &left, NULL);
-	/* If we woke up late, pending events may have arrived as early as when the sleep should have ended.
+	/*
+	 * If we woke up late, pending events may have arrived as early as when the sleep should have ended.
 	 */
 	run->seen_ns = earlier(clock_ns(), due_ns);
 }

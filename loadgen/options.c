@@ -123,11 +123,11 @@ static const char epilogue[] =
 	"bytes_sent, bytes_received\tin the measured interval, without TLS\n"
 	"errors, errors_by_kind, first_error\twhat went wrong, during the whole run\n"
 	"unsent\topen loop: requests planned in the measured interval and never sent; they count as errors\n"
-	"latency_us\tp50, p90, p99, p99_9, p99_99, max, mean: from the planned time in the open loop, from the time of "
+	"latency_us\tcount, p50, p90, p99, p99_9, p99_99, max, mean: from the planned time in the open loop, from the time of "
 	"sending in the closed loop\n"
 	"latency_raw_us\tthe same from the time of sending; open loop only\n"
 	"send_lag_us\tthe load generator's own delay; open loop only\n"
-	"connections\tasked (attempted), established (handshake included), completed (in use at the end of the run; "
+	"connections\tattempted, established (handshake included), completed (in use at the end of the run; "
 	"churn: closed in order by both sides; idle with a deadline: closed at or after it); reconnects are not counted "
 	"here\n"
 	"reconnects, reconnect_failures\techo, http: lost connections that were established again, and attempts that "
@@ -193,6 +193,7 @@ const struct opt_program *options_program(void)
 		.synopsis = synopsis,
 		.table = table,
 		.commands = commands,
+		.commands_title = "Modes",
 		.description = description,
 		.epilogue = epilogue,
 	};

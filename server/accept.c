@@ -80,9 +80,8 @@ static void complain_of_slots(struct acceptor *a)
 		return;
 	if (!taio_slots(&slots, false))
 		taio_slots_text(&slots, text, sizeof(text));
-	log_warning("full at %u connections, which need two slots each: %s; raise fs.aio-max-nr, or see who "
-		    "has them "
-		    "(taio engines)%s",
+	log_warning("full at %u connections, which need two slots each: %s; raise fs.aio-max-nr; taio "
+		    "engines shows which process holds them%s",
 		    a->shard->nconns, text, more);
 }
 

@@ -73,8 +73,7 @@ static void check_nofile(const struct daemon *d)
 	want = (settings->max_connections + files) * each + SPARE_FDS;
 	if (limit < want)
 		log_warning("%u connections and %llu cached files need %llu file descriptors, but the limit "
-			    "is %llu: "
-			    "raise LimitNOFILE=, or lower max-connections or file-cache",
+			    "is %llu: raise LimitNOFILE=, or lower max-connections or file-cache",
 			    settings->max_connections, (unsigned long long)files, (unsigned long long)want,
 			    (unsigned long long)limit);
 }
@@ -158,14 +157,13 @@ static void log_slots(const struct daemon *d)
 		have += taio_capacity(d->workers[i].shard.ring);
 	if ((long)(wanted - have) <= slots.max - slots.taken) {
 		taio_slots_text(&slots, text, sizeof(text));
-		log_info("up to %lu slots wanted: %s", wanted, text);
+		log_info("may need up to %lu slots: %s", wanted, text);
 		return;
 	}
 	taio_slots(&slots, true);
 	taio_slots_text(&slots, text, sizeof(text));
 	log_warning("%u connections may need %lu slots, two each: %s; beyond what is free, connections wait "
-		    "or are "
-		    "refused (when-full); raise fs.aio-max-nr or lower max-connections",
+		    "or are refused (when-full); raise fs.aio-max-nr or lower max-connections",
 		    settings->max_connections, wanted, text);
 }
 
@@ -366,7 +364,7 @@ static void on_rotation(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct daemon *d = timer->data;
 
 	if (tls_ticket_keys_rotate(d->ticket_keys))
-		log_warning("no random bytes for a new ticket key: the present one stays in use");
+		log_warning("cannot generate a ticket key; the current one stays in use");
 }
 
 static void rotation_start(struct daemon *d)

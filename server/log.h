@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages to stderr, one line each: under systemd with a journal priority, otherwise with the time. Any
+/*
+ * Messages to stderr, one line each: under systemd with a journal priority, otherwise with the time. Any
  * thread.
  */
 #ifndef LOG_H

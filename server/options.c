@@ -16,7 +16,8 @@
 
 #define FIELD(name) offsetof(struct settings, name)
 
-/* The services' options replace a row with this section. Other rows without a name give the next row's
+/*
+ * The services' options replace a row with this section. Other rows without a name give the next row's
  * heading.
  */
 #define SERVICES_HERE ""
@@ -125,7 +126,7 @@ static const struct opt own[] = {
 	{ .section = "TLS",
 	  .name = "cert", .type = OPT_STRING, .offset = FIELD(cert), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Certificate chain (PEM) for listeners without their own.",
-	  .more = "If a TLS listener has neither, a self-signed one is made in the state directory on the first run. "
+	  .more = "A TLS listener without a certificate gets a self-signed one, created in the state directory on first use. "
 		  "SIGHUP reloads certificates and keys." },
 	{ .name = "key", .type = OPT_STRING, .offset = FIELD(key), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Private key (PEM) of that certificate; by default read from the certificate's file." },
@@ -202,7 +203,9 @@ static size_t add_services(size_t at)
 	return at;
 }
 
-/* The services with their summaries, then their own words: "With http, root=DIR sets the directory to serve."
+/*
+ * The services with their summaries, then their own words: "With http, root=DIR sets the directory to
+ * serve."
  */
 static void describe_listen(void)
 {
@@ -214,16 +217,14 @@ static void describe_listen(void)
 		fprintf(to, "%s%s (%s)", i ? ", " : "", services[i]->name, services[i]->summary);
 	fprintf(to,
 		"; the default is %s. tls turns on TLS, with the certificate cert=FILE and key=FILE or else "
-		"the "
-		"general one.",
+		"the general one.",
 		services[0]->name);
 	for (size_t i = 0; services[i]; i++)
 		for (const struct opt *row = services[i]->words; row && row->name; row++)
 			fprintf(to, " With %s, %s=%s sets the %c%s", services[i]->name, row->name, row->arg,
 				tolower((unsigned char)row->help[0]), row->help + 1);
-	fprintf(to,
-		" Port 0 lets the kernel choose a free port. fd:NAME instead of an address uses the socket "
-		"that a systemd socket unit passes under that name.");
+	fprintf(to, " Port 0 lets the kernel choose a free port. fd:NAME instead of an address uses the "
+		    "socket that a systemd socket unit passes under that name.");
 	fclose(to);
 }
 
@@ -268,42 +269,36 @@ struct opt_program taiod_program = {
 	.description =
 		"taiod serves echo, discard and HTTP/1.1 over TCP and TLS. Every read and write of a socket "
 		"or a file is an asynchronous operation, submitted with io_submit(2) or through another "
-		"engine "
-		"behind the same interface. taiod ends an idle connection by cancelling its pending read "
-		"with "
-		"io_cancel(2).\n\n"
+		"engine behind the same interface. taiod ends an idle connection by cancelling its pending "
+		"read with io_cancel(2).\n\n"
 		"Each worker is one thread with its own event loop, ring and connections; the kernel "
 		"distributes new connections among workers (SO_REUSEPORT).\n\n"
 		"Every option can be set in the configuration file under its name, as in idle-timeout = 30s. "
 		"A line listen += \"127.0.0.1:8080,service=http,root=/srv/www\" adds a listener.",
-	.epilogue =
-		"SIGNALS:\n"
-		"SIGTERM, SIGINT\tStop accepting connections, finish the requests under way, and exit. A "
-		"second one exits at once.\n"
-		"SIGHUP\tReload the configuration and the certificates, and open the directories of root= "
-		"anew. Listeners are added and removed; the sockets of an address that stays are kept, so "
-		"that no "
-		"connection is refused. Connections of a listener that is removed finish the requests under "
-		"way. "
-		"Timeouts and limits hold for all connections at once; the service of a listener, its "
-		"fields, and "
-		"the options under HTTP for new connections. The log names each changed option "
-		"that needs a restart. If anything is wrong, a listener that cannot be bound for instance, "
-		"the "
-		"previous configuration stays in effect as a whole.\n"
-		"SIGUSR1\tWrite the stats file.\n\n"
-		"FILES:\n"
-		"/etc/taiod/taiod.conf\tThe configuration that the systemd service reads.\n"
-		"/var/lib/taiod/\tThe self-signed certificate, if one was made.\n"
-		"/dev/taio\tThe kernel module's device, for engine kmod; see taio(4).\n\n"
-		"EXIT STATUS:\n"
-		"0\tStopped by a signal, or the configuration is valid.\n"
-		"1\tRun-time failure: a port is in use, or no ring can be created.\n"
-		"2\tUsage or configuration error.\n\n"
-		"EXAMPLES:\n"
-		"    taiod --listen 127.0.0.1:8080,service=http,root=/srv/www\n"
-		"    taiod --listen :7,service=echo --listen :443,service=http,root=/srv/www,tls "
-		"--idle-timeout 30s\n\n"
-		"SEE ALSO:\n"
-		"taio(1), taio-load(1), io_cancel(2), io_submit(2), systemd.socket(5)",
+	.epilogue = "SIGNALS:\n"
+		    "SIGTERM, SIGINT\tStop accepting connections, finish the requests under way, and exit. A "
+		    "second one exits at once.\n"
+		    "SIGHUP\tReload the configuration and the certificates, and open the directories of "
+		    "root= anew. Listeners are added and removed; the sockets of an address that stays are "
+		    "kept, so that no connection is refused. Connections of a listener that is removed "
+		    "finish the requests under way. Timeouts and limits hold for all connections at once; "
+		    "the service of a listener, its fields, and the options under HTTP for new connections. "
+		    "The log names each changed option "
+		    "that needs a restart. If anything is wrong, a listener that cannot be bound for "
+		    "instance, the previous configuration stays in effect as a whole.\n"
+		    "SIGUSR1\tWrite the stats file.\n\n"
+		    "FILES:\n"
+		    "/etc/taiod/taiod.conf\tThe configuration that the systemd service reads.\n"
+		    "/var/lib/taiod/\tThe self-signed certificate, if one was made.\n"
+		    "/dev/taio\tThe kernel module's device, for engine kmod; see taio(4).\n\n"
+		    "EXIT STATUS:\n"
+		    "0\tStopped by a signal, or the configuration is valid.\n"
+		    "1\tRun-time failure: a port is in use, or no ring can be created.\n"
+		    "2\tUsage or configuration error.\n\n"
+		    "EXAMPLES:\n"
+		    "    taiod --listen 127.0.0.1:8080,service=http,root=/srv/www\n"
+		    "    taiod --listen :7,service=echo --listen :443,service=http,root=/srv/www,tls "
+		    "--idle-timeout 30s\n\n"
+		    "SEE ALSO:\n"
+		    "taio(1), taio-load(1), io_cancel(2), io_submit(2), systemd.socket(5)",
 };

@@ -13,7 +13,8 @@ extern struct opt_program taiod_program;
 /* Builds the table. Called once, before anything else. */
 void options_init(void);
 
-/* Allocates room for all options: struct settings, then the services' options. NULL: no memory. Freed by
+/*
+ * Allocates room for all options: struct settings, then the services' options. NULL: no memory. Freed by
  * free().
  */
 struct settings *settings_create(void);

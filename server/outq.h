@@ -21,7 +21,9 @@ enum outq_file_state {
 	OUTQ_FILE_CHANGED, /* anything else */
 };
 
-/* A file whose ranges are in queues; embedded in its owner's struct. Counted: each range holds one reference.
+/*
+ * A file whose ranges are in queues; embedded in its owner's struct. Counted: each range holds one
+ * reference.
  */
 struct outq_file {
 	int afd;	  /* for use in iocbs (taio_attach) */

@@ -15,7 +15,7 @@
 	X(IDLE, idle, "idle timeout", true)                                                                  \
 	X(WRITE, write, "write timeout", true)                                                               \
 	X(LINGER, linger, "linger timeout", true)                                                            \
-	X(DRAIN, drain, "server stops", true)                                                                \
+	X(DRAIN, drain, "drained", true)                                                                     \
 	X(EVICTED, evicted, "evicted to make room", true)                                                    \
 	X(TLS, tls, "TLS error", false)                                                                      \
 	X(RESET, reset, "reset by the peer", false)                                                          \

@@ -81,7 +81,9 @@ struct service {
 	 */
 	int (*site_reload)(void *site, char *why);
 
-	/* Both may be NULL, if a session needs only the zeroed memory. @peer is valid until close() returns.
+	/*
+	 * Both may be NULL, if a session needs only the zeroed memory. @peer is valid until close()
+	 * returns.
 	 */
 	void (*open)(void *session, void *site, struct peer *peer);
 	void (*close)(void *session);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The values of the option table (options.c); read-only once the workers run. Durations are in microseconds.
+/*
+ * The values of the option table (options.c); read-only once the workers run. Durations are in
+ * microseconds.
  */
 #ifndef SETTINGS_H
 #define SETTINGS_H

@@ -36,7 +36,9 @@ bool sockets_is_handed_over(const char *where);
 int sockets_open(struct sockets **sockets, const char *where, unsigned int n, unsigned int backlog,
 		 char *why);
 
-/* Would sockets_open() of @where make the same? @wanted is what @where resolves to, unless it is handed over.
+/*
+ * Would sockets_open() of @where make the same? @wanted is what @where resolves to, unless it is handed
+ * over.
  */
 bool sockets_are_at(const struct sockets *sockets, const char *where, const union addr *wanted);
 

@@ -18,7 +18,7 @@
 	X(IDLE, idle, "60s", 0, IDLE, INPUT,                                                                 \
 	  "Maximum time that a connection may stay idle.", NULL)                                             \
 	X(WRITE, write, "30s", 0, WRITE, OUTPUT,                                                             \
-	  "Maximum time without the peer taking any output.",                                                \
+	  "Maximum time the peer may go without taking any output.",                                                \
 	  "What the peer acknowledges counts, so that a slow reader is not cut off. A peer that has stopped " \
 	  "is noticed within a quarter of this time more.")                                          \
 	X(LINGER, linger, "2s", 1000, LINGER, NOTHING,                                                       \

@@ -229,7 +229,7 @@ static int check_absent(const char *file, char *why)
 	struct stat st;
 
 	if (!lstat(file, &st))
-		return tls_why(why, -EEXIST, "%s: exists already", file);
+		return tls_why(why, -EEXIST, "%s: already exists", file);
 	return 0;
 }
 
@@ -245,7 +245,7 @@ int tls_self_signed(const char *cert_file, const char *key_file, const char *hos
 	if (!is_hostname(host) && !parse_address(host, addr))
 		return tls_why(why, -EINVAL, "\"%s\" is neither a host name nor an address", host);
 	if (days > DAYS_MAX)
-		return tls_why(why, -EINVAL, "%u days of validity: the most is %u", days, DAYS_MAX);
+		return tls_why(why, -EINVAL, "validity of %u days exceeds the maximum of %u", days, DAYS_MAX);
 	err = check_absent(key_file, why);
 	if (!err)
 		err = check_absent(cert_file, why);

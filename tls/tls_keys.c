@@ -84,7 +84,7 @@ int tls_ticket_keys_random(struct tls_ticket_keys **keys, char *why)
 		if (!key_random(&made->keys[i]))
 			continue;
 		tls_ticket_keys_put(made);
-		return tls_why(why, -EIO, "no random bytes for a ticket key");
+		return tls_why(why, -EIO, "cannot generate a ticket key");
 	}
 	*keys = made;
 	return 0;
@@ -204,7 +204,9 @@ static const struct key *key_find(const struct tls_ticket_keys *keys, const unsi
 	return NULL;
 }
 
-/* SSL_CTX_set_tlsext_ticket_key_evp_cb(3): -1 fails the handshake, 0 is no such key, 2 asks for a new ticket.
+/*
+ * SSL_CTX_set_tlsext_ticket_key_evp_cb(3): -1 fails the handshake, 0 is no such key, 2 asks for a new
+ * ticket.
  */
 static int seal(struct tls_ticket_keys *keys, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
 		EVP_MAC_CTX *mac)

@@ -5,7 +5,9 @@
 
 #include "tls_int.h"
 
-/* Has @ctx, whose app data is itself, use @keys for its tickets; the context gets a reference. 0 or -ENOMEM.
+/*
+ * Has @ctx, whose app data is itself, use @keys for its tickets; the context gets a reference. 0 or
+ * -ENOMEM.
  */
 int tls_keys_use(struct tls_ctx *ctx, struct tls_ticket_keys *keys);
 

@@ -21,13 +21,16 @@ void deadline_clear(struct conn *c);
 /* The close reason of a class whose deadline has passed. */
 enum close_reason deadline_reason(enum deadline_class class);
 
-/* Does the passed deadline of @reason still apply to @c, although an operation completed before its cancel?
+/*
+ * Does the passed deadline of @reason still apply to @c, although an operation completed before its cancel?
  */
 bool deadline_holds(const struct conn *c, enum close_reason reason);
 
 typedef void deadline_expired(struct conn *c, enum deadline_class class);
 
-/* Removes each connection that is due in @class and calls @expired; returns the next deadline, or 0 for none.
+/*
+ * Removes each connection that is due in @class and calls @expired; returns the next deadline, or 0 for
+ * none.
  */
 uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadline_expired *expired);
 

@@ -7,10 +7,10 @@
  *
  * HANDSHAKE goes to FLUSH if TLS fails, so that the alert is still sent.
  *
- * A deadline cancels the pending operation and does nothing else; its completion (ON_CANCELLED) closes. If
- * data won the race the connection goes on, unless bytes do not postpone the deadline. Every step that leaves
- * the connection open ends in advance(), which starts what can be started and sets the deadline that now
- * applies.
+ * A deadline cancels the pending operation and does nothing else; its completion (ON_CANCELLED) closes, after
+ * a last answer where there is one (408, close_notify). If data won the race the connection goes on, unless
+ * bytes do not postpone the deadline. Every step that leaves the connection open ends in advance(), which
+ * starts what can be started and sets the deadline that now applies.
  */
 #include "fsm.h"
 
@@ -177,7 +177,9 @@ static void evict(struct conn *c, long res)
 	cancel_pending(c, CLOSE_EVICTED);
 }
 
-/* The operation completed before its cancel. True: the reason for the cancel still applies, and @c has ended.
+/*
+ * The operation completed before its cancel. True: the reason for the cancel still applies, and @c has
+ * ended.
  */
 static bool cancel_holds(struct conn *c)
 {
@@ -486,7 +488,9 @@ static void force(struct conn *c, long res)
 
 static void ignore(struct conn *c, long res) {}
 
-/* Cannot happen: no write is in flight in LINGER, no deadline in CLOSING, no session has begun in HANDSHAKE.
+/*
+ * Cannot happen: no write is in flight in LINGER, no deadline in CLOSING, no session has begun in
+ * HANDSHAKE.
  */
 static void never(struct conn *c, long res)
 {

@@ -14,7 +14,8 @@ void input_received(struct conn *c, size_t n);
 /* Drops what has arrived. */
 void input_drop(struct conn *c);
 
-/* Runs the handshake on what was received. STEP_DONE: it is complete. STEP_FAILED: the close reason is set.
+/*
+ * Runs the handshake on what was received. STEP_DONE: it is complete. STEP_FAILED: the close reason is set.
  */
 enum step input_handshake(struct conn *c);
 

@@ -11,7 +11,9 @@
 /* A body larger than body-max, by its Content-Length or by the sum of its chunks. */
 extern const struct http_refusal http_body_too_large;
 
-/* Queues what can precede the body in the response to POST /echo; the steps then echo the body. 0 or -ENOMEM.
+/*
+ * Queues what can precede the body in the response to POST /echo; the steps then echo the body. 0 or
+ * -ENOMEM.
  */
 int http_echo(struct http_session *s, const struct http_request *req, struct outq *out);
 /* Sets up the steps that read the body of @req into the session's sink. */

@@ -5,7 +5,9 @@
 
 #include <stddef.h>
 
-/* A static string for the extension of @path[0..len), whatever its case; application/octet-stream if unknown.
+/*
+ * A static string for the extension of @path[0..len), whatever its case; application/octet-stream if
+ * unknown.
  */
 const char *mime_type(const char *path, size_t len);
 

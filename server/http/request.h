@@ -37,7 +37,8 @@ enum http_field {
 
 #define HTTP_MORE_MAX 16
 
-/* Spans point into the data of the current input() call, or into the copy that http_head_parse() was given.
+/*
+ * Spans point into the data of the current input() call, or into the copy that http_head_parse() was given.
  */
 struct http_request {
 	enum http_method method;
@@ -78,7 +79,9 @@ struct http_scan {
  */
 const struct http_refusal *http_head_scan(struct http_scan *scan, const char *data, size_t len,
 					  size_t head_max, size_t *head_len);
-/* Parses the block that the scan found. Leaves @parser at the start of the body. @copy has room for @head_len bytes.
+/*
+ * Parses the block that the scan found. Leaves @parser at the start of the body. @copy has room for
+ * @head_len bytes.
  */
 const struct http_refusal *http_head_parse(const struct http_scan *scan, const char *data, size_t head_len,
 					   char *copy, llhttp_t *parser, struct http_request *req);

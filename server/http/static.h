@@ -6,7 +6,8 @@
 #include "session.h"
 #include "target.h"
 
-/* Responds to a method that files do not have: 404 where there is none, else 405 with @allow. 0 or -ENOMEM.
+/*
+ * Responds to a method that files do not have: 404 where there is none, else 405 with @allow. 0 or -ENOMEM.
  */
 int http_static_refuse(struct http_session *s, const struct http_path *path, struct outq *out,
 		       const char *allow);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The oldest server there is, to compare with: a thread for each connection, reading and writing in a loop.
+/*
+ * The oldest server there is, to compare with: a thread for each connection, reading and writing in a loop.
  */
 #include "bench.h"
 

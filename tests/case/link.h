@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The files under test: connected pairs and plain files, and what the far end does with them. Knows no ring.
+/*
+ * The files under test: connected pairs and plain files, and what the far end does with them. Knows no
+ * ring.
  */
 #ifndef TAIO_CASE_LINK_H
 #define TAIO_CASE_LINK_H

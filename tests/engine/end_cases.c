@@ -110,7 +110,8 @@ TEST_CASE(half_close_leaves_the_other_direction, ON(SOCKETS))
 	stay_quiet(s);
 }
 
-/* A peer that is gone stays readable and hung up for ever: only an operation that waits may cause wake-ups.
+/*
+ * A peer that is gone stays readable and hung up for ever: only an operation that waits may cause wake-ups.
  */
 TEST_CASE(peer_close_without_ops_does_not_spin, ON(STREAMS))
 {

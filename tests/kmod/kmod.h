@@ -77,7 +77,8 @@ void link_attach(struct scene *s, struct link *link);
 void link_detach(struct link *link);
 /* Another one in its place. */
 void link_renew(struct scene *s, struct link *link);
-/* TCP and pipes: writes zeros until no byte more has room (a pipe is made one page long); returns how many.
+/*
+ * TCP and pipes: writes zeros until no byte more has room (a pipe is made one page long); returns how many.
  */
 size_t link_fill(struct link *link, enum link_kind kind);
 
@@ -113,7 +114,8 @@ void ring_close(struct ring *ring);
 /* 1 or -errno. */
 int op_try(struct ring *ring, struct op *op);
 void op_start_(struct ring *ring, struct op *op);
-/* 0: io_cancel(2) has asked the operation to end. -EINVAL: it is not there (any more). Else the case fails.
+/*
+ * 0: io_cancel(2) has asked the operation to end. -EINVAL: it is not there (any more). Else the case fails.
  */
 int op_cancel_(struct ring *ring, struct op *op);
 /* Takes events, waiting at most @timeout_ms for the first one; returns how many. Signals do not end it. */

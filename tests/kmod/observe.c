@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads of tracefs and other files that the kernel makes up: they have no size, and are read until they end.
+/*
+ * Reads of tracefs and other files that the kernel makes up: they have no size, and are read until they
+ * end.
  */
 #include "observe.h"
 

@@ -176,7 +176,8 @@ TEST_CASE(cancels_disturb_no_other_op, ON(STREAMS), AS(CASE_LONG | CASE_BLOCK))
 #define FILE_OPS 8
 #define FILE_OP	 65536
 
-/* Writes to a file, every other one of them cancelled: the others are complete, not short, not interrupted.
+/*
+ * Writes to a file, every other one of them cancelled: the others are complete, not short, not interrupted.
  */
 TEST_CASE(cancels_disturb_no_file_op, ON(FILE), AS(CASE_LONG | CASE_BLOCK))
 {

@@ -175,7 +175,7 @@ class Counts(Case):
             result = self.load("echo", peer, "-c", 5, "-d", "1s", "--size", 100)
         self.assert_success(result)
         got = result.json
-        self.assertEqual(got["connections"], {"asked": 5, "established": 5, "completed": 5})
+        self.assertEqual(got["connections"], {"attempted": 5, "established": 5, "completed": 5})
         self.assertGreater(got["requests"], 0)
         self.assertEqual(got["latency_us"]["count"], got["requests"])
         self.assertAlmostEqual(got["requests_per_second"] * got["measured_s"], got["requests"], delta=5 + 1)
@@ -246,7 +246,7 @@ class Http(Case):
         with Peer("http") as peer:
             result = self.load("http", peer, "-c", 4, "-d", "500ms", url="http://localhost:PORT/x?y")
         self.assert_success(result)
-        self.assertEqual(result.json["connections"], {"asked": 4, "established": 4, "completed": 4})
+        self.assertEqual(result.json["connections"], {"attempted": 4, "established": 4, "completed": 4})
 
     def test_chunked_response_in_single_bytes(self):
         with Peer("http-chunked") as peer:
@@ -291,7 +291,7 @@ class Errors(Case):
             with self.subTest(kind=kind), Peer(*behaviour) as peer:
                 result = self.load("echo", peer, "-c", 4, "-d", "1s", "--timeout", "800ms", "--on-close", "stop")
                 self.assert_errors(result, kind, least)
-                self.assertEqual(result.json["connections"], {"asked": 4, "established": 4, "completed": completed})
+                self.assertEqual(result.json["connections"], {"attempted": 4, "established": 4, "completed": completed})
                 self.assertEqual(result.json["reconnects"], 0)
 
     def test_refused_connections_are_not_established(self):
@@ -299,7 +299,7 @@ class Errors(Case):
             port = peer.port
         result = self.end(self.start("echo", "127.0.0.1:%d" % port, "-c", 3, "-d", "500ms"))
         self.assert_errors(result, "connect_refused", 3)
-        self.assertEqual(result.json["connections"], {"asked": 3, "established": 0, "completed": 0})
+        self.assertEqual(result.json["connections"], {"attempted": 3, "established": 0, "completed": 0})
 
     def test_a_full_backlog_times_out(self):
         with Peer("full") as peer:
@@ -373,7 +373,7 @@ class Reopen(Case):
         self.assertEqual(got["requests"], seen["served"])
         # Up to one a connection was accepted, but not established, when the run ended.
         self.assertLessEqual(got["connections"]["established"] + got["reconnects"], seen["accepted"])
-        self.assertGreaterEqual(got["connections"]["established"] + got["reconnects"] + got["connections"]["asked"],
+        self.assertGreaterEqual(got["connections"]["established"] + got["reconnects"] + got["connections"]["attempted"],
                                 seen["accepted"])
         return seen
 
@@ -389,7 +389,7 @@ class Reopen(Case):
                     self.assertEqual(got["requests"], 20)
                     self.assertIn(got["reconnects"], (8, 9, 10))
                     self.assertEqual(got["reconnect_failures"], 0)
-                    self.assertEqual(got["connections"], {"asked": 2, "established": 2, "completed": 2})
+                    self.assertEqual(got["connections"], {"attempted": 2, "established": 2, "completed": 2})
                     self.assertIn("reconnects", result.out)
                     self.served(result, peer)
 
@@ -448,7 +448,7 @@ class Reopen(Case):
         self.assertEqual(got["errors"], lost + got["reconnect_failures"])
         self.assertEqual(got["errors_by_kind"]["connect_refused"], got["reconnect_failures"])
         self.assertGreater(got["reconnect_failures"], 0)
-        self.assertEqual(got["connections"], {"asked": 4, "established": 4, "completed": 4})
+        self.assertEqual(got["connections"], {"attempted": 4, "established": 4, "completed": 4})
         # Four, and perhaps some to a listener that was about to be closed, as the connections before it were.
         self.assertIn(got["reconnects"], range(4, 12))
         self.assertGreater(got["latency_us"]["max"], 900e3)
@@ -483,7 +483,7 @@ class Reopen(Case):
                 # then one 10, 30, 70, 150, ... ms later.
                 self.assertLessEqual(result.json["reconnect_failures"], 128 + 12)
                 self.assertLessEqual(result.json["reconnects"], 200)
-                self.assertEqual(result.json["connections"], {"asked": 200, "established": 200, "completed": 0})
+                self.assertEqual(result.json["connections"], {"attempted": 200, "established": 200, "completed": 0})
                 self.assertLess(result.json["measured_s"], WAIT_S / 2)
 
     def test_a_server_that_accepts_only_to_close_is_not_hammered(self):
@@ -545,7 +545,7 @@ class Reopen(Case):
                     self.assertGreaterEqual(got["requests"], 10 * got["reconnects"])
                     self.assertLess(got["requests"], 10 * (got["reconnects"] + 1 + nconns))
                     self.assertGreater(got["reconnects"], 0)
-                    self.assertEqual(got["connections"], {"asked": nconns, "established": nconns, "completed": nconns})
+                    self.assertEqual(got["connections"], {"attempted": nconns, "established": nconns, "completed": nconns})
 
 
 class Idle(Case):
@@ -555,7 +555,7 @@ class Idle(Case):
         self.assert_success(result)
         got = result.json
         self.assertEqual((got["closed"], got["early"]), (50, 0))
-        self.assertEqual(got["connections"], {"asked": 50, "established": 50, "completed": 50})
+        self.assertEqual(got["connections"], {"attempted": 50, "established": 50, "completed": 50})
         self.assertEqual(got["lateness_ms"]["count"], 50)
         self.assertGreaterEqual(got["lateness_ms"]["p50"], 0)
         self.assertGreaterEqual(got["age_ms"]["p50"], 1000)
@@ -611,8 +611,8 @@ class Churn(Case):
                 result = self.load("churn", peer, "-c", 4, "-d", "500ms", "--request", request)
                 self.assert_success(result)
                 got = result.json["connections"]
-                self.assertGreater(got["asked"], 4)
-                self.assertEqual((got["established"], got["completed"]), (got["asked"], got["asked"]))
+                self.assertGreater(got["attempted"], 4)
+                self.assertEqual((got["established"], got["completed"]), (got["attempted"], got["attempted"]))
                 self.assertGreaterEqual(result.json["connect_us"]["count"], result.json["requests"])
 
     def test_cycles_at_a_rate(self):
@@ -735,7 +735,7 @@ class Output(Case):
         with open(SCHEMA) as file:
             schema = json.load(file)
         done = subprocess.run([LOAD, "--help"], check=True, capture_output=True, text=True, timeout=WAIT_S)
-        commands = done.stdout.split("Commands:\n")[1].split("\n\n")[0]
+        commands = done.stdout.split("Modes:\n")[1].split("\n\n")[0]
         modes = [line.split()[0] for line in commands.splitlines() if line[2] != " "]
         self.assertEqual(sorted(modes), sorted(schema["properties"]["mode"]["enum"]))
 

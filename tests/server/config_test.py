@@ -105,6 +105,12 @@ class Config(unittest.TestCase):
             self.assertRegex(text, rf"--(\[no-\])?{name}\b")
 
     @unittest.skipUnless(has_tool("openssl"), "openssl")
+    def test_the_installed_configuration_is_the_sample_with_listeners(self):
+        path = os.path.join(os.path.dirname(__file__), "../../configs/taiod.conf")
+        with open(path, encoding="utf-8") as file:
+            shipped = re.sub(r"(?s)#\n# As shipped.*?\nlisten = [^\n]*\n", "", file.read())
+        self.assertEqual(shipped, taiod("--sample-config").stdout)
+
     def test_certificates(self):
         cert, key = make_certificate(self.dir, "one")
         _, other = make_certificate(self.dir, "two")

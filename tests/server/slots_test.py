@@ -63,7 +63,7 @@ class Slots(unittest.TestCase):
                 self.assertEqual(exchange(sock, b"hello"), b"hello")
             until(lambda: "full at 64 connections" in server.log(), "what it could not get")
             self.assertRegex(server.log(), r"full at 64 connections, which need two slots each: \d+ of fs\.aio-max-nr = \d+ "
-                                           r"slots are taken; raise fs\.aio-max-nr, or see who has them \(taio engines\)")
+                                           r"slots are taken; raise fs\.aio-max-nr; taio engines shows which process holds them")
             for sock in socks[:16]:
                 sock.close()
             for sock in socks[16:]:
@@ -125,7 +125,7 @@ class Slots(unittest.TestCase):
                 sock.close()
             done = taiod("--engine", ENGINE, "--listen", "127.0.0.1:0,service=echo", *self.DEFAULTS)
             self.assertEqual(done.returncode, 1)
-            self.assertRegex(done.stderr, r"io_setup: \d+ of fs\.aio-max-nr = \d+ slots are taken.* wanted: sysctl -w fs\.aio-max-nr=\d+")
+            self.assertRegex(done.stderr, r"io_setup: \d+ of fs\.aio-max-nr = \d+ slots are taken.* more are needed: sysctl -w fs\.aio-max-nr=\d+")
 
     def test_four_servers_two_loads_and_a_ping(self):
         """At the kernel's own limit, with the defaults of each program."""

@@ -265,7 +265,8 @@ static void a_forged_record_ends_the_session(void **state)
 	}
 }
 
-/* One of every length: what is too short to be decrypted is the peer's fault, too, and no "internal error".
+/*
+ * One of every length: what is too short to be decrypted is the peer's fault, too, and no "internal error".
  */
 static void a_record_of_garbage_is_blamed_on_the_peer(void **state)
 {
