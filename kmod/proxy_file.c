@@ -62,6 +62,20 @@ static __poll_t proxy_poll(struct file *file, struct poll_table_struct *table)
 	return vfs_poll(proxy->target, table);
 }
 
+/* For fsync(2), and for IOCB_CMD_FSYNC, which fs/aio calls it for from a worker of its own. */
+static int proxy_fsync(struct file *file, loff_t start, loff_t end, int datasync)
+{
+	struct taio_proxy *proxy = file->private_data;
+
+	return vfs_fsync_range(proxy->target, start, end, datasync);
+}
+
+/* Without this the lock would be on an inode that all anonymous files share. */
+static int proxy_lock(struct file *file, int cmd, struct file_lock *lock)
+{
+	return -EOPNOTSUPP;
+}
+
 static loff_t proxy_llseek(struct file *file, loff_t offset, int whence)
 {
 	struct taio_proxy *proxy = file->private_data;
@@ -126,6 +140,8 @@ static int proxy_release(struct inode *inode, struct file *file)
 	.read_iter = proxy_read_iter,            \
 	.write_iter = proxy_write_iter,          \
 	.llseek = proxy_llseek,                  \
+	.lock = proxy_lock,                      \
+	.flock = proxy_lock,                     \
 	.unlocked_ioctl = proxy_ioctl,           \
 	.compat_ioctl = compat_ptr_ioctl,        \
 	.release = proxy_release
@@ -138,6 +154,7 @@ static const struct file_operations proxy_fops = {
 /* For a file that is always ready: epoll_ctl(2) recognises it by the missing poll. */
 static const struct file_operations unpolled_fops = {
 	PROXY_FOPS,
+	.fsync = proxy_fsync,
 };
 
 static bool is_proxy(const struct file *file)

@@ -60,44 +60,77 @@ ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov
 	return transfer(proxy->target, iocb, iter, rw, 0);
 }
 
+/*
+ * A read of a file that must not wait gives all that was asked for or -EAGAIN, and then has moved nothing: in a short
+ * one only a read that may wait tells the end of the file from the end of the cached pages.
+ */
+static ssize_t read_cached(struct file *file, struct kiocb *iocb, struct iov_iter *iter)
+{
+	struct iov_iter copy = *iter;
+	loff_t pos = iocb->ki_pos;
+	ssize_t res = transfer(file, iocb, &copy, READ, IOCB_NOWAIT);
+
+	if (res == -EOPNOTSUPP || (res >= 0 && res < iov_iter_count(iter))) {
+		iocb->ki_pos = pos;
+		return -EAGAIN;
+	}
+	return res;
+}
+
+/*
+ * io_uring asks without waiting first, and has a thread of its own for what returns -EAGAIN. It completes a short read
+ * itself on a regular file, but a proxy's is anonymous. Few file systems support the write; the others return errors
+ * after which io_uring does not retry.
+ */
+static ssize_t transfer_asked(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
+{
+	return rw == READ ? read_cached(proxy->target, iocb, iter) : -EAGAIN;
+}
+
 ssize_t transfer_passed(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
 	count(passed);
 	if (transfer_is_nonblock(proxy, iocb) && !proxy->is_file)
 		return transfer_nowait(proxy, iocb, iter, rw);
-	/* Few file systems support this write; the others return errors after which io_uring does not retry. */
-	if (!is_sync_kiocb(iocb) && iocb->ki_flags & IOCB_NOWAIT && proxy->is_file && rw == WRITE)
-		return -EAGAIN;
+	if (!is_sync_kiocb(iocb) && iocb->ki_flags & IOCB_NOWAIT && proxy->is_file)
+		return transfer_asked(proxy, iocb, iter, rw);
 	return transfer(proxy->target, iocb, iter, rw, iocb->ki_flags & IOCB_NOWAIT);
 }
 
 /*
- * After a short read of a file a helper repeats the whole read: only that distinguishes the end of the file from the
- * end of the cached pages. A file is not written here: few file systems can do so without waiting, and half an append
- * cannot be retried; nor is it read past the page cache, since a direct read waits for the device in spite of
- * IOCB_NOWAIT. A stream is polled before it is read: the response to what was just written is seldom there yet,
- * and a poll is cheap compared with a read.
+ * A file is not written here: few file systems can do so without waiting, and half an append cannot be retried. Nor is
+ * it read past the page cache: a direct read waits for the device in spite of IOCB_NOWAIT.
  */
-ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
+static bool may_try(const struct taio_proxy *proxy, int rw)
+{
+	if (!proxy->nowait)
+		return false;
+	return !proxy->is_file || (rw == READ && !(proxy->target->f_flags & O_DIRECT));
+}
+
+/*
+ * A stream is polled before it is read: the response to what was just written is seldom there yet, and a poll is cheap
+ * compared with a read.
+ */
+static ssize_t try_stream(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
 	struct iov_iter copy = *iter;
-	loff_t pos = iocb->ki_pos;
+
+	if (rw == READ && !is_ready(proxy, READ))
+		return -EAGAIN;
+	return transfer(proxy->nowait, iocb, &copy, rw, IOCB_NOWAIT);
+}
+
+ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
+{
 	ssize_t res;
 
-	if (!proxy->nowait || (proxy->is_file && (rw == WRITE || proxy->target->f_flags & O_DIRECT)))
+	if (!may_try(proxy, rw))
 		return -EAGAIN;
-	if (!proxy->is_file && rw == READ && !is_ready(proxy, READ)) {
+	res = proxy->is_file ? read_cached(proxy->nowait, iocb, iter) : try_stream(proxy, iocb, iter, rw);
+	if (res == -EAGAIN)
 		count(inline_missed);
-		return -EAGAIN;
-	}
-	res = transfer(proxy->nowait, iocb, &copy, rw, IOCB_NOWAIT);
-	if (res == -EOPNOTSUPP || (proxy->is_file && res >= 0 && res < iov_iter_count(iter)))
-		res = -EAGAIN;
-	if (res != -EAGAIN) {
+	else
 		count(inline_done);
-		return res;
-	}
-	count(inline_missed);
-	iocb->ki_pos = pos;
-	return -EAGAIN;
+	return res;
 }

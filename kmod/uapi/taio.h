@@ -25,7 +25,10 @@
  * control sees the helper.
  *
  * Operations that do not come from io_submit(2), such as read(2) and those of io_uring, are passed to the file
- * in the caller's context: they behave there as on the file itself.
+ * in the caller's context: they behave there as on the file itself. So do fsync(2), fdatasync(2), IOCB_CMD_FSYNC and
+ * IOCB_CMD_FDSYNC; the kernel carries out the last two in a worker, and io_cancel(2) does not end them. flock(2) and
+ * fcntl(2)'s locks are refused with -EOPNOTSUPP. fstat(2), ftruncate(2), fallocate(2) and mmap(2) take a proxy for an
+ * anonymous file: use the file's own descriptor.
  *
  * Reserved fields must be zero and unknown bits clear: both are -EINVAL.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose credentials an operation has. An observable of the kernel's own: a write to a set-uid file clears that
- * bit unless the writer has CAP_FSETID. (No stream that a proxy may stand for asks for them on its own.)
+ * Whose credentials an operation has. An observable of the kernel's own: a write to a set-uid file clears
+ * that bit unless the writer has CAP_FSETID. (No stream that a proxy may stand for asks for them on its own.)
  */
 #include "semantics.h"
 

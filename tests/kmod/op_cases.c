@@ -222,15 +222,12 @@ TEST_CASE(file_ops_at_offsets_leave_the_position, ON(NONE), AS(CASE_BLOCK))
 /* IOCB_NOWAIT does not keep a synchronous direct read from waiting for the device: it must not be tried. */
 TEST_CASE(direct_reads_do_not_hold_up_io_submit, ON(NONE), AS(CASE_BLOCK))
 {
-	const char *device = getenv("SLOW_DEVICE");
 	struct op ops[SLOW_READS];
 	uint64_t begin, took;
 	char *buf;
 	int proxy;
 
-	if (!device)
-		fail_at(HERE(), "SLOW_DEVICE names no device");
-	proxy = proxy_make(s, SYS(open(device, O_RDONLY | O_DIRECT | O_CLOEXEC)));
+	proxy = proxy_make(s, slow_device(O_RDONLY | O_DIRECT));
 	scene_ring(s, SLOW_READS);
 	CHECK_EQ(posix_memalign((void **)&buf, 4096, SLOW_READS * 4096), 0);
 	for (unsigned int i = 0; i < SLOW_READS; i++) {

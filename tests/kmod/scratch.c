@@ -50,6 +50,15 @@ int scratch_disk_file(size_t nbytes)
 	return fd;
 }
 
+int slow_device(int flags)
+{
+	const char *device = getenv("SLOW_DEVICE");
+
+	if (!device)
+		fail_at(THERE(), "SLOW_DEVICE names no device");
+	return SYS(open(device, flags | O_CLOEXEC));
+}
+
 void scratch_pipe(int fds[2])
 {
 	SYS(pipe2(fds, O_CLOEXEC));

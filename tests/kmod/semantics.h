@@ -15,6 +15,9 @@
 int scratch_file(size_t nbytes);
 /* Likewise in the directory that SCRATCH names: ext4 on a block device. */
 int scratch_disk_file(size_t nbytes);
+/* The block device that SLOW_DEVICE names, which takes 0.1 s for each request, open with @flags of open(2).
+ */
+int slow_device(int flags);
 /* Both ends in the pipe2(2) order. */
 void scratch_pipe(int fds[2]);
 /* What a class of file is called when a case runs over all of them. */

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -194,6 +195,43 @@ TEST_CASE(sync_calls_on_a_file_go_as_on_the_file, ON(NONE), AS(CASE_BLOCK))
 		CHECK(memcmp(got, want, (size_t)n) == 0);
 	}
 	CHECK_EQ(lseek(wrapped, 0, SEEK_CUR), 0);
+}
+
+/* To the device, which its cache statistics would not tell: that there is an answer, and the file's own. */
+TEST_CASE(fsync_goes_as_on_the_file, ON(STREAMS | LINK_FILE))
+{
+	struct link *link = scene_link(s);
+	static const int opcodes[] = {IO_CMD_FSYNC, IO_CMD_FDSYNC};
+	struct op want, got;
+
+	for (unsigned int i = 0; i < ARRAY_LEN(opcodes); i++) {
+		int ret;
+
+		CHECK_EQ(fsync(link->afd_in) ? errno : 0, fsync(link->in) ? errno : 0);
+		CHECK_EQ(fdatasync(link->afd_in) ? errno : 0, fdatasync(link->in) ? errno : 0);
+		op_read(&want, link->in, NULL, 0);
+		want.iocb.aio_lio_opcode = (short)opcodes[i];
+		op_read(&got, link->afd_in, NULL, 0);
+		got.iocb.aio_lio_opcode = (short)opcodes[i];
+		ret = op_try(&s->ring, &want);
+		CHECK_EQ(op_try(&s->ring, &got), ret);
+		if (ret == 1)
+			CHECK_EQ(await(&s->ring, &got), await(&s->ring, &want));
+	}
+}
+
+TEST_CASE(what_a_proxy_cannot_do_is_refused, ON(STREAMS | LINK_FILE))
+{
+	int proxy = scene_link(s)->afd_in;
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+
+	CHECK(flock(proxy, LOCK_SH) == -1 && errno == EOPNOTSUPP);
+	CHECK(fcntl(proxy, F_SETLK, &lock) == -1 && errno == EOPNOTSUPP);
+	CHECK(fcntl(proxy, F_OFD_SETLK, &lock) == -1 && errno == EOPNOTSUPP);
+	CHECK(fcntl(proxy, F_GETLK, &lock) == -1 && errno == EOPNOTSUPP);
+	CHECK(ftruncate(proxy, 0) == -1 && errno == EINVAL);
+	CHECK(fallocate(proxy, 0, 0, 1) == -1);
+	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, proxy, 0) == MAP_FAILED && errno == ENODEV);
 }
 
 TEST_CASE(proxy_of_a_file_has_its_own_position, ON(NONE), AS(CASE_BLOCK))

@@ -7,7 +7,9 @@
 #include "uring.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -140,6 +142,29 @@ static void file_body(struct scene *s)
 TEST_CASE(uring_on_a_file_proxy, ON(NONE), AS(CASE_BLOCK))
 {
 	in_child(s, file_body);
+}
+
+/* Only the first page is in the page cache: what io_uring does with a short read depends on the inode. */
+static void partly_cached_body(struct scene *s)
+{
+	enum { NBYTES = 1 << 20 };
+	int file = slow_device(O_RDONLY), proxy = proxy_make(s, file);
+	char *buf = malloc(NBYTES), byte;
+	struct uring uring;
+
+	CHECK(buf);
+	CHECK_EQ(posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM), 0);
+	CHECK_EQ(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED), 0);
+	CHECK_EQ(pread(file, &byte, 1, 0), 1);
+	uring_open(&uring);
+	CHECK_EQ(rw(&uring, IORING_OP_READ, proxy, buf, NBYTES, 0), NBYTES);
+	uring_close(&uring);
+	free(buf);
+}
+
+TEST_CASE(uring_on_a_proxy_of_a_partly_cached_file, ON(NONE), AS(CASE_BLOCK))
+{
+	in_child(s, partly_cached_body);
 }
 
 static void poll_body(struct scene *s)
