@@ -138,8 +138,8 @@ static void stream_start(struct epoll_ring *r, struct op *op)
 		res = transfer_now(iocb, TAIO_CLASS_STREAM);
 	else if (fd->events & iocb_wants(iocb))
 		res = stream_move(fd, iocb);
-	else if (file_tries_first(&r->ring, iocb->aio_fildes) &&
-		 !(waiters_want(&r->waiters, iocb->aio_fildes) & iocb_wants(iocb))) {
+	else if ((file_tries_first(&r->ring, iocb->aio_fildes) || iocb_is_empty_write(iocb)) &&
+		 !waiters_has(&r->waiters, iocb->aio_fildes, iocb_wants(iocb))) {
 		res = stream_move(fd, iocb);
 		if (res == -EAGAIN)
 			file_waits(&r->ring, iocb->aio_fildes);
@@ -279,6 +279,17 @@ static struct op *find(struct epoll_ring *r, const struct iocb *iocb)
 	return &r->ops[iocb->key];
 }
 
+/* @iocb no longer waits: what waited behind it may be answered at once, though no edge will tell. */
+static void try_next(struct epoll_ring *r, const struct iocb *iocb)
+{
+	int fd = iocb->aio_fildes;
+
+	if (iocb->aio_lio_opcode == IO_CMD_POLL || !waiters_has(&r->waiters, fd, iocb_wants(iocb)))
+		return;
+	waiters_at(&r->waiters, fd)->events |= iocb_wants(iocb);
+	run_ready(r, fd);
+}
+
 /* Data that arrived before the cancel is delivered, as another engine's helper would have delivered it by
  * now. */
 static void waiting_cancel(struct epoll_ring *r, struct op *op)
@@ -287,6 +298,7 @@ static void waiting_cancel(struct epoll_ring *r, struct op *op)
 	if (op->state == OP_WAITING) {
 		waiters_remove(&r->waiters, &op->waiter);
 		complete(r, op, -ECANCELED);
+		try_next(r, op->waiter.iocb);
 	}
 	/* look() may have taken the edge that was to wake the caller. */
 	wake(r);

@@ -457,7 +457,8 @@ static void start(struct poll_ring *r, struct iocb *iocb)
 	iocb->key = poll_op_slot(r, op);
 	if (iocb->aio_lio_opcode == IO_CMD_POLL)
 		queue_poll(r, op);
-	else if (r->waits_only && has_proxy(r, iocb) && !file_tries_first(&r->taio, fd))
+	else if (r->waits_only && has_proxy(r, iocb) && !file_tries_first(&r->taio, fd) &&
+		 !iocb_is_empty_write(iocb))
 		queue_wait(r, op);
 	else if (file_class(&r->taio, fd) == TAIO_CLASS_STREAM && iocb_is_read(iocb))
 		read_start(r, op);

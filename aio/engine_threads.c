@@ -59,30 +59,32 @@ static void once_run(struct job *job)
 	op_finish(op, res);
 }
 
-/* Whether @op is to be tried in the ring's thread before it waits. */
-static bool is_tried_first(struct threads_ring *r, const struct iocb *iocb)
+/* True: @op, a read of no bytes from a stream, is done. */
+static bool try_now(struct threads_op *op)
 {
-	if (!transfer_may_wait(iocb))
-		return true;
-	return !r->blocks && iocb->aio_lio_opcode != IO_CMD_POLL &&
-	       file_tries_first(&r->ring, iocb->aio_fildes) && park_is_idle(&r->park, iocb);
-}
+	long res = transfer_now(op->waiter.iocb, TAIO_CLASS_STREAM);
 
-/* True: @op, which is on a stream, is done. */
-static bool try_first(struct threads_ring *r, struct threads_op *op)
-{
-	const struct iocb *iocb = op->waiter.iocb;
-	long res;
-
-	if (!is_tried_first(r, iocb))
+	if (res == -EAGAIN)
 		return false;
-	res = transfer_now(iocb, TAIO_CLASS_STREAM);
-	if (res == -EAGAIN) {
-		file_waits(&r->ring, iocb->aio_fildes);
-		return false;
-	}
 	op_finish(op, res);
 	return true;
+}
+
+/* Whether a call may answer @iocb at once where epoll reports nothing. */
+static bool is_tried_first(struct threads_ring *r, const struct iocb *iocb)
+{
+	return iocb->aio_lio_opcode != IO_CMD_POLL &&
+	       (file_tries_first(&r->ring, iocb->aio_fildes) || iocb_is_empty_write(iocb));
+}
+
+static void park_op(struct threads_ring *r, struct threads_op *op)
+{
+	const struct iocb *iocb = op->waiter.iocb;
+
+	if (!is_tried_first(r, iocb))
+		park_submit(&r->park, op);
+	else if (park_try(&r->park, op))
+		file_waits(&r->ring, iocb->aio_fildes);
 }
 
 static int start(struct threads_ring *r, struct threads_op *op)
@@ -94,11 +96,11 @@ static int start(struct threads_ring *r, struct threads_op *op)
 		op->job.run = once_run;
 		return pool_submit(r->pool, &op->job, true);
 	}
-	if (try_first(r, op))
+	if (!transfer_may_wait(iocb) && try_now(op))
 		return 0;
 	op->job.run = block_run;
 	if (!r->blocks || pool_submit(r->pool, &op->job, false) < 0)
-		park_submit(&r->park, op);
+		park_op(r, op);
 	return 0;
 }
 
@@ -170,10 +172,16 @@ static int cancel_op(struct threads_ring *r, struct threads_op *op)
 static int threads_cancel(struct taio *ring, struct iocb *iocb)
 {
 	struct threads_ring *r = to_threads(ring);
+	struct threads_op *op;
+	int ret;
 
 	if (iocb->key >= r->slots.used || r->ops[iocb->key].waiter.iocb != iocb)
 		return -ENOENT;
-	return cancel_op(r, &r->ops[iocb->key]);
+	op = &r->ops[iocb->key];
+	ret = cancel_op(r, op);
+	if (ret == 0 && op->is_parked && iocb->aio_lio_opcode != IO_CMD_POLL)
+		park_try_next(&r->park, iocb);
+	return ret;
 }
 
 static bool take_done(struct threads_ring *r)

@@ -14,8 +14,10 @@
  * Invariants, under the lock:
  *  - an operation is OP_WAITING exactly while it is in the table;
  *  - a descriptor with waiters is armed for all they want, or its event is with a poller on its way to
- *    serve_fd(), or it is busy, and is armed when it is no longer busy;
- *  - one poller at a time moves data on a descriptor (is_busy), so that its waiters are served in order.
+ *    serve_event(), or it is busy, and is armed when it is no longer busy;
+ *  - one thread at a time moves data on a descriptor (is_busy), so that its waiters are served in order;
+ *  - an operation that must be tried, since epoll may never report it, is behind one of its direction, or
+ *    that direction is in @untried, which is empty when the descriptor is no longer busy.
  */
 #include "engine_threads_park.h"
 
@@ -73,23 +75,46 @@ static uint32_t move_one(struct park *park, struct threads_op *op, uint32_t dire
 	if (op_step(op, OP_MOVING, OP_WAITING))
 		waiters_put_back(&park->waiters, &op->waiter);
 	else
-		op_finish(op, -ECANCELED);
+		op_finish(op, -ECANCELED); /* the canceller calls park_try_next() */
 	return directions & ~wants;
 }
 
 /* Lock held on entry and exit. */
-static void serve_waiters(struct park *park, int fd, uint32_t directions)
+static void serve_polls(struct park *park, int fd)
 {
 	struct waiter *waiter;
 	long revents;
 
 	while ((waiter = waiters_take_polled(&park->waiters, fd, &revents)) != NULL)
 		op_finish(waiter_to_op(waiter), revents);
+}
+
+/* Likewise; the descriptor is busy. */
+static void serve_transfers(struct park *park, int fd, uint32_t directions)
+{
+	struct waiter *waiter;
+
 	while ((waiter = waiters_take(&park->waiters, fd, directions)) != NULL)
 		directions = move_one(park, waiter_to_op(waiter), directions);
 }
 
-static void serve_fd(struct park *park, int fd, uint32_t events)
+/* Likewise. The entry is looked up each time: attach may have moved the table. */
+static void serve(struct park *park, int fd, uint32_t directions)
+{
+	if (waiters_at(&park->waiters, fd)->is_busy)
+		return;
+	waiters_at(&park->waiters, fd)->is_busy = true;
+	do {
+		directions |= waiters_at(&park->waiters, fd)->untried;
+		waiters_at(&park->waiters, fd)->untried = 0;
+		serve_transfers(park, fd, directions);
+		directions = 0;
+	} while (waiters_at(&park->waiters, fd)->untried != 0);
+	waiters_at(&park->waiters, fd)->is_busy = false;
+	arm(park, fd);
+}
+
+static void serve_event(struct park *park, int fd, uint32_t events)
 {
 	pthread_mutex_lock(&park->lock);
 	/*
@@ -97,13 +122,8 @@ static void serve_fd(struct park *park, int fd, uint32_t events)
 	 * arrives.
 	 */
 	waiters_at(&park->waiters, fd)->events = 0;
-	if (!waiters_at(&park->waiters, fd)->is_busy) {
-		waiters_at(&park->waiters, fd)->is_busy = true;
-		serve_waiters(park, fd, events_to_directions(events));
-		/* Looked up again: attach may have moved the table. */
-		waiters_at(&park->waiters, fd)->is_busy = false;
-		arm(park, fd);
-	}
+	serve_polls(park, fd);
+	serve(park, fd, events_to_directions(events));
 	pthread_mutex_unlock(&park->lock);
 }
 
@@ -146,7 +166,7 @@ static bool poller_turn(struct poller *poller)
 	for (int i = 0; i < n; i++) {
 		if (ready[i].data.u64 == DATA_STOP)
 			return false;
-		serve_fd(park, ready[i].data.u64, ready[i].events);
+		serve_event(park, ready[i].data.u64, ready[i].events);
 	}
 	return n != 0;
 }
@@ -242,6 +262,7 @@ int park_attach(struct park *park, int fd)
 	waiting = waiters_at(&park->waiters, fd);
 	/* is_busy stays: a poller may still be leaving the previous file of this descriptor. */
 	waiting->events = 0;
+	waiting->untried = 0;
 	waiting->never_waits = false;
 	if (epoll_ctl(park->set, EPOLL_CTL_ADD, fd, &event) == 0)
 		goto unlock;
@@ -257,27 +278,47 @@ void park_detach(struct park *park, int fd)
 	epoll_ctl(park->set, EPOLL_CTL_DEL, fd, NULL);
 }
 
-bool park_is_idle(struct park *park, const struct iocb *iocb)
+/* Lock held. */
+static void add(struct park *park, struct threads_op *op)
 {
-	int fd = iocb->aio_fildes;
-	bool idle;
-
-	pthread_mutex_lock(&park->lock);
-	idle = !(waiters_want(&park->waiters, fd) & iocb_wants(iocb)) &&
-	       !waiters_at(&park->waiters, fd)->is_busy;
-	pthread_mutex_unlock(&park->lock);
-	return idle;
+	op->is_parked = true;
+	atomic_store(&op->state, OP_WAITING);
+	waiters_add(&park->waiters, &op->waiter);
 }
 
 void park_submit(struct park *park, struct threads_op *op)
 {
-	int fd = op->waiter.iocb->aio_fildes;
-
-	op->is_parked = true;
 	pthread_mutex_lock(&park->lock);
-	atomic_store(&op->state, OP_WAITING);
-	waiters_add(&park->waiters, &op->waiter);
-	arm(park, fd);
+	add(park, op);
+	arm(park, op->waiter.iocb->aio_fildes);
+	pthread_mutex_unlock(&park->lock);
+}
+
+bool park_try(struct park *park, struct threads_op *op)
+{
+	int fd = op->waiter.iocb->aio_fildes;
+	uint32_t wants = iocb_wants(op->waiter.iocb);
+	bool waits;
+
+	pthread_mutex_lock(&park->lock);
+	if (!waiters_has(&park->waiters, fd, wants))
+		waiters_at(&park->waiters, fd)->untried |= wants;
+	add(park, op);
+	serve(park, fd, 0);
+	waits = atomic_load(&op->state) == OP_WAITING && waiters_at(&park->waiters, fd)->untried == 0;
+	pthread_mutex_unlock(&park->lock);
+	return waits;
+}
+
+void park_try_next(struct park *park, const struct iocb *iocb)
+{
+	int fd = iocb->aio_fildes;
+
+	pthread_mutex_lock(&park->lock);
+	if (waiters_has(&park->waiters, fd, iocb_wants(iocb))) {
+		waiters_at(&park->waiters, fd)->untried |= iocb_wants(iocb);
+		serve(park, fd, 0);
+	}
 	pthread_mutex_unlock(&park->lock);
 }
 

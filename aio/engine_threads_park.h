@@ -40,11 +40,18 @@ void park_fini(struct park *park);
 
 int park_attach(struct park *park, int fd);
 void park_detach(struct park *park, int fd);
-/* Whether no other operation waits for the same as @iocb, and none is being carried out. */
-bool park_is_idle(struct park *park, const struct iocb *iocb);
+
+/* @op, which has been tried if that is of use, waits until its descriptor is ready. */
 void park_submit(struct park *park, struct threads_op *op);
+/*
+ * The same for one that was not tried: it is as soon as it is first in line, ready or not. True: the first in
+ * line was tried in vain.
+ */
+bool park_try(struct park *park, struct threads_op *op);
 
 /* As taio_cancel(), for a parked operation. */
 int park_cancel(struct park *park, struct threads_op *op);
+/* After the cancel of @iocb: tries the read or write that waited behind it, ready or not. */
+void park_try_next(struct park *park, const struct iocb *iocb);
 
 #endif

@@ -115,6 +115,17 @@ bool transfer_may_wait(const struct iocb *iocb)
 	return true;
 }
 
+bool iocb_is_empty_write(const struct iocb *iocb)
+{
+	switch (iocb->aio_lio_opcode) {
+	case IO_CMD_PWRITE:
+		return iocb->u.c.nbytes == 0;
+	case IO_CMD_PWRITEV:
+		return iocb->u.v.nr == 0;
+	}
+	return false;
+}
+
 int stream_unblock(struct taio *ring, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

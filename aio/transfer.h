@@ -26,6 +26,9 @@ long transfer_cached(const struct iocb *iocb);
 /* False: it has a result whatever the stream does (RWF_NOWAIT, or a read of no bytes). */
 bool transfer_may_wait(const struct iocb *iocb);
 
+/* A stream that is full takes one all the same; a socket of datagrams does not: it is one. */
+bool iocb_is_empty_write(const struct iocb *iocb);
+
 /* The bytes that @iocb asks for. It must have moved some: only then is its iovec array known to be valid. */
 size_t transfer_nbytes(const struct iocb *iocb);
 

@@ -99,9 +99,9 @@ void waiters_remove(struct waiters *waiters, struct waiter *waiter)
 	unlink_after(queue, before);
 }
 
-struct waiter *waiters_take(struct waiters *waiters, int fd, uint32_t events)
+/* The waiter before the first read or write that one of @events is for, or NULL. */
+static struct waiter *find_before(const struct waiter_queue *queue, uint32_t events)
 {
-	struct waiter_queue *queue = &waiters->by_fd[fd].ops;
 	struct waiter *before = queue->last;
 
 	if (before == NULL || events == 0)
@@ -110,10 +110,23 @@ struct waiter *waiters_take(struct waiters *waiters, int fd, uint32_t events)
 		const struct iocb *iocb = before->next->iocb;
 
 		if (iocb->aio_lio_opcode != IO_CMD_POLL && (iocb_wants(iocb) & events) != 0)
-			return unlink_after(queue, before);
+			return before;
 		before = before->next;
 	} while (before != queue->last);
 	return NULL;
+}
+
+struct waiter *waiters_take(struct waiters *waiters, int fd, uint32_t events)
+{
+	struct waiter_queue *queue = &waiters->by_fd[fd].ops;
+	struct waiter *before = find_before(queue, events);
+
+	return before == NULL ? NULL : unlink_after(queue, before);
+}
+
+bool waiters_has(const struct waiters *waiters, int fd, uint32_t events)
+{
+	return find_before(&waiters->by_fd[fd].ops, events) != NULL;
 }
 
 struct waiter *waiters_take_polled(struct waiters *waiters, int fd, long *revents)

@@ -30,6 +30,7 @@ struct waiter *queue_take(struct waiter_queue *queue);
 struct waiting {
 	struct waiter_queue ops;
 	uint32_t events;  /* the engine's: epoll events, and flags above them */
+	uint8_t untried;  /* the engine's: of EPOLLIN, EPOLLOUT */
 	bool is_busy;	  /* the engine's */
 	bool never_waits; /* epoll refuses the file (/dev/null): always ready */
 };
@@ -58,6 +59,9 @@ void waiters_remove(struct waiters *waiters, struct waiter *waiter);
 
 /* Removes and returns the first read or write that one of @events (EPOLLIN, EPOLLOUT) is for. */
 struct waiter *waiters_take(struct waiters *waiters, int fd, uint32_t events);
+
+/* Whether there is one, behind which another of its direction has to wait. */
+bool waiters_has(const struct waiters *waiters, int fd, uint32_t events);
 
 /* Removes and returns the first IO_CMD_POLL that is ready by poll(2), whose result goes to *@revents. */
 struct waiter *waiters_take_polled(struct waiters *waiters, int fd, long *revents);
