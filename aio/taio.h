@@ -50,6 +50,10 @@ struct taio_params {
  * which may be NULL: what failed and what to do about it. Where fs.aio-max-nr is exhausted (-EAGAIN) the
  * line names the sysctl and its present value. An engine name that does not exist is -EINVAL.
  * With "auto", why tells on success which engine was chosen and why.
+ *
+ * Engine threads:block claims a real-time signal, SIGRTMIN+7, for the whole process and for good, from the
+ * first such ring on (taio_probe() opens one): -EBUSY if it has a handler by then. Leave its handler alone
+ * afterwards; blocking it does no harm.
  */
 int taio_open(struct taio **ring, const struct taio_params *params, char *why);
 
@@ -94,6 +98,9 @@ void taio_slots_text(const struct taio_slots *slots, char *text, size_t size);
 /*
  * Cancels what is in flight, waits until the engine has let go of every iocb and buffer, and frees the
  * ring. Events not reaped by then are dropped. NULL is allowed.
+ *
+ * It detaches nothing, since what is attached may have been closed by then: O_NONBLOCK of a stream that was
+ * not detached stays as the engine has set it (set, or by engine kmod, where there is a proxy, cleared).
  */
 void taio_close(struct taio *ring);
 
@@ -123,14 +130,25 @@ enum taio_class {
 
 /*
  * Makes @fd known to the ring; returns the descriptor to name in iocbs (aio_fildes), which may be another
- * one than @fd (engine kmod: a proxy), or -errno (-EEXIST: already attached; -EOPNOTSUPP: a signalfd, for
- * which engines poll and kmod cannot wait). O_NONBLOCK of a stream's open file description is the engine's
- * from here to taio_detach(), which leaves it as it was: engines in user space set it, engine kmod clears it.
- * All who share that description, by dup(2) or fork(2), see it meanwhile; of two that are attached, detach
- * the second first. @fd stays the caller's to close, after taio_detach().
+ * one than @fd (engine kmod: a proxy), or -errno (-EEXIST: already attached; -EISDIR: a directory;
+ * -EOPNOTSUPP: a signalfd, for which engines poll and kmod cannot wait). O_NONBLOCK of a stream's open file
+ * description is the engine's from here to taio_detach(), which leaves it as it was: engines in user space
+ * set it, engine kmod clears it. All who share that description, by dup(2) or fork(2), see it meanwhile; of
+ * two that are attached, detach the second first. @fd stays the caller's to close, after taio_detach().
  *
  * What a call on @fd answers at once (-EBADF for the wrong end of a pipe, -ENOTCONN, -EINVAL for 4 bytes of
- * an eventfd, 0 for a FIFO without a writer) is an event at once, too.
+ * an eventfd, 0 for a FIFO without a writer) is an event at once, too, or as soon as no read (write) waits
+ * ahead of it on @fd. A poll holds nothing up. An exception is an array of iovecs that are all empty: on a
+ * connected socket it may wait until that is ready.
+ *
+ * Signals do not fit: what a signalfd has to say depends on the thread that asks.
+ *  - Engines poll and kmod know one by /proc/self/fd. Where /proc is not mounted it is attached all the
+ *    same, and a signal that comes while an operation waits is no event.
+ *  - They do not look into an epoll set, which may be given a signalfd at any time. A signal that makes the
+ *    set ready may be missed, namely if it comes in the midst of a submit or a cancel on this ring; then the
+ *    next one may be seen. Timers, eventfds and all else in a set are always seen.
+ *  - Engines threads see signals to the process, but not those to one thread (raise(3), pthread_kill(3)).
+ *  - Engine epoll asks in the ring's thread, and sees all that are for it.
  */
 int taio_attach(struct taio *ring, int fd, enum taio_class class);
 
