@@ -165,8 +165,9 @@ void deadline_rearm(struct shard *shard)
 {
 	struct conn *c;
 
+	/* From its state: without a timeout until now, it has no class. */
 	LIST_FOREACH (c, &shard->conns, link)
-		arm(c, (enum deadline_class)c->deadline_class);
+		arm(c, c->cancel_reason == CLOSE_NONE ? class_of(c) : DEADLINE_NONE);
 }
 
 struct conn *deadline_most_idle(struct shard *shard)

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -176,6 +177,27 @@ class Reload(Case):
             self.assertLess(self.memory() - memory, 1 << 20)
         socks[1].sendall(b"hello")
         self.assertEqual(read_exactly(socks[1], 5), b"hello")
+
+    def test_a_timeout_that_was_off_holds_for_open_connections(self):
+        self.base.update({"idle-timeout": '"0s"', "write-timeout": '"0s"', "stats-file": f'"{self.path("stats")}"'})
+        self.start()
+        plain, tls = self.ports()
+        idle = Http(self.connect(plain))
+        self.assertEqual(idle.get("/healthz").status, 200)
+        stuck = self.connect(tls, tls=True, rcvbuf=4096)
+        stuck.settimeout(0.5)
+        with contextlib.suppress(TimeoutError, ssl.SSLWantWriteError):
+            while True:
+                stuck.sendall(bytes(65536))
+        since = time.monotonic()
+        self.write(idle_timeout='"500ms"', write_timeout='"500ms"')
+        self.reload()
+        self.assertEqual(read_to_end(idle.sock), (b"", True))
+        until(lambda: self.counters()["closed_write"] == 1, "the write timeout")
+        self.assertGreaterEqual(time.monotonic() - since, 0.5)
+        self.assertLess(time.monotonic() - since, 0.5 * 1.25 + SLACK)
+        self.assertEqual(self.counters()["closed_idle"], 1)
+        self.stop()
 
     def test_errors_of_a_reload_are_logged_and_change_nothing(self):
         self.start()

@@ -319,6 +319,25 @@ static void a_new_timeout_counts_from_now(void **state)
 	assert_int_equal(scene.nexpired, 2);
 }
 
+static void a_timeout_that_was_off_begins_with_a_reload(void **state)
+{
+	struct conn *c = &scene.conns[0];
+
+	scene.settings.timeout_us[DEADLINE_IDLE] = 0;
+	LIST_INSERT_HEAD(&scene.shard.conns, c, link);
+	deadline_update(c);
+	scene.settings.timeout_us[DEADLINE_IDLE] = 10;
+	scene.shard.now_us = 1050;
+	deadline_rearm(&scene.shard);
+	assert_int_equal(expire_at(1059), 1060);
+	assert_int_equal(expire_at(1060), 0);
+	assert_int_equal(scene.nexpired, 1);
+	/* One that is about to end for another reason does not begin to wait. */
+	c->cancel_reason = CLOSE_WRITE;
+	deadline_rearm(&scene.shard);
+	assert_int_equal(c->deadline_class, DEADLINE_NONE);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -334,6 +353,7 @@ int main(void)
 		cmocka_unit_test_setup(a_resume_reads_the_clock, scene_open),
 		cmocka_unit_test_setup(a_class_without_timeout_never_expires, scene_open),
 		cmocka_unit_test_setup(a_new_timeout_counts_from_now, scene_open),
+		cmocka_unit_test_setup(a_timeout_that_was_off_begins_with_a_reload, scene_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
