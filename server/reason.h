@@ -12,6 +12,8 @@
 	X(DONE, done, "served", false)                                                                       \
 	X(HANDSHAKE, handshake, "handshake timeout", true)                                                   \
 	X(HEADER, header, "header timeout", true)                                                            \
+	X(REQUEST, request, "request timeout", true)                                                         \
+	X(BODY_RATE, body_rate, "body below body-min-rate", true)                                            \
 	X(IDLE, idle, "idle timeout", true)                                                                  \
 	X(WRITE, write, "write timeout", true)                                                               \
 	X(LINGER, linger, "linger timeout", true)                                                            \

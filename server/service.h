@@ -9,6 +9,7 @@
 
 #include "base/step.h"
 #include "outq.h"
+#include "reason.h"
 
 #include <stddef.h>
 
@@ -127,8 +128,19 @@ struct service {
 	 */
 	int (*respond_again)(void *session, struct outq_file *file, uint32_t note, int err, struct outq *out);
 
-	/* The header timeout has passed in PHASE_HEAD; may append a response (408). NULL: no response. */
-	void (*timeout)(void *session, struct outq *out);
+	/*
+	 * The limit of time that the request under way has broken, as a close reason, or CLOSE_NONE. Asked a
+	 * few times a second in PHASE_HEAD and PHASE_BODY, also while nothing arrives or output is full.
+	 * NULL: there are no such limits.
+	 */
+	enum close_reason (*limit)(void *session);
+
+	/*
+	 * The header timeout has passed in PHASE_HEAD, or limit() has returned @reason; no more input
+	 * follows. STEP_DONE: send what is queued, possibly a response that this has appended (408), then
+	 * close; STEP_FAILED: close at once. NULL is STEP_DONE.
+	 */
+	enum step (*timeout)(void *session, enum close_reason reason, struct outq *out);
 };
 
 /* Input stops while this many bytes of output or more are queued. */

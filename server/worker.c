@@ -29,9 +29,9 @@ static void clock_update(struct shard *shard)
 
 /* --- deadlines --- */
 
-static void on_expired(struct conn *c, enum deadline_class class)
+static void on_expired(struct conn *c, enum close_reason reason)
 {
-	conn_fsm(c, ON_DEADLINE, (long)class);
+	conn_fsm(c, ON_DEADLINE, (long)reason);
 }
 
 static void timer_start(struct worker *w, ev_timer *timer, uint64_t at_us)
@@ -56,10 +56,25 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 		timer_start(w, timer, next_us);
 }
 
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct worker *w = timer->data;
+	uint64_t next_us;
+
+	clock_update(&w->shard);
+	next_us = deadline_look(&w->shard, on_expired);
+	if (next_us)
+		timer_start(w, timer, next_us);
+}
+
 /* Starts the timer of a list that has just got its first connection. After that, its deadlines only move
  * later. */
 static void deadlines_watch(struct worker *w)
 {
+	struct conn *request = TAILQ_FIRST(&w->shard.requests);
+
+	if (request && !ev_is_active(&w->look))
+		timer_start(w, &w->look, request->look_us);
 	for (int class = DEADLINE_NONE + 1; class < DEADLINE_NCLASSES; class ++) {
 		struct conn *first = TAILQ_FIRST(&w->shard.deadlines[class]);
 
@@ -312,6 +327,8 @@ static void watchers_start(struct worker *w)
 		ev_init(&w->deadlines[i], on_deadline);
 		w->deadlines[i].data = w;
 	}
+	ev_init(&w->look, on_look);
+	w->look.data = w;
 	ev_init(&w->drain, on_drain_over);
 	w->drain.data = w;
 	ev_init(&w->leave, on_leave);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns conn.deadline_class, deadline_us, deadline_link, moved, looks and taken.
+ * Owns conn.deadline_class, deadline_us, deadline_link, moved, looks and taken; and request, request_link and
+ * look_us.
  *
  * A peer that reads steadily takes what its socket's buffer holds long before an operation completes here. So
  * a deadline that output postpones is not the end: each is looked at several times within its timeout, and
  * what the peer has acknowledged counts. Nothing is asked of a connection that moves.
+ *
+ * The limits of a request belong to its service, and hold whatever else the connection waits for. So they are
+ * no class: every request under way is looked at, all at the same interval.
  */
 #include "deadline.h"
 
@@ -19,6 +23,9 @@
 
 /* How many looks without progress make up the timeout. Another goes before them, to see where it stands. */
 #define WRITE_LOOKS 4
+
+/* Between looks at a request: by so much its limits are exceeded at most. */
+#define REQUEST_LOOK_US 250000
 
 enum { BY_NOTHING = MOVED_NOTHING, BY_INPUT = MOVED_INPUT, BY_OUTPUT = MOVED_OUTPUT };
 
@@ -36,6 +43,7 @@ void deadline_init(struct shard *shard)
 {
 	for (int i = 0; i < DEADLINE_NCLASSES; i++)
 		TAILQ_INIT(&shard->deadlines[i]);
+	TAILQ_INIT(&shard->requests);
 }
 
 static enum deadline_class class_of(const struct conn *c)
@@ -75,9 +83,16 @@ static void append(struct conn *c, enum deadline_class class)
 	TAILQ_INSERT_TAIL(&shard->deadlines[class], c, deadline_link);
 }
 
+static void disarm(struct conn *c)
+{
+	if (c->deadline_class != DEADLINE_NONE)
+		TAILQ_REMOVE(&c->shard->deadlines[c->deadline_class], c, deadline_link);
+	c->deadline_class = DEADLINE_NONE;
+}
+
 static void arm(struct conn *c, enum deadline_class class)
 {
-	deadline_clear(c);
+	disarm(c);
 	c->looks = 0;
 	if (class != DEADLINE_NONE && c->shard->settings->timeout_us[class])
 		append(c, class);
@@ -116,6 +131,89 @@ static bool goes_on(struct conn *c, enum deadline_class class)
 	return c->looks <= looks_of(class);
 }
 
+/* --- requests --- */
+
+static bool has_request(const struct conn *c)
+{
+	const struct service *service = c->endpoint->service;
+
+	return c->state == CONN_SERVE && service->limit && service->phase(c->session) != PHASE_IDLE;
+}
+
+static void request_clear(struct conn *c)
+{
+	if (c->request != REQUEST_NONE)
+		TAILQ_REMOVE(&c->shard->requests, c, request_link);
+	c->request = REQUEST_NONE;
+}
+
+static void request_watch(struct conn *c)
+{
+	struct shard *shard = c->shard;
+
+	c->look_us = shard->now_us + REQUEST_LOOK_US;
+	TAILQ_INSERT_TAIL(&shard->requests, c, request_link);
+}
+
+static void request_update(struct conn *c)
+{
+	if (has_request(c) == (c->request != REQUEST_NONE))
+		return;
+	if (c->request != REQUEST_NONE) {
+		request_clear(c);
+		return;
+	}
+	c->request = REQUEST_WATCHED;
+	request_watch(c);
+}
+
+/* Whether bytes of @c wait in its socket. */
+static bool has_unread(const struct conn *c)
+{
+	int n;
+
+	return ioctl(c->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+/*
+ * The limit that the request of @c has broken, or CLOSE_NONE. After a stall of the machine or of the loop,
+ * the bytes of a peer that has kept to its limits may all be there and unread: these are read first. But what
+ * keeps coming is not waited for more than once.
+ */
+static enum close_reason request_limit(struct conn *c)
+{
+	enum close_reason reason = c->endpoint->service->limit(c->session);
+
+	if (reason == CLOSE_NONE)
+		c->request = REQUEST_WATCHED;
+	else if (c->request == REQUEST_LATE || !has_unread(c))
+		return reason;
+	else
+		c->request = REQUEST_LATE;
+	return CLOSE_NONE;
+}
+
+uint64_t deadline_look(struct shard *shard, deadline_expired *expired)
+{
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&shard->requests))) {
+		enum close_reason reason;
+
+		conn_check(c);
+		if (c->look_us > shard->now_us)
+			return c->look_us;
+		TAILQ_REMOVE(&shard->requests, c, request_link);
+		request_watch(c);
+		reason = c->cancel_reason == CLOSE_NONE ? request_limit(c) : CLOSE_NONE;
+		if (reason != CLOSE_NONE)
+			expired(c, reason);
+	}
+	return 0;
+}
+
+/* --- what applies --- */
+
 void deadline_update(struct conn *c)
 {
 	enum deadline_class class = class_of(c);
@@ -123,24 +221,21 @@ void deadline_update(struct conn *c)
 	if (c->deadline_class != class || c->moved & classes[class].postponed_by)
 		arm(c, class);
 	c->moved = MOVED_NOTHING;
+	request_update(c);
 }
 
 void deadline_clear(struct conn *c)
 {
-	if (c->deadline_class != DEADLINE_NONE)
-		TAILQ_REMOVE(&c->shard->deadlines[c->deadline_class], c, deadline_link);
-	c->deadline_class = DEADLINE_NONE;
+	disarm(c);
+	request_clear(c);
 }
 
-enum close_reason deadline_reason(enum deadline_class class)
-{
-	return classes[class].reason;
-}
-
-bool deadline_holds(const struct conn *c, enum close_reason reason)
+bool deadline_holds(struct conn *c, enum close_reason reason)
 {
 	enum deadline_class class = class_of(c);
 
+	if (reason == CLOSE_REQUEST || reason == CLOSE_BODY_RATE)
+		return c->request != REQUEST_NONE && has_request(c) && request_limit(c) == reason;
 	return classes[class].reason == reason && !(c->moved & classes[class].postponed_by);
 }
 
@@ -152,11 +247,11 @@ uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadlin
 		conn_check(c);
 		if (c->deadline_us > shard->now_us)
 			return c->deadline_us;
-		deadline_clear(c);
+		disarm(c);
 		if ((class == DEADLINE_WRITE || class == DEADLINE_LINGER) && goes_on(c, class))
 			append(c, class);
 		else
-			expired(c, class);
+			expired(c, classes[class].reason);
 	}
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Deadlines of connections: which one applies when, and what postpones it. A connection has one deadline at a
- * time. Each class has a single timeout, so appending keeps its list sorted, and arming is O(1).
+ * time. Each class has a single timeout, so appending keeps its list sorted, and arming is O(1). Beside it, a
+ * request under way has the limits of its service.
  */
 #ifndef CONN_DEADLINE_H
 #define CONN_DEADLINE_H
@@ -18,21 +19,22 @@ void deadline_update(struct conn *c);
 
 void deadline_clear(struct conn *c);
 
-/* The close reason of a class whose deadline has passed. */
-enum close_reason deadline_reason(enum deadline_class class);
-
 /*
- * Does the passed deadline of @reason still apply to @c, although an operation completed before its cancel?
+ * Does the passed deadline of @reason, or the broken limit, still apply to @c, although an operation
+ * completed before its cancel?
  */
-bool deadline_holds(const struct conn *c, enum close_reason reason);
+bool deadline_holds(struct conn *c, enum close_reason reason);
 
-typedef void deadline_expired(struct conn *c, enum deadline_class class);
+typedef void deadline_expired(struct conn *c, enum close_reason reason);
 
 /*
  * Removes each connection that is due in @class and calls @expired; returns the next deadline, or 0 for
  * none.
  */
 uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadline_expired *expired);
+
+/* The same for the requests under way that break a limit. */
+uint64_t deadline_look(struct shard *shard, deadline_expired *expired);
 
 /* The timeouts have changed: arms every waiting connection's deadline again, from now_us. */
 void deadline_rearm(struct shard *shard);

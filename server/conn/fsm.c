@@ -120,18 +120,29 @@ static void broken(struct conn *c, long res)
 
 /* --- deadlines, and other reasons to cancel --- */
 
+/* What arrived too slowly ends with a response, if there is one to send. */
+static void timed_out(struct conn *c, enum close_reason reason)
+{
+	const struct service *service = c->endpoint->service;
+	enum step step = service->timeout ? service->timeout(c->session, reason, &c->out) : STEP_DONE;
+
+	if (step == STEP_FAILED)
+		close_now(c, reason);
+	else
+		flush_then_close(c, reason);
+}
+
 /* The cancelled operation has completed, or there was none to cancel: ends @c for the cancel's reason. */
 static void cancelled(struct conn *c, long res)
 {
-	const struct service *service = c->endpoint->service;
 	enum close_reason reason = c->cancel_reason;
 
 	c->cancel_reason = CLOSE_NONE;
 	switch (reason) {
 	case CLOSE_HEADER:
-		if (service->timeout)
-			service->timeout(c->session, &c->out);
-		flush_then_close(c, CLOSE_HEADER);
+	case CLOSE_REQUEST:
+	case CLOSE_BODY_RATE:
+		timed_out(c, reason);
 		return;
 	case CLOSE_IDLE:
 		if (conn_is_tls(c)) {
@@ -162,7 +173,7 @@ static void cancel_pending(struct conn *c, enum close_reason reason)
 
 static void expire(struct conn *c, long res)
 {
-	cancel_pending(c, deadline_reason((enum deadline_class)res));
+	cancel_pending(c, (enum close_reason)res);
 }
 
 static void stop(struct conn *c, long res)
@@ -434,15 +445,20 @@ static void serve_drain(struct conn *c, long res)
 
 /* --- FLUSH, LINGER, CLOSING --- */
 
-/* A read cancelled before flushing began is no reason to stop. */
+/* An operation cancelled for the sake of input, before flushing began, is no reason to stop. */
 static void flush_cancelled(struct conn *c, long res)
 {
-	if (c->cancel_reason != CLOSE_IDLE && c->cancel_reason != CLOSE_HEADER) {
-		cancelled(c, res);
+	switch (c->cancel_reason) {
+	case CLOSE_HEADER:
+	case CLOSE_REQUEST:
+	case CLOSE_BODY_RATE:
+	case CLOSE_IDLE:
+		c->cancel_reason = CLOSE_NONE;
+		advance(c);
 		return;
+	default:
+		cancelled(c, res);
 	}
-	c->cancel_reason = CLOSE_NONE;
-	advance(c);
 }
 
 /* Input no longer counts; in FLUSH, a read that was in flight when flushing began ends here. */

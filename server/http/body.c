@@ -28,9 +28,6 @@ static const struct http_refusal end_form = {400, REFUSE_SMUGGLING, "chunk data 
 static const struct http_refusal trailer_form = {400, REFUSE_SMUGGLING, "malformed trailer section"};
 static const struct http_refusal trailer_long = {431, REFUSE_TOO_BIG, "trailer section too big"};
 
-static const struct http_refusal body_slow = {408, REFUSE_SLOW, "the body comes too slowly"};
-static const struct http_refusal request_long = {408, REFUSE_SLOW, "the request takes too long"};
-
 /* The rate is averaged over this long, so a client may stall and make up for it with its next bytes. */
 #define WINDOW_MS 20000
 
@@ -97,7 +94,8 @@ void http_body_begin(struct http_session *s, const struct http_request *req)
 {
 	s->left = req->length;
 	s->state = STATE_LENGTH;
-	s->window.since_ms = 0;
+	s->window.since_ms = s->site->now_ms;
+	s->window.nbytes = 0;
 	if (!req->chunked)
 		return;
 	s->left = s->body_len = 0;
@@ -291,31 +289,36 @@ ssize_t http_body_trailer(struct http_session *s, const char *data, size_t len, 
 	return s->sink == SINK_ECHO && outq_append(out, "0\r\n\r\n", 5) ? -ENOMEM : n;
 }
 
-static const struct http_refusal *judge(struct http_session *s)
+void http_body_pace_begin(struct http_session *s)
 {
-	const struct http_options *options = s->site->options;
-	uint64_t now_ms = s->site->now_ms, took_ms = now_ms - s->window.since_ms;
-
-	if (options->request_timeout_us && now_ms - s->begun_ms >= options->request_timeout_us / 1000)
-		return &request_long;
-	if (took_ms < WINDOW_MS)
-		return NULL;
-	if (s->window.nbytes * 1000 < options->body_min_rate * took_ms)
-		return &body_slow;
-	s->window.since_ms = now_ms;
+	if (s->window.since_ms)
+		return;
+	s->window.since_ms = s->site->now_ms;
 	s->window.nbytes = 0;
-	return NULL;
 }
 
-int http_body_pace(struct http_session *s, size_t n, struct outq *out)
+void http_body_pace_end(struct http_session *s, const struct outq *out)
 {
-	const struct http_refusal *refusal;
+	if (out->nbytes >= OUTQ_HIGH)
+		s->window.since_ms = 0; /* now it is not the sending that is slow */
+}
 
-	if (!s->window.since_ms) {
-		s->window.since_ms = s->site->now_ms;
-		s->window.nbytes = 0;
-	}
-	s->window.nbytes += n;
-	refusal = judge(s);
-	return refusal && refuse(s, 0, out, refusal) < 0 ? -ENOMEM : 0;
+bool http_body_is_slow(struct http_session *s)
+{
+	uint64_t now_ms = s->site->now_ms, took_ms = now_ms - s->window.since_ms;
+
+	if (!s->window.since_ms || took_ms < WINDOW_MS)
+		return false;
+	if (s->window.nbytes * 1000 < s->site->options->body_min_rate * took_ms)
+		return true;
+	s->window.since_ms = now_ms;
+	s->window.nbytes = 0;
+	return false;
+}
+
+enum step http_body_refuse(struct http_session *s, struct outq *out, const struct http_refusal *why)
+{
+	bool has_begun = s->progress == RESPONSE_SENT;
+
+	return refuse(s, 0, out, why) < 0 || has_begun ? STEP_FAILED : STEP_DONE;
 }

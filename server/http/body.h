@@ -5,6 +5,7 @@
 
 #include "session.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -23,10 +24,14 @@ ssize_t http_body_chunk_size(struct http_session *s, const char *data, size_t le
 ssize_t http_body_chunk_data(struct http_session *s, const char *data, size_t len, struct outq *out);
 ssize_t http_body_chunk_end(struct http_session *s, const char *data, size_t len, struct outq *out);
 ssize_t http_body_trailer(struct http_session *s, const char *data, size_t len, struct outq *out);
-/*
- * @n bytes of the body were consumed, at the site's now_ms: refuses a body that comes too slowly, or a
- * request that takes too long. 0 or -ENOMEM.
- */
-int http_body_pace(struct http_session *s, size_t n, struct outq *out);
+
+/* Before and after steps of the body. How fast it comes is measured only while @out has room for what becomes
+ * of it. */
+void http_body_pace_begin(struct http_session *s);
+void http_body_pace_end(struct http_session *s, const struct outq *out);
+/* Whether the body has come too slowly, by the site's now_ms. */
+bool http_body_is_slow(struct http_session *s);
+/* Ends the session. STEP_DONE: @why is the response; STEP_FAILED: the response has begun, or no memory. */
+enum step http_body_refuse(struct http_session *s, struct outq *out, const struct http_refusal *why);
 
 #endif

@@ -293,14 +293,25 @@ static http_step *const steps[STATE_COUNT] = {
 	[STATE_TRAILER] = http_body_trailer,
 };
 
+static bool is_in_body(const struct http_session *s)
+{
+	return s->state != STATE_HEAD && s->state != STATE_DEAD;
+}
+
 static enum step http_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
 {
 	struct http_session *s = session;
 	size_t at = 0;
 	ssize_t n;
 
+	if (is_in_body(s)) {
+		site_tick(s->site);
+		http_body_pace_begin(s);
+	}
 	s->pause = PAUSE_BETWEEN;
 	while (at < len && s->state != STATE_DEAD) {
+		bool of_body = is_in_body(s);
+
 		if (out->nbytes >= OUTQ_HIGH) {
 			s->pause = PAUSE_OUTPUT;
 			break;
@@ -314,18 +325,13 @@ static enum step http_input(void *session, const char *data, size_t len, size_t 
 		if (n == 0)
 			break;
 		at += (size_t)n;
+		if (of_body)
+			s->window.nbytes += (size_t)n;
 	}
-	if (s->pause == PAUSE_OUTPUT) {
-		s->window.since_ms = 0; /* now it is not the client that is slow */
-	} else if (s->state == STATE_HEAD) {
-		s->pause = at < len ? PAUSE_INSIDE : PAUSE_BETWEEN;
-	} else if (s->state != STATE_DEAD) {
-		site_tick(s->site);
-		if (http_body_pace(s, at, out)) {
-			*used = len;
-			return STEP_FAILED;
-		}
-	}
+	if (is_in_body(s))
+		http_body_pace_end(s, out);
+	else if (s->state == STATE_HEAD && s->pause != PAUSE_OUTPUT && at < len)
+		s->pause = PAUSE_INSIDE;
 	*used = s->state == STATE_DEAD ? len : at;
 	return s->state == STATE_DEAD ? STEP_DONE : STEP_MORE;
 }
@@ -370,12 +376,32 @@ static int http_respond_again(void *session, struct outq_file *file, uint32_t no
 	return http_static_again(s, file, note, err, out);
 }
 
-static void http_timeout(void *session, struct outq *out)
+static enum close_reason http_limit(void *session)
 {
-	static const struct http_refusal timeout = {408, REFUSE_PLAIN, "the header block took too long"};
+	struct http_session *s = session;
+	uint64_t most_ms = s->site->options->request_timeout_us / 1000;
 
-	/* If there is no memory for the response, the connection just ends. */
-	(void)refuse_head(session, out, &timeout);
+	if (s->state == STATE_DEAD || !s->begun_ms)
+		return CLOSE_NONE;
+	site_tick(s->site);
+	if (most_ms && s->site->now_ms - s->begun_ms >= most_ms)
+		return CLOSE_REQUEST;
+	return is_in_body(s) && http_body_is_slow(s) ? CLOSE_BODY_RATE : CLOSE_NONE;
+}
+
+static enum step http_timeout(void *session, enum close_reason reason, struct outq *out)
+{
+	static const struct http_refusal head = {408, REFUSE_PLAIN, "the header block took too long"};
+	static const struct http_refusal request = {408, REFUSE_SLOW, "the request takes too long"};
+	static const struct http_refusal body = {408, REFUSE_SLOW, "the body comes too slowly"};
+	const struct http_refusal *why = reason == CLOSE_HEADER	   ? &head
+					 : reason == CLOSE_REQUEST ? &request
+								   : &body;
+	struct http_session *s = session;
+
+	if (is_in_body(s))
+		return http_body_refuse(s, out, why);
+	return refuse_head(s, out, why) ? STEP_FAILED : STEP_DONE;
 }
 
 const struct service service_http = {
@@ -402,5 +428,6 @@ const struct service service_http = {
 	.phase = http_phase,
 	.drain = http_drain,
 	.respond_again = http_respond_again,
+	.limit = http_limit,
 	.timeout = http_timeout,
 };

@@ -35,12 +35,12 @@ const struct opt http_options[] = {
 	{ .name = "body-min-rate", .type = OPT_SIZE, .offset = FIELD(body_min_rate), .arg = "SIZE", .deflt = "500", .max = 1 << 30,
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Minimum bytes per second of a request's body; 0 means none.",
-	  .more = "A body that brings less over 20 seconds ends with 408 (Request Timeout), or with the connection "
-		  "where the response has begun." },
+	  .more = "A request whose body brings less over 20 seconds ends with 408 (Request Timeout), or with the "
+		  "connection where the response has begun. Time in which output waits for the peer does not count." },
 	{ .name = "request-timeout", .type = OPT_DURATION, .offset = FIELD(request_timeout_us), .arg = "DURATION",
 	  .deflt = "30m", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Maximum time for a request, from its first byte to the end of its body; 0 means none.",
-	  .more = "It is checked as bytes arrive: silence is ended by idle-timeout." },
+	  .more = "The request ends as with body-min-rate, also while nothing arrives or output waits." },
 	{ .name = "keepalive-requests", .type = OPT_UINT, .offset = FIELD(keepalive_max), .arg = "N", .deflt = "0",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Maximum requests per connection; 0 means unlimited." },

@@ -84,7 +84,7 @@ struct http_session {
 	struct http_scan scan;
 	uint64_t begun_ms;	   /* when the first byte of the request came; 0: it has not */
 	struct {		   /* of a body: how fast it comes is judged one window at a time */
-		uint64_t since_ms; /* 0: none has begun */
+		uint64_t since_ms; /* 0: none has begun, or output is full */
 		uint64_t nbytes;
 	} window;
 	uint64_t left;	   /* bytes of the body, or of the chunk, still to come */

@@ -2,6 +2,7 @@
 """Bad input: each shape gets its status or alert and moves its counter, and others go on being served."""
 import contextlib
 import os
+import re
 import socket
 import ssl
 import time
@@ -304,6 +305,10 @@ class Slow(ServerCase):
         "trailers": (CHUNKED + b"4\r\nabcd\r\n0\r\n", b"a:b\r\n", True, 200),
         "size line": (CHUNKED + b"5", b";", True, 408),
         "burst": (POST + b"Content-Length: 500000\r\n\r\n" + bytes(400000), b"x", True, 200),
+        # What begins a request is none of its body.
+        "header": (POST + b"X: " + bytes(7000).replace(b"\0", b"x") + b"\r\nContent-Length: 100000\r\n\r\n", b"x" * 50,
+                   True, 200),
+        "silence": (CHUNKED, b"", True, 408),
         "upload": (POST + b"Content-Length: 100000\r\n\r\n", bytes(150), False, 200),
     }
 
@@ -315,6 +320,7 @@ class Slow(ServerCase):
                 sock = socks[name, index] = self.connect(index, tls=index == 1)
                 sock.sendall(begin)
                 sock.settimeout(0)
+        ports = {sock.getsockname()[1]: key for key, sock in socks.items()}
         heads, ended, since = dict.fromkeys(socks, b""), {}, time.monotonic()
         wanted = {key for key in socks if self.SHAPES[key[0]][2]}
         while set(ended) != wanted and time.monotonic() - since < 60:
@@ -327,7 +333,8 @@ class Slow(ServerCase):
                             heads[key] += piece
                         ended[key] = time.monotonic() - since
                         continue
-                    sock.send(self.SHAPES[key[0]][1])
+                    if self.SHAPES[key[0]][1]:
+                        sock.send(self.SHAPES[key[0]][1])
                 except ConnectionError:
                     ended[key] = time.monotonic() - since
             time.sleep(0.2)
@@ -338,7 +345,10 @@ class Slow(ServerCase):
             self.assertLess(took, (40 if key[0] == "burst" else 20) + SLACK, key)
         for key, head in heads.items():
             self.assertTrue(head.startswith(b"HTTP/1.1 %d " % self.SHAPES[key[0]][3]), (key, head[:100]))
-        self.assert_counts(before, slow_requests=len(wanted))
+        until(lambda: self.server.stats()["active"] == before["active"] + len(socks) - len(wanted), "they are gone")
+        self.assert_counts(before, slow_requests=len(wanted), closed_body_rate=len(wanted), closed_idle=0)
+        logged = re.findall(r":(\d+): closed: body below body-min-rate \(age", self.server.log())
+        self.assertEqual({ports[int(port)] for port in logged}, wanted)
 
     def test_a_request_that_takes_too_long_ends(self):
         with Server("service=http", options=("--request-timeout", "1s", "--linger-timeout", "200ms")) as server:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Every timeout ends its connection, never early, with its counter and a log line that says how long it took."""
+import contextlib
 import os
 import re
+import signal
 import ssl
 import time
 import unittest
@@ -291,6 +293,92 @@ class Timeouts(ServerCase):
                 http.send(b"more")
                 time.sleep(0.05)
         self.assertGreaterEqual(time.monotonic() - since, LINGER - 0.1)
+
+
+class Requests(ServerCase):
+    """Limits of a request: their counter and log line, apart from the idle timeout, whatever the connection waits for."""
+    REQUEST = 1.0
+    listeners = ("service=http", "service=http,tls")
+    options = ("--request-timeout", "1s", "--header-timeout", "0s", "--body-min-rate", "0", "--linger-timeout", "200ms")
+    POST = b"POST /echo HTTP/1.1\r\nHost: t\r\n"
+    CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+    def setUp(self):
+        self.before = self.server.stats()
+
+    def assert_end(self, sock, since):
+        """By the request timeout. What came before the end."""
+        port, got = sock.getsockname()[1], b""
+        try:
+            while piece := sock.recv(65536):
+                got += piece
+        except (ConnectionError, ssl.SSLError):
+            pass
+        took = time.monotonic() - since
+        self.assertGreaterEqual(took, self.REQUEST)
+        self.assertLess(took, self.REQUEST + SLACK)
+        self.server.until_counter("closed_request", self.before["closed_request"] + 1)
+        until(lambda: re.search(LOG_LINE.format(port=port, why="request timeout"), self.server.log()), "its line")
+        self.assert_counts(self.before, slow_requests=1, closed_idle=0, closed_done=0)
+        return got
+
+    def each(self):
+        for index, tls in ((0, False), (1, True)):
+            self.before = self.server.stats()
+            sock = self.connect(index, tls=tls)
+            yield sock
+            sock.close()
+
+    def test_a_header_that_stops(self):
+        for sock in self.each():
+            since = time.monotonic()
+            sock.sendall(self.POST)
+            self.assertRegex(self.assert_end(sock, since), rb"\AHTTP/1\.1 408 ")
+
+    def test_a_body_that_never_comes(self):
+        for sock in self.each():
+            since = time.monotonic()
+            sock.sendall(self.CHUNKED)
+            self.assertRegex(self.assert_end(sock, since), rb"\AHTTP/1\.1 408 ")
+
+    def test_a_body_that_stops(self):
+        for sock in self.each():
+            since = time.monotonic()
+            sock.sendall(self.CHUNKED + b"4\r\nabcd\r\n")
+            self.assertRegex(self.assert_end(sock, since), rb"\AHTTP/1\.1 200 (?s:.*)\r\n\r\n4\r\nabcd\r\n\Z")
+
+    def test_a_body_whose_echo_waits_for_its_reader(self):
+        """Output is full all the time, and never still for as long as the write timeout."""
+        sock = self.connect(rcvbuf=4096)
+        since, port = time.monotonic(), sock.getsockname()[1]
+        sock.sendall(self.POST + b"Content-Length: 16000000\r\n\r\n")
+        sock.setblocking(False)
+        with self.assertRaises(ConnectionError):
+            while time.monotonic() - since < self.REQUEST + SLACK:
+                with contextlib.suppress(BlockingIOError):
+                    sock.send(bytes(65536))
+                with contextlib.suppress(BlockingIOError):
+                    sock.recv(1024)
+                time.sleep(0.01)
+        self.assertGreaterEqual(time.monotonic() - since, self.REQUEST)
+        self.server.until_counter("closed_request", self.before["closed_request"] + 1)
+        self.assertRegex(self.server.log(), LOG_LINE.format(port=port, why="request timeout"))
+
+    def test_a_stall_of_the_server_is_not_held_against_its_peer(self):
+        """What has arrived meanwhile is read before a limit is judged."""
+        body = pattern(30000)
+        for sock in self.each():
+            sock.sendall(self.POST + b"Content-Length: 30000\r\n\r\n" + body[:100])
+            until(lambda: self.server.stats()["requests"] > self.before["requests"], "the request has begun")
+            self.server.signal(signal.SIGSTOP)
+            try:
+                sock.sendall(body[100:])
+                time.sleep(2 * self.REQUEST)
+            finally:
+                self.server.signal(signal.SIGCONT)
+            response = Http(sock).response()
+            self.assertEqual((response.status, response.body), (200, body))
+            self.assert_counts(self.before, closed_request=0, slow_requests=0)
 
 
 class Herd(unittest.TestCase):

@@ -98,9 +98,9 @@ static int scene_open(void **state)
 	return 0;
 }
 
-static void on_expired(struct conn *c, enum deadline_class class)
+static void on_expired(struct conn *c, enum close_reason reason)
 {
-	assert_int_equal(class, DEADLINE_IDLE);
+	assert_int_equal(reason, CLOSE_IDLE);
 	scene.expired[scene.nexpired++] = c;
 }
 
@@ -143,7 +143,6 @@ static void the_state_says_which_deadline_counts(void **state)
 		deadline_clear(c);
 		deadline_update(c);
 		assert_int_equal(c->deadline_class, rows[i].want);
-		assert_int_equal(deadline_reason(rows[i].want), rows[i].reason);
 		if (rows[i].want == DEADLINE_NONE)
 			continue;
 		for (int moved = MOVED_NOTHING; moved <= (MOVED_INPUT | MOVED_OUTPUT); moved++) {
@@ -194,7 +193,7 @@ static void what_moves_postpones_and_what_does_not_is_the_most_idle(void **state
 	assert_ptr_equal(scene.expired[0], &scene.conns[1]);
 }
 
-static void on_write_expired(struct conn *c, enum deadline_class class)
+static void on_any_expired(struct conn *c, enum close_reason reason)
 {
 	scene.expired[scene.nexpired++] = c;
 }
@@ -214,7 +213,7 @@ static unsigned int count_looks(int peer, enum deadline_class class, unsigned in
 		if (n < ntakes)
 			assert_int_equal(read(peer, data, sizeof(data)), sizeof(data));
 		scene.shard.now_us = c->deadline_us;
-		deadline_expire(&scene.shard, class, on_write_expired);
+		deadline_expire(&scene.shard, class, on_any_expired);
 	}
 	return n;
 }
@@ -240,6 +239,83 @@ static void what_the_peer_takes_postpones(void **state)
 	       recv(fds[1], data, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
 		;
 	assert_int_equal(count_looks(fds[1], DEADLINE_LINGER, 0), 1);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* --- requests --- */
+
+static enum close_reason limit;
+
+static enum close_reason fake_limit(void *session)
+{
+	return limit;
+}
+
+static const struct service limited_service = {.name = "limited", .phase = fake_phase, .limit = fake_limit};
+static struct endpoint limited_endpoint = {.service = &limited_service};
+
+/* The next look at @c's request; whether it is ended. */
+static bool look_ends(struct conn *c)
+{
+	uint64_t next_us;
+
+	scene.nexpired = 0;
+	scene.shard.now_us = c->look_us;
+	next_us = deadline_look(&scene.shard, on_any_expired);
+	assert_int_equal(next_us, c->look_us);
+	return scene.nexpired;
+}
+
+static void a_request_under_way_is_looked_at(void **state)
+{
+	struct conn *c = &scene.conns[0];
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	c->fd = fds[0];
+	c->endpoint = &limited_endpoint;
+	limit = CLOSE_NONE;
+	deadline_update(c);
+	assert_int_equal(deadline_look(&scene.shard, on_any_expired), 0);
+	phase = PHASE_BODY;
+	c->wr.state = OP_IN_FLIGHT; /* whatever it waits for */
+	deadline_update(c);
+	assert_false(look_ends(c));
+	limit = CLOSE_BODY_RATE;
+	assert_true(look_ends(c));
+	assert_true(deadline_holds(c, CLOSE_BODY_RATE));
+	assert_false(deadline_holds(c, CLOSE_REQUEST));
+	/* Once it is being cancelled, nothing more is said of it. */
+	c->cancel_reason = CLOSE_BODY_RATE;
+	assert_false(look_ends(c));
+	phase = PHASE_IDLE;
+	assert_false(deadline_holds(c, CLOSE_BODY_RATE));
+	deadline_update(c);
+	assert_int_equal(deadline_look(&scene.shard, on_any_expired), 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void what_has_arrived_is_read_before_a_limit_is_judged(void **state)
+{
+	struct conn *c = &scene.conns[0];
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	c->fd = fds[0];
+	c->endpoint = &limited_endpoint;
+	phase = PHASE_BODY;
+	limit = CLOSE_REQUEST;
+	deadline_update(c);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	assert_false(look_ends(c));
+	assert_true(look_ends(c)); /* but not for ever */
+	assert_true(deadline_holds(c, CLOSE_REQUEST));
+	limit = CLOSE_NONE;
+	assert_false(look_ends(c));
+	limit = CLOSE_REQUEST;
+	assert_false(deadline_holds(c, CLOSE_REQUEST));
 	close(fds[0]);
 	close(fds[1]);
 }
@@ -348,6 +424,8 @@ int main(void)
 		cmocka_unit_test_setup(none_expires_early_and_all_in_order, scene_open),
 		cmocka_unit_test_setup(what_moves_postpones_and_what_does_not_is_the_most_idle, scene_open),
 		cmocka_unit_test_setup(what_the_peer_takes_postpones, scene_open),
+		cmocka_unit_test_setup(a_request_under_way_is_looked_at, scene_open),
+		cmocka_unit_test_setup(what_has_arrived_is_read_before_a_limit_is_judged, scene_open),
 		cmocka_unit_test_setup(another_class_begins_anew, scene_open),
 		cmocka_unit_test_setup(a_resume_is_for_serve_alone, scene_open),
 		cmocka_unit_test_setup(a_resume_reads_the_clock, scene_open),

@@ -88,10 +88,111 @@ static void header_timeout_gets_408(void **state)
 
 	session_open(&t);
 	session_input(&t, "GET / HTTP/1.1\r\nHost:");
-	service_http.timeout(t.session, &t.out);
+	assert_int_equal(service_http.timeout(t.session, CLOSE_HEADER, &t.out), STEP_DONE);
 	assert_true(session_sent(&t, "HTTP/1.1 408 Request Timeout\r\n"));
 	assert_int_equal(t.run.counters.v[COUNT_responses_4xx], 1);
 	session_close(&t);
+}
+
+/* As if the request, and what is measured of its body, had begun @ms earlier. */
+static void session_age(struct session *t, uint64_t ms)
+{
+	struct http_session *s = t->session;
+
+	s->begun_ms -= ms;
+	if (s->window.since_ms)
+		s->window.since_ms -= ms;
+}
+
+static enum close_reason session_limit(const struct session *t)
+{
+	return service_http.limit(t->session);
+}
+
+static void request_timeout_holds_from_the_first_byte_to_the_last(void **state)
+{
+	struct session t = {.run = {.options = {.request_timeout_us = 5000000}}};
+
+	session_open(&t);
+	assert_int_equal(session_limit(&t), CLOSE_NONE);
+	session_input(&t, "POST /echo HTTP/1.1\r\n");
+	session_age(&t, 4000);
+	assert_int_equal(session_limit(&t), CLOSE_NONE);
+	session_age(&t, 1000);
+	assert_int_equal(session_limit(&t), CLOSE_REQUEST);
+	session_input(&t, POST("/echo", CHUNKED));
+	assert_int_equal(session_limit(&t), CLOSE_REQUEST);
+	session_input(&t, "0\r\n\r\n");
+	assert_int_equal(session_limit(&t), CLOSE_NONE);
+	session_close(&t);
+}
+
+static void request_timeout_holds_while_output_is_full(void **state)
+{
+	struct session t = {.run = {.options = {.request_timeout_us = 5000000, .body_min_rate = 1000}}};
+	char *data = calloc(1, OUTQ_HIGH + 1);
+
+	memset(data, 'x', OUTQ_HIGH);
+	session_open(&t);
+	session_input(&t, POST("/echo", "Content-Length: 99999\r\n"));
+	session_input(&t, data);
+	assert_true(t.out.nbytes >= OUTQ_HIGH);
+	session_age(&t, 4000);
+	assert_int_equal(session_limit(&t), CLOSE_NONE);
+	session_age(&t, 30000);
+	assert_int_equal(session_limit(&t), CLOSE_REQUEST);
+	t.run.options.request_timeout_us = 0;
+	assert_int_equal(session_limit(&t), CLOSE_NONE); /* the peer could not send */
+	free(data);
+	session_close(&t);
+}
+
+static void body_min_rate_counts_the_body_alone(void **state)
+{
+	struct session t = {.run = {.options = {.body_min_rate = 10}}};
+	char data[301] = {0};
+
+	session_open(&t);
+	memset(data, 'x', 300);
+	/* A header of more than the 200 bytes of a window. */
+	session_input(&t, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\nX: ");
+	session_input(&t, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n"
+			  "X: 0123456789012345678901234567890123456789012345678901234567890123456789"
+			  "0123456789012345678901234567890123456789012345678901234567890123456789"
+			  "0123456789012345678901234567890123456789012345678901234567890123456789\r\n\r\n"
+			  "abc");
+	session_age(&t, 19000);
+	assert_int_equal(session_limit(&t), CLOSE_NONE);
+	session_age(&t, 1000);
+	assert_int_equal(session_limit(&t), CLOSE_BODY_RATE);
+	session_input(&t, data);
+	assert_int_equal(session_limit(&t), CLOSE_NONE);
+	/* The next window begins anew, and silence is no rate either. */
+	session_age(&t, 20000);
+	assert_int_equal(session_limit(&t), CLOSE_BODY_RATE);
+	session_close(&t);
+}
+
+static void a_slow_request_gets_408_unless_its_response_has_begun(void **state)
+{
+	static const enum close_reason reasons[] = {CLOSE_REQUEST, CLOSE_BODY_RATE};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		struct session t = {0};
+
+		session_open(&t);
+		session_input(&t, POST("/echo", CHUNKED));
+		assert_int_equal(service_http.timeout(t.session, reasons[i], &t.out), STEP_DONE);
+		assert_true(session_sent(&t, "HTTP/1.1 408 Request Timeout\r\n"));
+		session_close(&t);
+		session_open(&t);
+		session_input(&t, POST("/echo", CHUNKED) "1\r\nx\r\n");
+		assert_true(session_sent(&t, "HTTP/1.1 200 "));
+		assert_int_equal(service_http.timeout(t.session, reasons[i], &t.out), STEP_FAILED);
+		assert_true(outq_empty(&t.out));
+		assert_int_equal(t.run.counters.v[COUNT_slow_requests], 2);
+		session_close(&t);
+	}
 }
 
 static void drain_ends_an_idle_session_at_once(void **state)
@@ -390,6 +491,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(phase_follows_the_request),
 		cmocka_unit_test(header_timeout_gets_408),
+		cmocka_unit_test(request_timeout_holds_from_the_first_byte_to_the_last),
+		cmocka_unit_test(request_timeout_holds_while_output_is_full),
+		cmocka_unit_test(body_min_rate_counts_the_body_alone),
+		cmocka_unit_test(a_slow_request_gets_408_unless_its_response_has_begun),
 		cmocka_unit_test(drain_ends_an_idle_session_at_once),
 		cmocka_unit_test(drain_finishes_the_request_at_hand),
 		cmocka_unit_test(drain_lets_a_body_end),
