@@ -16,13 +16,15 @@
 	X(HEADER, header, "10s", 0, HEADER, NOTHING,                                                         \
 	  "Maximum time for a request's header, from its first byte.", NULL)                                 \
 	X(IDLE, idle, "60s", 0, IDLE, INPUT,                                                                 \
-	  "Maximum time that a connection may stay idle.", NULL)                                             \
+	  "Maximum time that a connection may stay idle.",                                                   \
+	  "While the peer has yet to take what was sent, write-timeout counts instead.")                     \
 	X(WRITE, write, "30s", 0, WRITE, OUTPUT,                                                             \
 	  "Maximum time the peer may go without taking any output.",                                                \
 	  "What the peer acknowledges counts, so that a slow reader is not cut off. A peer that has stopped " \
-	  "is noticed within a quarter of this time more.")                                          \
+	  "is noticed within a quarter of this time more.")                                                  \
 	X(LINGER, linger, "2s", 1000, LINGER, NOTHING,                                                       \
-	  "Maximum time for the peer to close after it has taken the last byte.", NULL)
+	  "Maximum time for the peer to close after it has taken the last byte.",                            \
+	  "It begins again with what the peer takes, and ends within a quarter of this time more.")
 /* clang-format on */
 
 /* Each class has a single timeout, so a list of its connections is in the order of their deadlines. */

@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 
 /* How many looks without progress make up the timeout. Another goes before them, to see where it stands. */
-#define WRITE_LOOKS 4
+#define LOOKS 4
 
 /* Between looks at a request: by so much its limits are exceeded at most. */
 #define REQUEST_LOOK_US 250000
@@ -70,16 +70,19 @@ static enum deadline_class class_of(const struct conn *c)
 /* How many looks a deadline of @class takes to pass. */
 static unsigned int looks_of(enum deadline_class class)
 {
-	return class == DEADLINE_WRITE ? WRITE_LOOKS : 1;
+	return class == DEADLINE_WRITE || class == DEADLINE_LINGER ? LOOKS : 1;
 }
 
-/* Appends @c to the list of @class, all of which wait for the same time. */
+/* Appends @c to the list of @class, all of which wait for the same time; not if its timeout is off. */
 static void append(struct conn *c, enum deadline_class class)
 {
 	struct shard *shard = c->shard;
+	uint64_t timeout_us = shard->settings->timeout_us[class];
 
+	if (!timeout_us)
+		return;
 	c->deadline_class = (uint8_t) class;
-	c->deadline_us = shard->now_us + shard->settings->timeout_us[class] / looks_of(class);
+	c->deadline_us = shard->now_us + timeout_us / looks_of(class);
 	TAILQ_INSERT_TAIL(&shard->deadlines[class], c, deadline_link);
 }
 
@@ -94,7 +97,7 @@ static void arm(struct conn *c, enum deadline_class class)
 {
 	disarm(c);
 	c->looks = 0;
-	if (class != DEADLINE_NONE && c->shard->settings->timeout_us[class])
+	if (class != DEADLINE_NONE)
 		append(c, class);
 }
 
@@ -118,17 +121,38 @@ static uint32_t taken_by_peer(const struct conn *c)
 	return -(uint32_t)unacknowledged(c);
 }
 
-/* Whether @c, whose deadline of @class has passed, goes on after a look at what the peer took. */
-static bool goes_on(struct conn *c, enum deadline_class class)
+/* Whether the peer of @c has taken something since the last look, or enough looks remain to wait for. */
+static bool takes(struct conn *c, enum deadline_class class)
 {
-	uint32_t taken;
+	uint32_t taken = taken_by_peer(c);
 
-	if (class == DEADLINE_LINGER && !unacknowledged(c))
-		return false;
-	taken = taken_by_peer(c);
 	c->looks = c->looks && taken == c->taken ? c->looks + 1 : 1;
 	c->taken = taken;
 	return c->looks <= looks_of(class);
+}
+
+/*
+ * The class in which @c, whose deadline of @class has passed, waits on; NONE: it ends. While the peer has yet
+ * to take what was sent, the connection is not idle: the write timeout counts, if there is one, and then the
+ * idle timeout anew.
+ */
+static enum deadline_class waits_on(struct conn *c, enum deadline_class class)
+{
+	bool is_idle = class_of(c) == DEADLINE_IDLE;
+
+	if (is_idle && unacknowledged(c) == 0) {
+		c->looks = 0;
+		return class == DEADLINE_IDLE ? DEADLINE_NONE : DEADLINE_IDLE;
+	}
+	switch (class) {
+	case DEADLINE_IDLE:
+		return c->shard->settings->timeout_us[DEADLINE_WRITE] ? DEADLINE_WRITE : DEADLINE_IDLE;
+	case DEADLINE_WRITE:
+	case DEADLINE_LINGER:
+		return takes(c, class) ? class : DEADLINE_NONE;
+	default:
+		return DEADLINE_NONE;
+	}
 }
 
 /* --- requests --- */
@@ -214,11 +238,22 @@ uint64_t deadline_look(struct shard *shard, deadline_expired *expired)
 
 /* --- what applies --- */
 
+/* Whether what is armed goes on for a connection to which @class applies. */
+static bool applies_still(const struct conn *c, enum deadline_class class)
+{
+	if (c->moved & classes[class].postponed_by)
+		return false;
+	/* The write timeout of a connection that is idle otherwise: see waits_on(). */
+	if (class == DEADLINE_IDLE && c->deadline_class == DEADLINE_WRITE)
+		return c->moved == MOVED_NOTHING;
+	return c->deadline_class == class;
+}
+
 void deadline_update(struct conn *c)
 {
 	enum deadline_class class = class_of(c);
 
-	if (c->deadline_class != class || c->moved & classes[class].postponed_by)
+	if (!applies_still(c, class))
 		arm(c, class);
 	c->moved = MOVED_NOTHING;
 	request_update(c);
@@ -244,12 +279,15 @@ uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadlin
 	struct conn *c;
 
 	while ((c = TAILQ_FIRST(&shard->deadlines[class]))) {
+		enum deadline_class next;
+
 		conn_check(c);
 		if (c->deadline_us > shard->now_us)
 			return c->deadline_us;
 		disarm(c);
-		if ((class == DEADLINE_WRITE || class == DEADLINE_LINGER) && goes_on(c, class))
-			append(c, class);
+		next = waits_on(c, class);
+		if (next != DEADLINE_NONE)
+			append(c, next);
 		else
 			expired(c, classes[class].reason);
 	}

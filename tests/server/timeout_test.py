@@ -263,6 +263,35 @@ class Timeouts(ServerCase):
             self.assertGreaterEqual(time.monotonic() - since, WRITE - 4 * WRITE / 10)
             self.assertLess(time.monotonic() - since, 1.25 * WRITE + SLACK)
 
+    # So much that it fits into the socket's buffers, and nothing waits in the server.
+    PIECE = b"GET /big.bin HTTP/1.1\r\nHost: t\r\nRange: bytes=0-99999\r\n\r\n"
+
+    def test_a_reader_of_what_was_sent_long_ago_is_not_idle(self):
+        """Its next request is served, too."""
+        for index, tls in ((0, False), (1, True)):
+            http = self.http(index, tls=tls, rcvbuf=8192)
+            http.send(self.PIECE)
+            http.head()
+            since, got = time.monotonic(), b""
+            while time.monotonic() - since < 3 * IDLE:
+                got += http.take(2048)
+                time.sleep(WRITE / 10)
+            got += http.take(100000 - len(got))
+            self.assertEqual(got, pattern(16 << 20)[:100000])
+            self.assertEqual(http.get("/a.txt").body, b"0123456789")
+            http.close()
+        self.assert_counts(self.before, closed_idle=0)
+
+    def test_a_peer_that_does_not_take_what_was_sent_is_cut_off(self):
+        sock = self.connect(rcvbuf=4096)
+        since = time.monotonic()
+        sock.sendall(self.PIECE)
+        self.server.until_counter("closed_write", self.before["closed_write"] + 1)
+        took = time.monotonic() - since
+        self.assertGreaterEqual(took, IDLE + WRITE)
+        self.assertLess(took, IDLE + 1.25 * WRITE + SLACK)
+        self.assert_logged(sock.getsockname()[1], "write timeout", IDLE + WRITE, "closed_write")
+
     def test_a_slow_reader_of_the_last_answer_gets_all_of_it(self):
         """Over the linger timeout, for which the peer must have everything first."""
         sock = self.connect(rcvbuf=8192)

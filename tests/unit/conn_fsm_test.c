@@ -207,6 +207,7 @@ static unsigned int count_looks(int peer, enum deadline_class class, unsigned in
 	unsigned int n = 0;
 
 	scene.nexpired = 0;
+	c->opened_us = scene.shard.now_us;
 	deadline_clear(c);
 	deadline_update(c);
 	for (; !scene.nexpired && n < 100; n++) {
@@ -216,6 +217,14 @@ static unsigned int count_looks(int peer, enum deadline_class class, unsigned in
 		deadline_expire(&scene.shard, class, on_any_expired);
 	}
 	return n;
+}
+
+static void take_all(int peer)
+{
+	char data[4096];
+
+	while (recv(peer, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
 }
 
 static void what_the_peer_takes_postpones(void **state)
@@ -233,12 +242,68 @@ static void what_the_peer_takes_postpones(void **state)
 	assert_int_equal(count_looks(fds[1], DEADLINE_WRITE, 7), 7 + 4);
 	c->wr.state = OP_IDLE;
 	c->state = CONN_LINGER;
-	assert_int_equal(count_looks(fds[1], DEADLINE_LINGER, 0), 2);
-	assert_int_equal(count_looks(fds[1], DEADLINE_LINGER, 3), 3 + 1);
-	while (read(fds[1], data, sizeof(data)) == sizeof(data) &&
-	       recv(fds[1], data, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
-		;
-	assert_int_equal(count_looks(fds[1], DEADLINE_LINGER, 0), 1);
+	/* One that takes nothing is not given twice the time. */
+	assert_int_equal(count_looks(fds[1], DEADLINE_LINGER, 0), 5);
+	assert_int_equal(scene.shard.now_us - c->opened_us, 125);
+	assert_int_equal(count_looks(fds[1], DEADLINE_LINGER, 3), 3 + 4);
+	take_all(fds[1]);
+	assert_int_equal(count_looks(fds[1], DEADLINE_LINGER, 0), 5);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* Whether the deadline of @class that is next in @c ends it. */
+static bool passes(struct conn *c, enum deadline_class class)
+{
+	assert_int_equal(c->deadline_class, class);
+	scene.nexpired = 0;
+	scene.shard.now_us = c->deadline_us;
+	deadline_expire(&scene.shard, class, on_any_expired);
+	return scene.nexpired;
+}
+
+/* All is written, but the peer has not taken it: that is not idle. */
+static void what_the_peer_has_yet_to_take_is_not_idle(void **state)
+{
+	struct conn *c = &scene.conns[0];
+	char data[4096] = {0};
+	uint64_t since_us;
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(write(fds[0], data, sizeof(data)), sizeof(data));
+	c->fd = fds[0];
+	deadline_update(c);
+	assert_false(passes(c, DEADLINE_IDLE));
+	for (int i = 0; i < 9; i++) {
+		assert_int_equal(read(fds[1], data, sizeof(data)), sizeof(data));
+		assert_false(passes(c, DEADLINE_WRITE));
+		deadline_update(c); /* nothing has moved: */
+		assert_int_equal(c->deadline_class, DEADLINE_WRITE);
+	}
+	/* From when all was taken, the idle timeout counts. */
+	take_all(fds[1]);
+	assert_false(passes(c, DEADLINE_WRITE));
+	since_us = scene.shard.now_us;
+	assert_true(passes(c, DEADLINE_IDLE));
+	assert_int_equal(scene.shard.now_us - since_us, 100);
+	/* Input is no less a reason. */
+	assert_int_equal(write(fds[0], data, sizeof(data)), sizeof(data));
+	deadline_update(c);
+	assert_false(passes(c, DEADLINE_IDLE));
+	c->moved = MOVED_INPUT;
+	deadline_update(c);
+	assert_false(passes(c, DEADLINE_IDLE));
+	/* One that stops taking is ended by the write timeout; without one, by none. */
+	for (int i = 0; i < 4; i++)
+		assert_false(passes(c, DEADLINE_WRITE));
+	assert_true(passes(c, DEADLINE_WRITE));
+	scene.settings.timeout_us[DEADLINE_WRITE] = 0;
+	deadline_update(c);
+	for (int i = 0; i < 10; i++)
+		assert_false(passes(c, DEADLINE_IDLE));
+	deadline_clear(c);
 	close(fds[0]);
 	close(fds[1]);
 }
@@ -328,6 +393,7 @@ static void another_class_begins_anew(void **state)
 	deadline_update(c);
 	scene.shard.now_us = 1050;
 	c->wr.state = OP_IDLE;
+	c->moved = MOVED_OUTPUT;
 	deadline_update(c);
 	assert_int_equal(c->deadline_us, 1150);
 	assert_true(TAILQ_EMPTY(&scene.shard.deadlines[DEADLINE_WRITE]));
@@ -424,6 +490,7 @@ int main(void)
 		cmocka_unit_test_setup(none_expires_early_and_all_in_order, scene_open),
 		cmocka_unit_test_setup(what_moves_postpones_and_what_does_not_is_the_most_idle, scene_open),
 		cmocka_unit_test_setup(what_the_peer_takes_postpones, scene_open),
+		cmocka_unit_test_setup(what_the_peer_has_yet_to_take_is_not_idle, scene_open),
 		cmocka_unit_test_setup(a_request_under_way_is_looked_at, scene_open),
 		cmocka_unit_test_setup(what_has_arrived_is_read_before_a_limit_is_judged, scene_open),
 		cmocka_unit_test_setup(another_class_begins_anew, scene_open),
