@@ -122,6 +122,11 @@ static const struct opt own[] = {
 	{ .name = "conn-memory", .type = OPT_SIZE, .offset = FIELD(conn_memory), .arg = "SIZE", .deflt = "512k",
 	  .min = 256 << 10, .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Maximum buffer memory per connection." },
+	{ .name = "send-min-rate", .type = OPT_SIZE, .offset = FIELD(send_min_rate), .arg = "SIZE", .deflt = "0",
+	  .max = 1 << 30, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Minimum bytes per second that a peer takes of its output; 0 means none.",
+	  .more = "A connection whose peer takes less over 20 seconds ends. Time in which there is nothing to take does "
+		  "not count." },
 
 	{ .section = "TLS",
 	  .name = "cert", .type = OPT_STRING, .offset = FIELD(cert), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,

@@ -16,6 +16,7 @@
 	X(BODY_RATE, body_rate, "body below body-min-rate", true)                                            \
 	X(IDLE, idle, "idle timeout", true)                                                                  \
 	X(WRITE, write, "write timeout", true)                                                               \
+	X(SEND_RATE, send_rate, "output taken below send-min-rate", true)                                    \
 	X(LINGER, linger, "linger timeout", true)                                                            \
 	X(DRAIN, drain, "drained", true)                                                                     \
 	X(EVICTED, evicted, "evicted to make room", true)                                                    \

@@ -35,6 +35,7 @@ struct settings {
 	unsigned int max_connections;
 	int when_full; /* enum when_full */
 	uint64_t conn_memory;
+	uint64_t send_min_rate; /* bytes per second that a peer takes of its output; 0: any */
 
 	char *cert, *key, *state_dir, *tls_min, *tls_keylog;
 	struct opt_list ticket_keys;

@@ -71,7 +71,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
  * later. */
 static void deadlines_watch(struct worker *w)
 {
-	struct conn *request = TAILQ_FIRST(&w->shard.requests);
+	struct conn *request = TAILQ_FIRST(&w->shard.watched);
 
 	if (request && !ev_is_active(&w->look))
 		timer_start(w, &w->look, request->look_us);

@@ -80,11 +80,11 @@ static inline void endpoint_put(struct endpoint *endpoint)
 #define CONN_INLINE	320  /* read buffer inside an idle plain connection */
 #define CONN_INLINE_TLS 1024 /* the same under TLS: most requests are one record */
 
-/* The request under way, whose service has limits on its time. */
-enum request_state {
-	REQUEST_NONE,
-	REQUEST_WATCHED, /* looked at now and then */
-	REQUEST_LATE,	 /* a look found a limit broken, and bytes that were not read yet: the next decides */
+/* Whether the limits of a request under way, and of how fast output is taken, are looked at now and then. */
+enum watch_state {
+	WATCH_NONE,
+	WATCH_ON,
+	WATCH_LATE, /* a look found a request late, and bytes that were not read yet: the next decides */
 };
 
 /* What has moved since the deadline was last updated; see what restarts a timeout in timeout.h. */
@@ -98,7 +98,7 @@ struct conn {
 	uint8_t cancel_reason;	/* enum close_reason: why a cancel is under way */
 	uint8_t deadline_class; /* enum deadline_class */
 	uint8_t moved;		/* MOVED_*, or-ed */
-	uint8_t request;	/* enum request_state */
+	uint8_t watch;		/* enum watch_state */
 	bool in_session;	/* its session's input() runs */
 	bool read_full;		/* the last read filled its buffer: more may be waiting */
 	bool output_lost;	/* out is to be cleared once the read of a file into it has ended */
@@ -110,9 +110,13 @@ struct conn {
 	struct endpoint *endpoint; /* holds a reference */
 	LIST_ENTRY(conn) link;
 	TAILQ_ENTRY(conn) deadline_link;
-	TAILQ_ENTRY(conn) request_link;
+	TAILQ_ENTRY(conn) watch_link;
 	uint64_t deadline_us;
-	uint64_t look_us; /* at its request */
+	uint64_t look_us;	   /* the next, if it is watched */
+	struct {		   /* how fast the peer takes output is judged one window at a time */
+		uint64_t since_us; /* 0: none has begun */
+		uint64_t taken;	   /* what was, before it */
+	} sent;
 	uint64_t opened_us;
 	uint64_t cancel_us;	 /* when the last cancel was requested */
 	uint32_t cancel_took_us; /* from then to its completion */

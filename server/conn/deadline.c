@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns conn.deadline_class, deadline_us, deadline_link, moved, looks and taken; and request, request_link and
- * look_us.
+ * Owns conn.deadline_class, deadline_us, deadline_link, moved, looks and taken; and request, watch_link and
+ * sent.
  *
  * A peer that reads steadily takes what its socket's buffer holds long before an operation completes here. So
  * a deadline that output postpones is not the end: each is looked at several times within its timeout, and
  * what the peer has acknowledged counts. Nothing is asked of a connection that moves.
  *
- * The limits of a request belong to its service, and hold whatever else the connection waits for. So they are
- * no class: every request under way is looked at, all at the same interval.
+ * The limits of a request belong to its service, and hold whatever else the connection waits for; and what
+ * moves too slowly moves. So these are no classes: a connection with a request under way, or with output
+ * where that must be taken at a minimum rate, is watched: looked at now and then.
  */
 #include "deadline.h"
 
@@ -24,8 +25,11 @@
 /* How many looks without progress make up the timeout. Another goes before them, to see where it stands. */
 #define LOOKS 4
 
-/* Between looks at a request: by so much its limits are exceeded at most. */
-#define REQUEST_LOOK_US 250000
+/* Between looks at what is watched: by so much its limits are exceeded at most. */
+#define LOOK_US 250000
+
+/* send-min-rate is averaged over this long. */
+#define SEND_WINDOW_US 20000000
 
 enum { BY_NOTHING = MOVED_NOTHING, BY_INPUT = MOVED_INPUT, BY_OUTPUT = MOVED_OUTPUT };
 
@@ -43,7 +47,7 @@ void deadline_init(struct shard *shard)
 {
 	for (int i = 0; i < DEADLINE_NCLASSES; i++)
 		TAILQ_INIT(&shard->deadlines[i]);
-	TAILQ_INIT(&shard->requests);
+	TAILQ_INIT(&shard->watched);
 }
 
 static enum deadline_class class_of(const struct conn *c)
@@ -110,21 +114,21 @@ static int unacknowledged(const struct conn *c)
 }
 
 /* A number that changes when the peer acknowledges bytes. */
-static uint32_t taken_by_peer(const struct conn *c)
+static uint64_t taken_by_peer(const struct conn *c)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
 	memset(&info, 0, sizeof(info));
 	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
-		return (uint32_t)info.tcpi_bytes_acked;
-	return -(uint32_t)unacknowledged(c);
+		return info.tcpi_bytes_acked;
+	return -(uint64_t)unacknowledged(c);
 }
 
 /* Whether the peer of @c has taken something since the last look, or enough looks remain to wait for. */
 static bool takes(struct conn *c, enum deadline_class class)
 {
-	uint32_t taken = taken_by_peer(c);
+	uint32_t taken = (uint32_t)taken_by_peer(c);
 
 	c->looks = c->looks && taken == c->taken ? c->looks + 1 : 1;
 	c->taken = taken;
@@ -155,7 +159,7 @@ static enum deadline_class waits_on(struct conn *c, enum deadline_class class)
 	}
 }
 
-/* --- requests --- */
+/* --- what is watched --- */
 
 static bool has_request(const struct conn *c)
 {
@@ -164,31 +168,42 @@ static bool has_request(const struct conn *c)
 	return c->state == CONN_SERVE && service->limit && service->phase(c->session) != PHASE_IDLE;
 }
 
-static void request_clear(struct conn *c)
+/* Whether @c has output that the peer must take at a minimum rate. */
+static bool has_paced_output(const struct conn *c)
 {
-	if (c->request != REQUEST_NONE)
-		TAILQ_REMOVE(&c->shard->requests, c, request_link);
-	c->request = REQUEST_NONE;
+	if (!c->shard->settings->send_min_rate || c->state == CONN_HANDSHAKE || c->state == CONN_CLOSING)
+		return false;
+	return c->wr.state != OP_IDLE || c->deadline_class == DEADLINE_WRITE || c->state == CONN_LINGER;
 }
 
-static void request_watch(struct conn *c)
+static void watch_clear(struct conn *c)
+{
+	if (c->watch != WATCH_NONE)
+		TAILQ_REMOVE(&c->shard->watched, c, watch_link);
+	c->watch = WATCH_NONE;
+	c->sent.since_us = 0;
+}
+
+static void watch_append(struct conn *c)
 {
 	struct shard *shard = c->shard;
 
-	c->look_us = shard->now_us + REQUEST_LOOK_US;
-	TAILQ_INSERT_TAIL(&shard->requests, c, request_link);
+	c->look_us = shard->now_us + LOOK_US;
+	TAILQ_INSERT_TAIL(&shard->watched, c, watch_link);
 }
 
-static void request_update(struct conn *c)
+static void watch_update(struct conn *c)
 {
-	if (has_request(c) == (c->request != REQUEST_NONE))
+	bool is_wanted = has_request(c) || has_paced_output(c);
+
+	if (is_wanted == (c->watch != WATCH_NONE))
 		return;
-	if (c->request != REQUEST_NONE) {
-		request_clear(c);
+	if (c->watch != WATCH_NONE) {
+		watch_clear(c);
 		return;
 	}
-	c->request = REQUEST_WATCHED;
-	request_watch(c);
+	c->watch = WATCH_ON;
+	watch_append(c);
 }
 
 /* Whether bytes of @c wait in its socket. */
@@ -209,27 +224,65 @@ static enum close_reason request_limit(struct conn *c)
 	enum close_reason reason = c->endpoint->service->limit(c->session);
 
 	if (reason == CLOSE_NONE)
-		c->request = REQUEST_WATCHED;
-	else if (c->request == REQUEST_LATE || !has_unread(c))
+		c->watch = WATCH_ON;
+	else if (c->watch == WATCH_LATE || !has_unread(c))
 		return reason;
 	else
-		c->request = REQUEST_LATE;
+		c->watch = WATCH_LATE;
 	return CLOSE_NONE;
+}
+
+static void window_begin(struct conn *c)
+{
+	c->sent.since_us = c->shard->now_us;
+	c->sent.taken = taken_by_peer(c);
+}
+
+static bool takes_too_slowly(struct conn *c)
+{
+	uint64_t took_us = c->shard->now_us - c->sent.since_us;
+
+	if (!has_paced_output(c) || !unacknowledged(c)) {
+		c->sent.since_us = 0; /* there is nothing to take */
+		return false;
+	}
+	if (c->sent.since_us && took_us < SEND_WINDOW_US)
+		return false;
+	if (c->sent.since_us &&
+	    (taken_by_peer(c) - c->sent.taken) * 1000000 < c->shard->settings->send_min_rate * took_us)
+		return true;
+	window_begin(c);
+	return false;
+}
+
+/* The limit that @c breaks, at a look that is @late_us late; or CLOSE_NONE. */
+static enum close_reason broken_limit(struct conn *c, uint64_t late_us)
+{
+	enum close_reason reason = has_request(c) ? request_limit(c) : CLOSE_NONE;
+
+	if (late_us > LOOK_US) /* the loop has stalled, and sent nothing */
+		c->sent.since_us = 0;
+	if (reason == CLOSE_NONE && takes_too_slowly(c))
+		reason = CLOSE_SEND_RATE;
+	return reason;
 }
 
 uint64_t deadline_look(struct shard *shard, deadline_expired *expired)
 {
 	struct conn *c;
 
-	while ((c = TAILQ_FIRST(&shard->requests))) {
-		enum close_reason reason;
+	while ((c = TAILQ_FIRST(&shard->watched))) {
+		enum close_reason reason = CLOSE_NONE;
+		uint64_t late_us;
 
 		conn_check(c);
 		if (c->look_us > shard->now_us)
 			return c->look_us;
-		TAILQ_REMOVE(&shard->requests, c, request_link);
-		request_watch(c);
-		reason = c->cancel_reason == CLOSE_NONE ? request_limit(c) : CLOSE_NONE;
+		late_us = shard->now_us - c->look_us;
+		TAILQ_REMOVE(&shard->watched, c, watch_link);
+		watch_append(c);
+		if (c->cancel_reason == CLOSE_NONE)
+			reason = broken_limit(c, late_us);
 		if (reason != CLOSE_NONE)
 			expired(c, reason);
 	}
@@ -256,13 +309,13 @@ void deadline_update(struct conn *c)
 	if (!applies_still(c, class))
 		arm(c, class);
 	c->moved = MOVED_NOTHING;
-	request_update(c);
+	watch_update(c);
 }
 
 void deadline_clear(struct conn *c)
 {
 	disarm(c);
-	request_clear(c);
+	watch_clear(c);
 }
 
 bool deadline_holds(struct conn *c, enum close_reason reason)
@@ -270,7 +323,9 @@ bool deadline_holds(struct conn *c, enum close_reason reason)
 	enum deadline_class class = class_of(c);
 
 	if (reason == CLOSE_REQUEST || reason == CLOSE_BODY_RATE)
-		return c->request != REQUEST_NONE && has_request(c) && request_limit(c) == reason;
+		return c->watch != WATCH_NONE && has_request(c) && request_limit(c) == reason;
+	if (reason == CLOSE_SEND_RATE)
+		return has_paced_output(c);
 	return classes[class].reason == reason && !(c->moved & classes[class].postponed_by);
 }
 
@@ -286,10 +341,12 @@ uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadlin
 			return c->deadline_us;
 		disarm(c);
 		next = waits_on(c, class);
-		if (next != DEADLINE_NONE)
+		if (next != DEADLINE_NONE) {
 			append(c, next);
-		else
+			watch_update(c);
+		} else {
 			expired(c, classes[class].reason);
+		}
 	}
 	return 0;
 }
@@ -299,8 +356,10 @@ void deadline_rearm(struct shard *shard)
 	struct conn *c;
 
 	/* From its state: without a timeout until now, it has no class. */
-	LIST_FOREACH (c, &shard->conns, link)
+	LIST_FOREACH (c, &shard->conns, link) {
 		arm(c, c->cancel_reason == CLOSE_NONE ? class_of(c) : DEADLINE_NONE);
+		watch_update(c);
+	}
 }
 
 struct conn *deadline_most_idle(struct shard *shard)

@@ -2,7 +2,7 @@
 /*
  * Deadlines of connections: which one applies when, and what postpones it. A connection has one deadline at a
  * time. Each class has a single timeout, so appending keeps its list sorted, and arming is O(1). Beside it, a
- * request under way has the limits of its service.
+ * request under way has the limits of its service, and output may have a minimum rate.
  */
 #ifndef CONN_DEADLINE_H
 #define CONN_DEADLINE_H
@@ -33,7 +33,7 @@ typedef void deadline_expired(struct conn *c, enum close_reason reason);
  */
 uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadline_expired *expired);
 
-/* The same for the requests under way that break a limit. */
+/* The same for those limits. */
 uint64_t deadline_look(struct shard *shard, deadline_expired *expired);
 
 /* The timeouts have changed: arms every waiting connection's deadline again, from now_us. */

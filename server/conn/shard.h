@@ -31,7 +31,7 @@ struct shard {
 	struct blocks blocks;
 	const struct settings *settings;
 	struct conn_queue deadlines[DEADLINE_NCLASSES];
-	struct conn_queue requests; /* under way, in the order in which they are looked at */
+	struct conn_queue watched; /* in the order in which they are looked at */
 	struct conn_list conns;
 	unsigned int nconns;
 	uint64_t now_us; /* clock_us() at the start of the turn, or at what libev has brought since */

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import ssl
+import tempfile
 import time
 import unittest
 
@@ -349,6 +350,33 @@ class Slow(ServerCase):
         self.assert_counts(before, slow_requests=len(wanted), closed_body_rate=len(wanted), closed_idle=0)
         logged = re.findall(r":(\d+): closed: body below body-min-rate \(age", self.server.log())
         self.assertEqual({ports[int(port)] for port in logged}, wanted)
+
+    def test_a_peer_that_takes_output_too_slowly_ends(self):
+        """send-min-rate, which write-timeout is not: it ends those who take something now and then."""
+        slow, fast = 2048, 16384  # bytes every tenth of a second
+        with contextlib.ExitStack() as stack:
+            root = stack.enter_context(tempfile.TemporaryDirectory())
+            with open(os.path.join(root, "big.bin"), "wb") as file:
+                file.write(pattern(16 << 20))
+            server = stack.enter_context(Server(f"service=http,root={root}", f"service=http,root={root},tls",
+                                                options=("--send-min-rate", "60k")))
+            stack.enter_context(connect(server.ports[0]))  # it has nothing to take
+            readers, since = [], time.monotonic()
+            for index, rate in ((0, slow), (1, slow), (0, fast), (1, fast)):
+                sock = stack.enter_context(connect(server.ports[index], tls=index == 1, rcvbuf=8192))
+                sock.sendall(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+                readers.append((Http(sock), rate))
+            ports = {http.sock.getsockname()[1] for http, rate in readers if rate == slow}
+            while time.monotonic() - since < 20 + SLACK:
+                for http, rate in readers:
+                    http.take(rate)  # what the kernel has at the end still comes
+                time.sleep(0.1)
+            stats = server.stats()
+            self.assertEqual((stats["closed_send_rate"], stats["active"]), (2, 3))
+            logged = re.findall(r":(\d+): closed: output taken below send-min-rate \(age (\d+\.\d+) s", server.log())
+            self.assertEqual({int(port) for port, _ in logged}, ports)
+            for _, age in logged:
+                self.assertGreaterEqual(float(age), 20)
 
     def test_a_request_that_takes_too_long_ends(self):
         with Server("service=http", options=("--request-timeout", "1s", "--linger-timeout", "200ms")) as server:

@@ -385,6 +385,59 @@ static void what_has_arrived_is_read_before_a_limit_is_judged(void **state)
 	close(fds[1]);
 }
 
+/* Looks for @us, or until one ends @c, which it does then. */
+static bool looks_end_within(struct conn *c, uint64_t us)
+{
+	uint64_t end_us = scene.shard.now_us + us;
+
+	while (scene.shard.now_us < end_us)
+		if (look_ends(c))
+			return true;
+	return false;
+}
+
+static void output_has_a_minimum_rate(void **state)
+{
+	const uint64_t second_us = 1000000;
+	struct conn *c = &scene.conns[0];
+	char data[4096] = {0};
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	for (int i = 0; i < 30; i++)
+		assert_int_equal(write(fds[0], data, sizeof(data)), sizeof(data));
+	c->fd = fds[0];
+	c->wr.state = OP_IN_FLIGHT;
+	deadline_update(c);
+	assert_int_equal(c->watch, WATCH_NONE); /* unless that is off */
+	scene.settings.send_min_rate = 200;
+	deadline_update(c);
+	/* 200 bytes a second, in one piece of each window. */
+	for (int i = 0; i < 4; i++) {
+		assert_false(looks_end_within(c, 10 * second_us));
+		assert_int_equal(read(fds[1], data, sizeof(data)), sizeof(data));
+		assert_false(looks_end_within(c, 10 * second_us));
+	}
+	assert_false(looks_end_within(c, 15 * second_us));
+	/* A stall of the loop is not the peer's. */
+	scene.shard.now_us += 30 * second_us;
+	scene.nexpired = 0;
+	deadline_look(&scene.shard, on_any_expired);
+	assert_int_equal(scene.nexpired, 0);
+	assert_false(looks_end_within(c, 19 * second_us));
+	assert_true(looks_end_within(c, 2 * second_us));
+	assert_true(deadline_holds(c, CLOSE_SEND_RATE));
+	/* Without anything to take, none is slow. */
+	take_all(fds[1]);
+	assert_false(looks_end_within(c, 50 * second_us));
+	c->wr.state = OP_IDLE;
+	c->moved = MOVED_OUTPUT;
+	deadline_update(c);
+	assert_int_equal(c->watch, WATCH_NONE);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void another_class_begins_anew(void **state)
 {
 	struct conn *c = &scene.conns[0];
@@ -493,6 +546,7 @@ int main(void)
 		cmocka_unit_test_setup(what_the_peer_has_yet_to_take_is_not_idle, scene_open),
 		cmocka_unit_test_setup(a_request_under_way_is_looked_at, scene_open),
 		cmocka_unit_test_setup(what_has_arrived_is_read_before_a_limit_is_judged, scene_open),
+		cmocka_unit_test_setup(output_has_a_minimum_rate, scene_open),
 		cmocka_unit_test_setup(another_class_begins_anew, scene_open),
 		cmocka_unit_test_setup(a_resume_is_for_serve_alone, scene_open),
 		cmocka_unit_test_setup(a_resume_reads_the_clock, scene_open),
