@@ -71,10 +71,10 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
  * later. */
 static void deadlines_watch(struct worker *w)
 {
-	struct conn *request = TAILQ_FIRST(&w->shard.watched);
+	uint64_t look_us = deadline_next_look(&w->shard);
 
-	if (request && !ev_is_active(&w->look))
-		timer_start(w, &w->look, request->look_us);
+	if (look_us && !ev_is_active(&w->look))
+		timer_start(w, &w->look, look_us);
 	for (int class = DEADLINE_NONE + 1; class < DEADLINE_NCLASSES; class ++) {
 		struct conn *first = TAILQ_FIRST(&w->shard.deadlines[class]);
 

@@ -99,6 +99,7 @@ struct conn {
 	uint8_t deadline_class; /* enum deadline_class */
 	uint8_t moved;		/* MOVED_*, or-ed */
 	uint8_t watch;		/* enum watch_state */
+	bool is_late;		/* its deadline has passed: it is in shard->late */
 	bool in_session;	/* its session's input() runs */
 	bool read_full;		/* the last read filled its buffer: more may be waiting */
 	bool output_lost;	/* out is to be cleared once the read of a file into it has ended */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns conn.deadline_class, deadline_us, deadline_link, moved, looks and taken; and request, watch_link and
- * sent.
+ * Owns conn.deadline_class, deadline_us, deadline_link, moved, looks and taken; and watch, watch_link,
+ * look_us, sent and is_late.
  *
  * A peer that reads steadily takes what its socket's buffer holds long before an operation completes here. So
  * a deadline that output postpones is not the end: each is looked at several times within its timeout, and
@@ -47,6 +47,7 @@ void deadline_init(struct shard *shard)
 {
 	for (int i = 0; i < DEADLINE_NCLASSES; i++)
 		TAILQ_INIT(&shard->deadlines[i]);
+	TAILQ_INIT(&shard->late);
 	TAILQ_INIT(&shard->watched);
 }
 
@@ -90,11 +91,17 @@ static void append(struct conn *c, enum deadline_class class)
 	TAILQ_INSERT_TAIL(&shard->deadlines[class], c, deadline_link);
 }
 
+static struct conn_queue *list_of(const struct conn *c)
+{
+	return c->is_late ? &c->shard->late : &c->shard->deadlines[c->deadline_class];
+}
+
 static void disarm(struct conn *c)
 {
 	if (c->deadline_class != DEADLINE_NONE)
-		TAILQ_REMOVE(&c->shard->deadlines[c->deadline_class], c, deadline_link);
+		TAILQ_REMOVE(list_of(c), c, deadline_link);
 	c->deadline_class = DEADLINE_NONE;
+	c->is_late = false;
 }
 
 static void arm(struct conn *c, enum deadline_class class)
@@ -267,18 +274,24 @@ static enum close_reason broken_limit(struct conn *c, uint64_t late_us)
 	return reason;
 }
 
-uint64_t deadline_look(struct shard *shard, deadline_expired *expired)
+uint64_t deadline_next_look(const struct shard *shard)
+{
+	const struct conn *watched = TAILQ_FIRST(&shard->watched), *late = TAILQ_FIRST(&shard->late);
+
+	if (!watched || !late)
+		return watched ? watched->look_us : late ? late->deadline_us : 0;
+	return watched->look_us < late->deadline_us ? watched->look_us : late->deadline_us;
+}
+
+static void look_at_watched(struct shard *shard, deadline_expired *expired)
 {
 	struct conn *c;
 
-	while ((c = TAILQ_FIRST(&shard->watched))) {
+	while ((c = TAILQ_FIRST(&shard->watched)) && c->look_us <= shard->now_us) {
+		uint64_t late_us = shard->now_us - c->look_us;
 		enum close_reason reason = CLOSE_NONE;
-		uint64_t late_us;
 
 		conn_check(c);
-		if (c->look_us > shard->now_us)
-			return c->look_us;
-		late_us = shard->now_us - c->look_us;
 		TAILQ_REMOVE(&shard->watched, c, watch_link);
 		watch_append(c);
 		if (c->cancel_reason == CLOSE_NONE)
@@ -286,7 +299,31 @@ uint64_t deadline_look(struct shard *shard, deadline_expired *expired)
 		if (reason != CLOSE_NONE)
 			expired(c, reason);
 	}
-	return 0;
+}
+
+/* The deadline of @c has passed. */
+static void pass(struct conn *c, deadline_expired *expired)
+{
+	enum deadline_class class = (enum deadline_class)c->deadline_class, next;
+
+	disarm(c);
+	next = waits_on(c, class);
+	if (next != DEADLINE_NONE) {
+		append(c, next);
+		watch_update(c);
+	} else {
+		expired(c, classes[class].reason);
+	}
+}
+
+uint64_t deadline_look(struct shard *shard, deadline_expired *expired)
+{
+	struct conn *c;
+
+	look_at_watched(shard, expired);
+	while ((c = TAILQ_FIRST(&shard->late)) && c->deadline_us <= shard->now_us)
+		pass(c, expired);
+	return deadline_next_look(shard);
 }
 
 /* --- what applies --- */
@@ -329,24 +366,44 @@ bool deadline_holds(struct conn *c, enum close_reason reason)
 	return classes[class].reason == reason && !(c->moved & classes[class].postponed_by);
 }
 
+/*
+ * Whether bytes that have arrived could end or postpone the deadline of @c, which has passed: it is late by a
+ * look then, no more.
+ */
+static bool reads_first(const struct conn *c)
+{
+	switch ((enum deadline_class)c->deadline_class) {
+	case DEADLINE_HANDSHAKE:
+	case DEADLINE_HEADER:
+	case DEADLINE_IDLE:
+		return has_unread(c);
+	default:
+		return false;
+	}
+}
+
+static void make_late(struct conn *c)
+{
+	struct shard *shard = c->shard;
+
+	TAILQ_REMOVE(list_of(c), c, deadline_link);
+	c->is_late = true;
+	c->deadline_us = shard->now_us + LOOK_US;
+	TAILQ_INSERT_TAIL(&shard->late, c, deadline_link);
+}
+
 uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadline_expired *expired)
 {
 	struct conn *c;
 
 	while ((c = TAILQ_FIRST(&shard->deadlines[class]))) {
-		enum deadline_class next;
-
 		conn_check(c);
 		if (c->deadline_us > shard->now_us)
 			return c->deadline_us;
-		disarm(c);
-		next = waits_on(c, class);
-		if (next != DEADLINE_NONE) {
-			append(c, next);
-			watch_update(c);
-		} else {
-			expired(c, classes[class].reason);
-		}
+		if (reads_first(c))
+			make_late(c);
+		else
+			pass(c, expired);
 	}
 	return 0;
 }

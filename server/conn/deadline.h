@@ -33,8 +33,12 @@ typedef void deadline_expired(struct conn *c, enum close_reason reason);
  */
 uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadline_expired *expired);
 
-/* The same for those limits. */
+/*
+ * The same for those limits, and for deadlines that have passed while bytes were to be read first. The next
+ * look is never before one that was announced.
+ */
 uint64_t deadline_look(struct shard *shard, deadline_expired *expired);
+uint64_t deadline_next_look(const struct shard *shard);
 
 /* The timeouts have changed: arms every waiting connection's deadline again, from now_us. */
 void deadline_rearm(struct shard *shard);

@@ -31,6 +31,7 @@ struct shard {
 	struct blocks blocks;
 	const struct settings *settings;
 	struct conn_queue deadlines[DEADLINE_NCLASSES];
+	struct conn_queue late;	   /* their deadlines have passed, but there are bytes to be read first */
 	struct conn_queue watched; /* in the order in which they are looked at */
 	struct conn_list conns;
 	unsigned int nconns;

@@ -150,6 +150,27 @@ class Timeouts(ServerCase):
         http.send(b"Host: t\r\n\r\n")
         self.assertEqual(http.response().status, 200)
 
+    def test_a_stall_of_the_server_is_not_held_against_its_peer(self):
+        """What has arrived meanwhile is read before a deadline ends the connection."""
+        request = b"GET /a.txt HTTP/1.1\r\nHost: t\r\n\r\n"
+        for index, tls in ((0, False), (1, True)):
+            for begin in (b"", request[:20]):
+                http = self.http(index, tls=tls)
+                self.assertEqual(http.get("/a.txt").status, 200)
+                got = self.server.stats()["bytes_in"]
+                if begin:
+                    http.send(begin)
+                    until(lambda: self.server.stats()["bytes_in"] > got, "it has arrived")
+                self.server.signal(signal.SIGSTOP)
+                try:
+                    http.send(request[len(begin):])
+                    time.sleep(1.5 * IDLE)
+                finally:
+                    self.server.signal(signal.SIGCONT)
+                self.assertEqual(http.response().status, 200, (tls, begin))
+                http.close()
+        self.assert_counts(self.before, closed_header=0, closed_idle=0)
+
     def test_handshake_that_never_begins(self):
         since = time.monotonic()
         sock = self.connect(1)

@@ -308,6 +308,38 @@ static void what_the_peer_has_yet_to_take_is_not_idle(void **state)
 	close(fds[1]);
 }
 
+/* Those that arrived while the loop stood still. */
+static void bytes_that_have_arrived_are_read_before_a_deadline_ends(void **state)
+{
+	static const enum phase phases[] = {PHASE_HEAD, PHASE_IDLE};
+	struct conn *c = &scene.conns[0];
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	c->fd = fds[0];
+	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+		phase = phases[i];
+		deadline_update(c);
+		assert_false(passes(c, (enum deadline_class)c->deadline_class));
+		/* As long as it applies, it is not put off again. */
+		deadline_update(c);
+		scene.shard.now_us = deadline_next_look(&scene.shard);
+		assert_int_equal(deadline_look(&scene.shard, on_any_expired), 0);
+		assert_int_equal(scene.nexpired, 1);
+		deadline_update(c);
+		assert_false(passes(c, (enum deadline_class)c->deadline_class));
+		phase = PHASE_IDLE; /* the rest is here */
+		c->moved = MOVED_INPUT;
+		deadline_update(c);
+		assert_int_equal(deadline_next_look(&scene.shard), 0);
+		assert_int_equal(c->deadline_us, scene.shard.now_us + 100);
+	}
+	deadline_clear(c);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 /* --- requests --- */
 
 static enum close_reason limit;
@@ -544,6 +576,7 @@ int main(void)
 		cmocka_unit_test_setup(what_moves_postpones_and_what_does_not_is_the_most_idle, scene_open),
 		cmocka_unit_test_setup(what_the_peer_takes_postpones, scene_open),
 		cmocka_unit_test_setup(what_the_peer_has_yet_to_take_is_not_idle, scene_open),
+		cmocka_unit_test_setup(bytes_that_have_arrived_are_read_before_a_deadline_ends, scene_open),
 		cmocka_unit_test_setup(a_request_under_way_is_looked_at, scene_open),
 		cmocka_unit_test_setup(what_has_arrived_is_read_before_a_limit_is_judged, scene_open),
 		cmocka_unit_test_setup(output_has_a_minimum_rate, scene_open),
