@@ -80,13 +80,6 @@ static inline void endpoint_put(struct endpoint *endpoint)
 #define CONN_INLINE	320  /* read buffer inside an idle plain connection */
 #define CONN_INLINE_TLS 1024 /* the same under TLS: most requests are one record */
 
-/* Whether the limits of a request under way, and of how fast output is taken, are looked at now and then. */
-enum watch_state {
-	WATCH_NONE,
-	WATCH_ON,
-	WATCH_LATE, /* a look found a request late, and bytes that were not read yet: the next decides */
-};
-
 /* What has moved since the deadline was last updated; see what restarts a timeout in timeout.h. */
 enum { MOVED_NOTHING, MOVED_INPUT = 1, MOVED_OUTPUT = 2 };
 
@@ -98,7 +91,6 @@ struct conn {
 	uint8_t cancel_reason;	/* enum close_reason: why a cancel is under way */
 	uint8_t deadline_class; /* enum deadline_class */
 	uint8_t moved;		/* MOVED_*, or-ed */
-	uint8_t watch;		/* enum watch_state */
 	bool is_late;		/* its deadline has passed: it is in shard->late */
 	bool in_session;	/* its session's input() runs */
 	bool read_full;		/* the last read filled its buffer: more may be waiting */
@@ -111,13 +103,8 @@ struct conn {
 	struct endpoint *endpoint; /* holds a reference */
 	LIST_ENTRY(conn) link;
 	TAILQ_ENTRY(conn) deadline_link;
-	TAILQ_ENTRY(conn) watch_link;
+	struct watch *watch; /* deadline.c's; NULL: it is not looked at */
 	uint64_t deadline_us;
-	uint64_t look_us;	   /* the next, if it is watched */
-	struct {		   /* how fast the peer takes output is judged one window at a time */
-		uint64_t since_us; /* 0: none has begun */
-		uint64_t taken;	   /* what was, before it */
-	} sent;
 	uint64_t opened_us;
 	uint64_t cancel_us;	 /* when the last cancel was requested */
 	uint32_t cancel_took_us; /* from then to its completion */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns conn.deadline_class, deadline_us, deadline_link, moved, looks and taken; and watch, watch_link,
- * look_us, sent and is_late.
+ * Owns conn.deadline_class, deadline_us, deadline_link, moved, looks and taken; watch and is_late.
  *
  * A peer that reads steadily takes what its socket's buffer holds long before an operation completes here. So
  * a deadline that output postpones is not the end: each is looked at several times within its timeout, and
@@ -18,6 +17,7 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -183,34 +183,36 @@ static bool has_paced_output(const struct conn *c)
 	return c->wr.state != OP_IDLE || c->deadline_class == DEADLINE_WRITE || c->state == CONN_LINGER;
 }
 
-static void watch_clear(struct conn *c)
+static void watch_end(struct conn *c)
 {
-	if (c->watch != WATCH_NONE)
-		TAILQ_REMOVE(&c->shard->watched, c, watch_link);
-	c->watch = WATCH_NONE;
-	c->sent.since_us = 0;
+	if (!c->watch)
+		return;
+	TAILQ_REMOVE(&c->shard->watched, c->watch, link);
+	free(c->watch);
+	c->watch = NULL;
 }
 
-static void watch_append(struct conn *c)
+static void watch_append(struct shard *shard, struct watch *watch)
 {
-	struct shard *shard = c->shard;
-
-	c->look_us = shard->now_us + LOOK_US;
-	TAILQ_INSERT_TAIL(&shard->watched, c, watch_link);
+	watch->look_us = shard->now_us + LOOK_US;
+	TAILQ_INSERT_TAIL(&shard->watched, watch, link);
 }
 
 static void watch_update(struct conn *c)
 {
 	bool is_wanted = has_request(c) || has_paced_output(c);
 
-	if (is_wanted == (c->watch != WATCH_NONE))
-		return;
-	if (c->watch != WATCH_NONE) {
-		watch_clear(c);
+	if (!is_wanted) {
+		watch_end(c);
 		return;
 	}
-	c->watch = WATCH_ON;
-	watch_append(c);
+	if (c->watch)
+		return;
+	c->watch = calloc(1, sizeof(*c->watch));
+	if (!c->watch)
+		return; /* the next step tries again */
+	c->watch->conn = c;
+	watch_append(c->shard, c->watch);
 }
 
 /* Whether bytes of @c wait in its socket. */
@@ -230,33 +232,31 @@ static enum close_reason request_limit(struct conn *c)
 {
 	enum close_reason reason = c->endpoint->service->limit(c->session);
 
-	if (reason == CLOSE_NONE)
-		c->watch = WATCH_ON;
-	else if (c->watch == WATCH_LATE || !has_unread(c))
+	if (reason != CLOSE_NONE && (c->watch->is_late || !has_unread(c)))
 		return reason;
-	else
-		c->watch = WATCH_LATE;
+	c->watch->is_late = reason != CLOSE_NONE;
 	return CLOSE_NONE;
 }
 
 static void window_begin(struct conn *c)
 {
-	c->sent.since_us = c->shard->now_us;
-	c->sent.taken = taken_by_peer(c);
+	c->watch->since_us = c->shard->now_us;
+	c->watch->taken = taken_by_peer(c);
 }
 
 static bool takes_too_slowly(struct conn *c)
 {
-	uint64_t took_us = c->shard->now_us - c->sent.since_us;
+	struct watch *watch = c->watch;
+	uint64_t took_us = c->shard->now_us - watch->since_us;
 
 	if (!has_paced_output(c) || !unacknowledged(c)) {
-		c->sent.since_us = 0; /* there is nothing to take */
+		watch->since_us = 0; /* there is nothing to take */
 		return false;
 	}
-	if (c->sent.since_us && took_us < SEND_WINDOW_US)
+	if (watch->since_us && took_us < SEND_WINDOW_US)
 		return false;
-	if (c->sent.since_us &&
-	    (taken_by_peer(c) - c->sent.taken) * 1000000 < c->shard->settings->send_min_rate * took_us)
+	if (watch->since_us &&
+	    (taken_by_peer(c) - watch->taken) * 1000000 < c->shard->settings->send_min_rate * took_us)
 		return true;
 	window_begin(c);
 	return false;
@@ -268,7 +268,7 @@ static enum close_reason broken_limit(struct conn *c, uint64_t late_us)
 	enum close_reason reason = has_request(c) ? request_limit(c) : CLOSE_NONE;
 
 	if (late_us > LOOK_US) /* the loop has stalled, and sent nothing */
-		c->sent.since_us = 0;
+		c->watch->since_us = 0;
 	if (reason == CLOSE_NONE && takes_too_slowly(c))
 		reason = CLOSE_SEND_RATE;
 	return reason;
@@ -276,7 +276,8 @@ static enum close_reason broken_limit(struct conn *c, uint64_t late_us)
 
 uint64_t deadline_next_look(const struct shard *shard)
 {
-	const struct conn *watched = TAILQ_FIRST(&shard->watched), *late = TAILQ_FIRST(&shard->late);
+	const struct watch *watched = TAILQ_FIRST(&shard->watched);
+	const struct conn *late = TAILQ_FIRST(&shard->late);
 
 	if (!watched || !late)
 		return watched ? watched->look_us : late ? late->deadline_us : 0;
@@ -285,15 +286,16 @@ uint64_t deadline_next_look(const struct shard *shard)
 
 static void look_at_watched(struct shard *shard, deadline_expired *expired)
 {
-	struct conn *c;
+	struct watch *watch;
 
-	while ((c = TAILQ_FIRST(&shard->watched)) && c->look_us <= shard->now_us) {
-		uint64_t late_us = shard->now_us - c->look_us;
+	while ((watch = TAILQ_FIRST(&shard->watched)) && watch->look_us <= shard->now_us) {
+		uint64_t late_us = shard->now_us - watch->look_us;
 		enum close_reason reason = CLOSE_NONE;
+		struct conn *c = watch->conn;
 
 		conn_check(c);
-		TAILQ_REMOVE(&shard->watched, c, watch_link);
-		watch_append(c);
+		TAILQ_REMOVE(&shard->watched, watch, link);
+		watch_append(shard, watch);
 		if (c->cancel_reason == CLOSE_NONE)
 			reason = broken_limit(c, late_us);
 		if (reason != CLOSE_NONE)
@@ -352,7 +354,7 @@ void deadline_update(struct conn *c)
 void deadline_clear(struct conn *c)
 {
 	disarm(c);
-	watch_clear(c);
+	watch_end(c);
 }
 
 bool deadline_holds(struct conn *c, enum close_reason reason)
@@ -360,7 +362,7 @@ bool deadline_holds(struct conn *c, enum close_reason reason)
 	enum deadline_class class = class_of(c);
 
 	if (reason == CLOSE_REQUEST || reason == CLOSE_BODY_RATE)
-		return c->watch != WATCH_NONE && has_request(c) && request_limit(c) == reason;
+		return c->watch && has_request(c) && request_limit(c) == reason;
 	if (reason == CLOSE_SEND_RATE)
 		return has_paced_output(c);
 	return classes[class].reason == reason && !(c->moved & classes[class].postponed_by);

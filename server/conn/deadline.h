@@ -9,6 +9,20 @@
 
 #include "conn.h"
 
+/*
+ * Of a connection whose request has limits, or whose output has a minimum rate: it is looked at now and then.
+ * Few have one at a time.
+ */
+struct watch {
+	TAILQ_ENTRY(watch) link; /* in shard->watched */
+	struct conn *conn;
+	uint64_t look_us;  /* the next look */
+	uint64_t since_us; /* how fast the peer takes output is judged one window at a time; 0: none has begun
+			    */
+	uint64_t taken;	   /* what was, before the window */
+	bool is_late; /* a look found the request late, and bytes that were not read yet: the next decides */
+};
+
 void deadline_init(struct shard *shard);
 
 /*

@@ -23,6 +23,7 @@ struct conn;
 struct settings;
 
 TAILQ_HEAD(conn_queue, conn);
+TAILQ_HEAD(watch_queue, watch);
 LIST_HEAD(conn_list, conn);
 
 struct shard {
@@ -31,8 +32,8 @@ struct shard {
 	struct blocks blocks;
 	const struct settings *settings;
 	struct conn_queue deadlines[DEADLINE_NCLASSES];
-	struct conn_queue late;	   /* their deadlines have passed, but there are bytes to be read first */
-	struct conn_queue watched; /* in the order in which they are looked at */
+	struct conn_queue late;	    /* their deadlines have passed, but there are bytes to be read first */
+	struct watch_queue watched; /* in the order in which they are looked at */
 	struct conn_list conns;
 	unsigned int nconns;
 	uint64_t now_us; /* clock_us() at the start of the turn, or at what libev has brought since */

@@ -358,9 +358,9 @@ static bool look_ends(struct conn *c)
 	uint64_t next_us;
 
 	scene.nexpired = 0;
-	scene.shard.now_us = c->look_us;
+	scene.shard.now_us = c->watch->look_us;
 	next_us = deadline_look(&scene.shard, on_any_expired);
-	assert_int_equal(next_us, c->look_us);
+	assert_int_equal(next_us, c->watch->look_us);
 	return scene.nexpired;
 }
 
@@ -441,7 +441,7 @@ static void output_has_a_minimum_rate(void **state)
 	c->fd = fds[0];
 	c->wr.state = OP_IN_FLIGHT;
 	deadline_update(c);
-	assert_int_equal(c->watch, WATCH_NONE); /* unless that is off */
+	assert_null(c->watch); /* unless that is off */
 	scene.settings.send_min_rate = 200;
 	deadline_update(c);
 	/* 200 bytes a second, in one piece of each window. */
@@ -465,7 +465,7 @@ static void output_has_a_minimum_rate(void **state)
 	c->wr.state = OP_IDLE;
 	c->moved = MOVED_OUTPUT;
 	deadline_update(c);
-	assert_int_equal(c->watch, WATCH_NONE);
+	assert_null(c->watch);
 	close(fds[0]);
 	close(fds[1]);
 }
