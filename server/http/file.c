@@ -77,15 +77,15 @@ static uint32_t hash_of(const char *path, size_t len)
 	return (uint32_t)(hash >> 32);
 }
 
-static uint64_t stat_mtime_ns(const struct stat *st)
+static uint64_t time_ns(const struct timespec *ts)
 {
-	return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
+	return (uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec;
 }
 
 static bool is_unchanged(const struct file *file, const struct stat *st)
 {
 	return file->ino == st->st_ino && file->dev == st->st_dev && file->is_dir == S_ISDIR(st->st_mode) &&
-	       (file->is_dir || (file->size == st->st_size && file->mtime_ns == stat_mtime_ns(st)));
+	       (file->is_dir || (file->size == st->st_size && file->mtime_ns == time_ns(&st->st_mtim)));
 }
 
 /* Whether any change from now on sets an mtime other than @mtime_ns. */
@@ -95,7 +95,7 @@ static bool is_settled(uint64_t mtime_ns)
 	uint64_t now_ns;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	now_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	now_ns = time_ns(&ts);
 	/* An mtime in the future was set by hand. */
 	return mtime_ns > now_ns ||
 	       now_ns - mtime_ns > (mtime_ns % 1000000000u ? SETTLED_NS : SETTLED_COARSE_NS);
@@ -133,7 +133,8 @@ static void file_describe(struct file *file, const struct stat *st)
 	file->dev = st->st_dev;
 	file->is_dir = S_ISDIR(st->st_mode);
 	file->size = st->st_size;
-	file->mtime_ns = stat_mtime_ns(st);
+	file->mtime_ns = time_ns(&st->st_mtim);
+	file->ctime_ns = time_ns(&st->st_ctim);
 	file->settled = is_settled(file->mtime_ns);
 	/* Last-Modified must not exceed Date (RFC 9110, section 8.8.2.1), and our Date may be a tick old. */
 	file->mtime = st->st_mtim.tv_sec;
@@ -332,7 +333,10 @@ static bool is_as_opened(const struct file *file)
 	return st.st_size || !file->has_length || pread(file->fd, &byte, 1, 0) == 0;
 }
 
-/* Whether @file may still be served. If it cannot be checked for lack of resources, trusts the open file. */
+/*
+ * Whether @file may still be served. If it cannot be checked for lack of resources, trusts the open file. The
+ * ctime tells a change of permissions, which only opening it again checks.
+ */
 static bool cache_trusts(const struct file_cache *cache, struct file *file, uint64_t now_ms)
 {
 	struct stat st;
@@ -345,7 +349,7 @@ static bool cache_trusts(const struct file_cache *cache, struct file *file, uint
 	err = look(cache, file->path, &st);
 	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
 		return is_as_opened(file);
-	if (err || !is_unchanged(file, &st))
+	if (err || !is_unchanged(file, &st) || file->ctime_ns != time_ns(&st.st_ctim))
 		return false;
 	file->checked_ms = now_ms;
 	return true;

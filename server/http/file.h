@@ -48,7 +48,7 @@ struct file {
 	struct file_cache *cache;
 	struct file *next; /* in its hash chain */
 	TAILQ_ENTRY(file) lru;
-	uint64_t checked_ms, mtime_ns;
+	uint64_t checked_ms, mtime_ns, ctime_ns;
 	dev_t dev;
 	ino_t ino;
 	bool cached;

@@ -175,6 +175,30 @@ static void a_changed_file_is_opened_anew_and_the_old_one_lives_on(void **state)
 	file_cache_destroy(cache);
 }
 
+/* Permissions are checked when a file is opened: after a change of them it is opened again. */
+static void a_file_whose_permissions_change_is_opened_anew(void **state)
+{
+	static const struct timespec tick = {.tv_nsec = 20000000};
+	struct file_cache *cache = cache_of(4, 1000);
+	struct file *file = must_open(cache, "gone", 0), *again = NULL;
+	int err;
+
+	nanosleep(&tick, NULL); /* until another change has another ctime */
+	assert_int_equal(chmod(*state, 0), 0);
+	err = try_open(cache, "gone", 1000, &again);
+	if (geteuid()) {
+		assert_int_equal(err, -EACCES);
+	} else {
+		assert_int_equal(err, 0);
+		assert_ptr_not_equal(file, again);
+		assert_string_equal(file->etag, again->etag);
+		file_put(again);
+	}
+	file_put(file);
+	file_cache_destroy(cache);
+	unlinkat(AT_FDCWD, *state, 0);
+}
+
 /* Reads @len bytes of @file at @offset, and asks what has become of it. */
 static enum outq_file_state read_and_check(struct file *file, uint64_t offset, size_t len)
 {
@@ -412,6 +436,7 @@ int main(void)
 		cmocka_unit_test_setup(a_trusted_file_is_the_same_one_without_a_look, make_gone),
 		cmocka_unit_test(an_unchanged_file_is_trusted_again_after_a_look),
 		cmocka_unit_test_setup(a_changed_file_is_opened_anew_and_the_old_one_lives_on, make_gone),
+		cmocka_unit_test_setup(a_file_whose_permissions_change_is_opened_anew, make_gone),
 		cmocka_unit_test_setup(what_has_become_of_an_open_file_is_told, make_gone),
 		cmocka_unit_test_setup(an_open_file_that_has_changed_is_another_at_once, make_gone),
 		cmocka_unit_test_setup(a_file_that_has_just_changed_has_a_weak_tag, make_gone),
