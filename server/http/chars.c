@@ -38,6 +38,14 @@ const unsigned char char_classes[256] = {
 	['~'] = ALL,
 };
 
+bool is_authority(struct span authority)
+{
+	for (size_t i = 0; i < authority.len; i++)
+		if (!is_host(authority.at[i]))
+			return false;
+	return authority.len && *authority.at != ':';
+}
+
 int hex_value(char c)
 {
 	if (c >= '0' && c <= '9')

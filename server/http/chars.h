@@ -36,6 +36,10 @@ static inline bool is_path(char c)
 	return char_classes[(unsigned char)c] & CHAR_PATH;
 }
 
+/* Whether @authority can be HOST or HOST:PORT of a URI; the host must not be empty (RFC 9110, section 4.2.1).
+ */
+bool is_authority(struct span authority);
+
 /* 0 to 15, or -1. */
 int hex_value(char c);
 char hex_digit(unsigned int value); /* upper case */

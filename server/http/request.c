@@ -290,12 +290,7 @@ static const struct http_refusal *check_host(const struct http_request *req)
 		return req->minor ? &host_missing : NULL;
 	if (req->repeated & 1U << FIELD_HOST)
 		return &host_repeated;
-	if (!host.len)
-		return &host_form;
-	for (size_t i = 0; i < host.len; i++)
-		if (!is_host(host.at[i]))
-			return &host_form;
-	return NULL;
+	return is_authority(host) ? NULL : &host_form;
 }
 
 static const struct http_refusal *check_length(struct http_request *req)

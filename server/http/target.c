@@ -21,8 +21,9 @@ static const struct http_refusal encoded_slash = {404, REFUSE_PLAIN, "encoded sl
 static const struct http_refusal too_long = {404, REFUSE_PLAIN, "path too long"};
 
 /*
- * Returns the path of an absolute-form target (RFC 9112, section 3.2.2). If it has no authority, it is
- * invalid (RFC 9110, section 4.2.1), and the result is empty, at NULL.
+ * Returns the path of an absolute-form target (RFC 9112, section 3.2.2). If it names no host, it is
+ * invalid (RFC 9110, section 4.2.1), and the result is empty, at NULL. So it is with user information, which
+ * could hide what the host is (section 4.2.4).
  */
 static struct span strip_authority(struct span target)
 {
@@ -35,7 +36,7 @@ static struct span strip_authority(struct span target)
 			continue;
 		while (n < target.len && target.at[n] != '/' && target.at[n] != '?')
 			n++;
-		if (n == schemes[i].len)
+		if (!is_authority((struct span){target.at + schemes[i].len, n - schemes[i].len}))
 			return (struct span){0};
 		return (struct span){target.at + n, target.len - n};
 	}

@@ -160,6 +160,7 @@ static void malformed_heads_are_refused(void **state)
 		{"asterisk of GET", "GET * HTTP/1.1\r\nHost: h\r\n\r\n", "400.", BAD},
 		{"no Host", "GET / HTTP/1.1\r\n\r\n", "400.", BAD},
 		{"two Hosts", GET("/") "Host: h\r\n\r\n", "400.", BAD},
+		{"Host with a port alone (RFC 9110, 4.2.1)", "GET /ten.txt HTTP/1.1\r\nHost: :80\r\n\r\n", "400.", BAD},
 		{"Host with a path", "GET / HTTP/1.1\r\nHost: h/x\r\n\r\n", "400.", BAD},
 		{"Host with user", "GET / HTTP/1.1\r\nHost: u@h\r\n\r\n", "400.", BAD},
 		{"empty Host", "GET /ten.txt HTTP/1.1\r\nHost:\r\n\r\n", "400.", BAD},
@@ -225,6 +226,10 @@ static void paths_stay_beneath_the_root(void **state)
 		{"absolute form without authority (RFC 9110, 4.2.1)", REQ("http:///ten.txt"), "400.", BAD},
 		{"absolute form with nothing", REQ("https://"), "400.", BAD},
 		{"absolute form with a query alone", REQ("http://?x"), "400.", BAD},
+		{"absolute form with a port alone (RFC 9110, 4.2.1)", REQ("http://:80/ten.txt"), "400.", BAD},
+		{"absolute form with user information (RFC 9110, 4.2.4)", REQ("http://u@h/ten.txt"), "400.", BAD},
+		{"absolute form with nothing but its delimiter", REQ("http://@/ten.txt"), "400.", BAD},
+		{"absolute form with an address", REQ("http://[::1]:80/ten.txt"), "200", "0123456789"},
 	};
 
 	CHECK(rows);
