@@ -130,9 +130,27 @@ static char *verify_text(SSL *ssl)
 	return n < 0 ? NULL : line;
 }
 
-static char *cause_text(SSL *ssl, unsigned long err)
+/* Whether @start is a method of HTTP, as long as there is of it: capital letters, then a blank. */
+static bool is_method(const unsigned char *start, size_t len)
 {
-	int reason = ERR_GET_REASON(err);
+	size_t i = 0;
+
+	while (i < len && start[i] >= 'A' && start[i] <= 'Z')
+		i++;
+	return i && (i == len || start[i] == ' ');
+}
+
+/* The reason of OpenSSL, which knows but four methods of HTTP and CONNECT. */
+static int session_reason(SSL *ssl, unsigned long err, const unsigned char *start, size_t start_len)
+{
+	if (ERR_GET_LIB(err) == ERR_LIB_SSL && ERR_GET_REASON(err) == SSL_R_WRONG_VERSION_NUMBER &&
+	    SSL_is_server(ssl) && is_method(start, start_len))
+		return SSL_R_HTTP_REQUEST;
+	return ERR_GET_REASON(err);
+}
+
+static char *cause_text(SSL *ssl, unsigned long err, int reason)
+{
 	const char *text = ERR_reason_error_string(err);
 	char *line;
 
@@ -155,11 +173,11 @@ static char *cause_text(SSL *ssl, unsigned long err)
 }
 
 /* An empty queue means that bio_write() was out of memory: nothing else fails without an entry. */
-char *tls_why_session(SSL *ssl, bool *is_http)
+char *tls_why_session(SSL *ssl, const unsigned char *start, size_t start_len, bool *is_http)
 {
 	unsigned long cause = ssl_cause();
-	int reason = ERR_GET_REASON(cause);
-	char *line = cause_text(ssl, cause);
+	int reason = session_reason(ssl, cause, start, start_len);
+	char *line = cause_text(ssl, cause, reason);
 
 	*is_http = ERR_GET_LIB(cause) == ERR_LIB_SSL &&
 		   (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST);

@@ -5,6 +5,7 @@
 
 #include <openssl/types.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Writes the line to why[TLS_WHY_LEN], which may be NULL; returns @err. */
 int tls_why(char *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -14,8 +15,8 @@ int tls_why_file(char *why, const char *file, const char *wanted);
 
 /*
  * The line for a session on which a call has failed; to be freed; NULL: no memory. *is_http: because the peer
- * speaks HTTP without TLS.
+ * speaks HTTP without TLS, which @start, its first bytes, tells.
  */
-char *tls_why_session(SSL *ssl, bool *is_http);
+char *tls_why_session(SSL *ssl, const unsigned char *start, size_t start_len, bool *is_http);
 
 #endif

@@ -35,6 +35,9 @@ struct held {
 	unsigned char data[];
 };
 
+/* The header of a record. */
+#define TLS_START_LEN 5
+
 struct tls {
 	SSL *ssl;
 	struct tls_ctx *ctx;
@@ -44,6 +47,8 @@ struct tls {
 	char *why;	     /* NULL unless failed, or no memory for the line */
 	bool closed;	     /* close_notify has arrived */
 	bool failed;
+	unsigned char start[TLS_START_LEN]; /* the first bytes of a peer that connected */
+	unsigned char start_len;
 	bool is_http; /* it failed as the peer speaks HTTP without TLS */
 };
 

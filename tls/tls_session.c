@@ -150,7 +150,7 @@ static enum step session_more(const struct tls *tls)
 static enum step session_failed(struct tls *tls)
 {
 	tls->failed = true;
-	tls->why = tls_why_session(tls->ssl, &tls->is_http);
+	tls->why = tls_why_session(tls->ssl, tls->start, tls->start_len, &tls->is_http);
 	return STEP_FAILED;
 }
 
@@ -168,6 +168,17 @@ static enum step session_result(struct tls *tls, int ret)
 	}
 }
 
+static void keep_start(struct tls *tls, const struct tls_io *io)
+{
+	size_t room = sizeof(tls->start) - tls->start_len;
+	size_t len = io->in_len < room ? io->in_len : room;
+
+	if (!len)
+		return;
+	memcpy(tls->start + tls->start_len, io->in, len);
+	tls->start_len = (unsigned char)(tls->start_len + len);
+}
+
 enum step tls_handshake(struct tls *tls, struct tls_io *io)
 {
 	int ret;
@@ -176,6 +187,7 @@ enum step tls_handshake(struct tls *tls, struct tls_io *io)
 		return STEP_FAILED;
 	if (tls->held)
 		return STEP_BLOCKED;
+	keep_start(tls, io);
 	ret = SSL_do_handshake(tls->ssl);
 	if (ret != 1)
 		return session_result(tls, ret);

@@ -175,8 +175,11 @@ static void what_is_not_tls_fails_with_a_line_that_says_so(void **state)
 	} table[] = {
 		{BYTES("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), "plain HTTP on a TLS port", false},
 		{BYTES("POST / HTTP/1.1\r\nHost: localhost\r\n\r\n"), "plain HTTP on a TLS port", false},
+		{BYTES("OPTIONS / HTTP/1.1\r\nHost: localhost\r\n\r\n"), "plain HTTP on a TLS port", false},
+		{BYTES("LOCK / HTTP/1.1\r\nHost: localhost\r\n\r\n"), "plain HTTP on a TLS port", false},
 		{BYTES("CONNECT localhost:443 HTTP/1.1\r\n\r\n"), "plain HTTP CONNECT", false},
 		{BYTES("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), "does not speak TLS", false},
+		{BYTES("HI1 there"), "does not speak TLS", false},
 		{BYTES("\x16\x03\x01\xff\xff garbage of a length"), "does not speak TLS", true},
 		{BYTES("\x16\x03\x01\x01\x02\x09garbage"), NULL, false},
 		{BYTES("\x17\x03\x03\0\x07garbage"), "out of order", true},
