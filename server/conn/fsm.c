@@ -94,14 +94,17 @@ static void say_plain(struct conn *c)
 /* Input has failed and set the reason. An alert of TLS is still sent. */
 static void failed(struct conn *c)
 {
-	char peer[ADDR_TEXT_LEN];
+	char peer[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
+	const char *more;
 
 	if (c->reason != CLOSE_TLS) {
 		close_now(c, CLOSE_ERROR);
 		return;
 	}
 	count(&c->shard->counters, tls_failed);
-	log_info("%s: TLS: %s", addr_text(&c->peer, peer), tls_error(c->tls.session));
+	more = log_limited(&c->shard->tls_limit, c->shard->now_us, buf);
+	if (more)
+		log_info("%s: TLS: %s%s", addr_text(&c->peer, peer), tls_error(c->tls.session), more);
 	output_drop(c);
 	if (c->state == CONN_HANDSHAKE && tls_is_http(c->tls.session))
 		say_plain(c);

@@ -40,8 +40,9 @@ struct shard {
 	bool draining;
 	struct counters counters;
 	struct log_limit read_limit, short_limit; /* files that fail while they are sent */
-	struct hist cancel_us;			  /* taio_cancel() to completion */
-	unsigned char *scratch;			  /* SCRATCH_SIZE bytes: plaintext between tls and service */
+	struct log_limit tls_limit;
+	struct hist cancel_us;	/* taio_cancel() to completion */
+	unsigned char *scratch; /* SCRATCH_SIZE bytes: plaintext between tls and service */
 };
 
 #define SCRATCH_SIZE (16 * 1024)

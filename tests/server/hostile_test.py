@@ -171,7 +171,8 @@ class Hostile(ServerCase):
 
     def test_plain_http_on_a_tls_port_is_told_so(self):
         """As nginx does; by a service that speaks HTTP, whatever the request and its body."""
-        for method, size in (("GET", 0), ("HEAD", 0), ("POST", 10), ("POST", 300000), ("PUT", 5)):
+        for method, size in (("GET", 0), ("HEAD", 0), ("POST", 10), ("POST", 300000), ("PUT", 5), ("DELETE", 0), ("OPTIONS", 0),
+                             ("PATCH", 5), ("LOCK", 0)):
             with self.subTest(method=method, size=size):
                 http = Http(connect(self.ports[1]))
                 self.addCleanup(http.close)
@@ -185,6 +186,14 @@ class Hostile(ServerCase):
         self.addCleanup(sock.close)
         sock.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
         self.assertNotIn(b"HTTP", read_to_end(sock)[0], "echo knows no HTTP")
+
+    def test_handshakes_that_fail_do_not_flood_the_log(self):
+        before, logged, count = self.server.stats()["tls_failed"], self.server.log().count(" TLS: "), 200
+        for _ in range(count):
+            with connect(self.ports[1]) as sock:
+                sock.sendall(GARBAGE["words"])
+        self.server.until_counter("tls_failed", before + count)
+        self.assertLess(self.server.log().count(" TLS: ") - logged, count / 2)
 
     def test_garbage_after_the_handshake_gets_an_alert(self):
         sock = self.connect(3, tls=True)
