@@ -118,11 +118,14 @@ void aio_nr_explain(int err, unsigned int wanted, char *why)
 {
 	struct taio_slots slots;
 	char text[160];
+	long least;
 
 	if (err == -EAGAIN && taio_slots(&slots, true) == 0) {
+		/* The limit may have been lowered. */
+		least = slots.taken > slots.max ? slots.taken : slots.max;
 		taio_slots_text(&slots, text, sizeof(text));
 		snprintf(why, TAIO_WHY_LEN, "io_setup: %s; %u more are needed: sysctl -w fs.aio-max-nr=%ld",
-			 text, wanted, 2 * (slots.max + (long)wanted));
+			 text, wanted, 2 * (least + (long)wanted));
 	} else if (err == -ENOSYS) {
 		snprintf(why, TAIO_WHY_LEN,
 			 "io_setup: this kernel has no aio (CONFIG_AIO), or a seccomp filter blocks it");

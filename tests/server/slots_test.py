@@ -127,6 +127,17 @@ class Slots(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr, r"io_setup: \d+ of fs\.aio-max-nr = \d+ slots are taken.* more are needed: sysctl -w fs\.aio-max-nr=\d+")
 
+    def test_a_limit_below_what_is_taken_is_explained_by_what_is_taken(self):
+        """Some may be lowered, and a mapped ring has more than it asked for: the advice suffices, the holder has no more than all."""
+        with Server("service=echo", options=self.DEFAULTS), free_slots(0), open(LIMIT, "w", encoding="ascii") as limit:
+            limit.write("16")
+            limit.flush()
+            done = taiod("--engine", ENGINE, "--listen", "127.0.0.1:0,service=echo", *self.DEFAULTS)
+            numbers = re.search(r"(\d+) of .*, about (\d+) of them .* (\d+) more are needed: sysctl -w \S+=(\d+)", done.stderr)
+            taken, held, wanted, advice = map(int, numbers.groups())
+            self.assertLessEqual(held, taken)
+            self.assertGreaterEqual(advice, taken + wanted)
+
     def test_four_servers_two_loads_and_a_ping(self):
         """At the kernel's own limit, with the defaults of each program."""
         with contextlib.ExitStack() as stack:
