@@ -45,6 +45,14 @@ static int prefix(enum log_level level, char *line, size_t size)
 	return snprintf(line, size, "%s.%03ldZ taiod %s: ", stamp, now.tv_nsec / 1000000, levels[level].word);
 }
 
+/* Names of files and programs may hold line ends and what controls a terminal. */
+static void make_printable(char *text, int len)
+{
+	for (int i = 0; i < len; i++)
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			text[i] = '?';
+}
+
 void log_line(enum log_level level, const char *fmt, ...)
 {
 	char line[LINE_MAX_LEN];
@@ -56,6 +64,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 	va_end(args);
 	if (len > LINE_MAX_LEN - 2)
 		len = LINE_MAX_LEN - 2;
+	make_printable(line, len);
 	line[len++] = '\n';
 	/* If stderr is gone there is nobody to tell. */
 	if (write(STDERR_FILENO, line, (size_t)len) < 0)

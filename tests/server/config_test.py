@@ -144,6 +144,13 @@ class Config(unittest.TestCase):
         self.refused(RUN, "--listen", ECHO + ",tls", "--state-dir", "/proc/nowhere", words=["/proc/nowhere", "--state-dir"])
         self.refused(RUN, "--listen", "fd:web,service=http", words=["fd:web", "FileDescriptorName="])
 
+    def test_a_name_cannot_forge_a_line_of_the_log(self):
+        """Names of files come into the log, and may hold anything."""
+        done = taiod("--listen", ECHO, "--port-file", "/no\n<3>forged\x1b[31m\x7f\u00e4/ports", "--log-level", "error")
+        self.assertEqual(done.returncode, RUN)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertIn("/no?<3>forged?[31m?\u00e4/ports", done.stderr)
+
     def test_an_unwritable_port_file_is_a_run_time_error(self):
         done = taiod("--listen", ECHO, "--port-file", "/proc/nowhere/ports", "--log-level", "error")
         self.assertEqual(done.returncode, RUN)
