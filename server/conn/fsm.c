@@ -42,23 +42,28 @@ const char *conn_state_name(enum conn_state state)
 
 /* --- ends --- */
 
+/* What a cancel has ended is told once a second for each reason; the level debug tells of each connection. */
 static void log_end(const struct conn *c)
 {
-	char peer[ADDR_TEXT_LEN];
+	char peer[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
 	unsigned long long age_ms = (c->shard->now_us - c->opened_us) / 1000;
 	bool by_cancel = close_reason_is_cancel((enum close_reason)c->reason);
 	enum log_level level = by_cancel ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
-	const char *why = close_reason_text((enum close_reason)c->reason);
+	const char *why = close_reason_text((enum close_reason)c->reason), *more = "";
 
 	if (!log_is_on(level))
 		return;
+	if (!log_is_on(LOG_LEVEL_DEBUG))
+		more = log_limited(&c->shard->close_limits[c->reason], c->shard->now_us, buf);
+	if (!more)
+		return;
 	addr_text(&c->peer, peer);
 	if (by_cancel && c->cancel_us)
-		log_line(level, "%s: closed: %s (age %llu.%03llu s, io_cancel to completion %u us)", peer,
-			 why, age_ms / 1000, age_ms % 1000, c->cancel_took_us);
+		log_line(level, "%s: closed: %s (age %llu.%03llu s, io_cancel to completion %u us)%s", peer,
+			 why, age_ms / 1000, age_ms % 1000, c->cancel_took_us, more);
 	else
-		log_line(level, "%s: closed: %s (age %llu.%03llu s)", peer, why, age_ms / 1000,
-			 age_ms % 1000);
+		log_line(level, "%s: closed: %s (age %llu.%03llu s)%s", peer, why, age_ms / 1000,
+			 age_ms % 1000, more);
 }
 
 /* Drops the table's reference: the connection is freed once no operation is in flight. */

@@ -195,6 +195,16 @@ class Hostile(ServerCase):
         self.server.until_counter("tls_failed", before + count)
         self.assertLess(self.server.log().count(" TLS: ") - logged, count / 2)
 
+    def test_timeouts_do_not_flood_the_log(self):
+        count = 200
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(Server("service=http", options=("--idle-timeout", "300ms")))
+            for _ in range(count):
+                stack.enter_context(connect(server.port))
+            server.until_counter("closed_idle", count)
+            self.assertIn("closed: idle timeout", server.log())
+            self.assertLess(server.log().count(" closed: "), count / 2)
+
     def test_garbage_after_the_handshake_gets_an_alert(self):
         sock = self.connect(3, tls=True)
         sock.sendall(b"hello")
@@ -305,7 +315,7 @@ class Hostile(ServerCase):
 class Slow(ServerCase):
     """Requests that never end. body-min-rate is judged over 20 s: all of them at once."""
     listeners = ("service=http,root={root}", "service=http,root={root},tls")
-    options = ("--body-max", "1m")
+    options = ("--body-max", "1m", "--log-level", "debug")
     POST = b"POST /echo HTTP/1.1\r\nHost: t\r\n"
     CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
     # name: what begins it, what is sent every fifth of a second, whether it is ended, and the status.
@@ -368,7 +378,7 @@ class Slow(ServerCase):
             with open(os.path.join(root, "big.bin"), "wb") as file:
                 file.write(pattern(16 << 20))
             server = stack.enter_context(Server(f"service=http,root={root}", f"service=http,root={root},tls",
-                                                options=("--send-min-rate", "60k")))
+                                                options=("--send-min-rate", "60k", "--log-level", "debug")))
             stack.enter_context(connect(server.ports[0]))  # it has nothing to take
             readers, since = [], time.monotonic()
             for index, rate in ((0, slow), (1, slow), (0, fast), (1, fast)):

@@ -18,7 +18,8 @@ LOG_LINE = r"127\.0\.0\.1:{port}: closed: {why} \(age (\d+\.\d{{3}}) s, io_cance
 class Timeouts(ServerCase):
     listeners = ("service=http,root={root}", "service=http,root={root},tls", "service=echo", "service=echo,tls")
     options = ("--handshake-timeout", "700ms", "--header-timeout", "800ms", "--idle-timeout", "900ms",
-               "--write-timeout", "1s", "--linger-timeout", "500ms", "--file-cache", "0")
+               "--write-timeout", "1s", "--linger-timeout", "500ms", "--file-cache", "0",
+               "--log-level", "debug")
 
     @classmethod
     def make_root(cls, root):
@@ -438,7 +439,7 @@ class Herd(unittest.TestCase):
 
     def herd(self, tls):
         listener = "service=echo,tls" if tls else "service=echo"
-        with Server(listener, options=("--idle-timeout", "2s", "--log-level", "info")) as server:
+        with Server(listener, options=("--idle-timeout", "2s", "--log-level", "debug")) as server:
             context = client_context()
             opened = []
             for _ in range(self.HERD):
