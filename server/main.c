@@ -9,7 +9,9 @@
 #include "options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { EXIT_OK, EXIT_RUN, EXIT_USAGE };
 
@@ -62,12 +64,25 @@ static int check_or_run(struct config *config, int argc, char **argv)
 	return ret ? refuse(ret, why) : EXIT_OK;
 }
 
+/* Where one is closed the next file opened would take its place, and the log would go into it. */
+static void open_standard_files(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct config *config;
 	char why[CONFIG_WHY_LEN];
 	int ret, status;
 
+	open_standard_files();
 	options_init();
 	ret = config_read(&config, argc, argv, why);
 	if (ret)

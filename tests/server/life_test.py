@@ -4,11 +4,12 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 import unittest
 
-from harness import (Http, PATIENCE, SLACK, Server, connect, exchange, has_tool, make_certificate, pattern,
+from harness import (ENGINE, Http, PATIENCE, SLACK, Server, TAIOD, connect, exchange, has_tool, make_certificate, pattern,
                      read_to_end, refuses, until)
 
 BIG = 32 << 20
@@ -63,6 +64,20 @@ class Stop(WithRoot):
                 stats = server.last_stats()
                 server.check_end()
                 self.assertGreaterEqual(stats["closed_drain"], 2)
+
+    def test_without_standard_descriptors_none_is_taken_for_one(self):
+        """The log goes to descriptor 2, which must not be a connection or a ring."""
+        with tempfile.TemporaryDirectory() as directory:
+            ports = os.path.join(directory, "ports")
+            process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", TAIOD, "--listen", "127.0.0.1:0,service=echo",
+                                        "--engine", ENGINE, "--max-connections", "100", "--port-file", ports])
+            try:
+                until(lambda: os.path.exists(ports), "a port")
+                for fd in range(3):
+                    self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/{fd}"), "/dev/null")
+            finally:
+                process.terminate()
+                process.wait(PATIENCE)
 
     def test_a_request_half_received_is_answered_while_draining(self):
         server = Server(f"service=http,root={self.root}")
