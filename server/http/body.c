@@ -72,21 +72,13 @@ static llhttp_errno_t feed(struct body *body, const char *data, size_t len)
 	return body->is_complete && err == HPE_PAUSED ? HPE_OK : err;
 }
 
-/* Once the head of the final response is queued, no other response can be sent: the connection ends. */
 static ssize_t refuse(struct http_session *s, size_t len, struct outq *out, const struct http_refusal *why)
 {
-	int err = 0;
+	int err;
 
 	s->state = STATE_DEAD;
 	http_session_end(s);
-	if (s->progress != RESPONSE_SENT) {
-		err = http_refuse(s, out, why);
-	} else if (why->kind == REFUSE_SMUGGLING) {
-		count(s->site->counters, bad_requests);
-		count(s->site->counters, smuggling);
-	} else if (why->kind == REFUSE_SLOW) {
-		count(s->site->counters, slow_requests);
-	}
+	err = http_refuse(s, out, why);
 	return err ? err : (ssize_t)len;
 }
 

@@ -243,6 +243,7 @@ static void request_end(struct http_session *s, const struct http_request *req)
 static int refuse_head(struct http_session *s, struct outq *out, const struct http_refusal *refusal)
 {
 	s->state = STATE_DEAD;
+	s->progress = RESPONSE_NONE; /* the last request's stands here if this one's head was never whole */
 	s->is_head = false;
 	s->minor = 1;
 	http_session_end(s);

@@ -166,6 +166,8 @@ int http_refuse(struct http_session *s, struct outq *out, const struct http_refu
 	count_refusal(s->site->counters, why->kind);
 	if (why->status != 404 && why->status != 403)
 		http_session_end(s);
+	if (s->progress == RESPONSE_SENT)
+		return 0;
 	snprintf(text, sizeof(text), "%.*s: %s\n", (int)row->len - 11, row->line + 9, why->text);
 	return http_response_text(s, out, why->status, "", text);
 }

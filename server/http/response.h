@@ -29,7 +29,10 @@ int http_response_text(struct http_session *s, struct outq *out, unsigned int st
 		       const char *text);
 /* An error response whose text is its status line. */
 int http_response_status(struct http_session *s, struct outq *out, unsigned int status, const char *lines);
-/* Responds to a refused request and counts it. The connection ends unless it is 403 or 404. */
+/*
+ * Counts a refused request and responds to it, unless the head of a response is in the queue already: then no
+ * other can follow. The connection ends unless it is 403 or 404.
+ */
 int http_refuse(struct http_session *s, struct outq *out, const struct http_refusal *why);
 /* 100 (Continue). */
 int http_response_continue(struct http_session *s, struct outq *out);
