@@ -3,9 +3,9 @@
  * taio get: one HTTP/1.1 request, its response through llhttp to a local end. The response is read no
  * faster than the local end takes it.
  */
+#include "base/url.h"
 #include "local.h"
 #include "stream.h"
-#include "url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -269,7 +269,7 @@ static int request_send(struct get *get)
 	len = asprintf(&request,
 		       "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: taio/" TAIO_VERSION
 		       "\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-		       settings->head ? "HEAD" : "GET", get->url.path, get->url.host);
+		       settings->head ? "HEAD" : "GET", get->url.path, get->url.authority);
 	if (len < 0)
 		return get_fail(get, "out of memory");
 	err = stream_write(get->stream, request, (size_t)len, deadline_in(settings->timeout_us));
@@ -327,7 +327,7 @@ static void get_exchange(struct get *get)
 {
 	static char buf[STREAM_BUFFER];
 
-	get->stream = stream_open(get->client, get->url.target, get->url.tls, "http/1.1");
+	get->stream = stream_open(get->client, get->url.hostport, get->url.is_tls, "http/1.1");
 	if (!get->stream)
 		return;
 	if (!request_send(get))

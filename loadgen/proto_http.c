@@ -69,7 +69,7 @@ static void write_request(const struct target *target, const struct opt_list *he
 {
 	fprintf(to, "GET %s HTTP/1.1\r\n", path);
 	if (!has_header(headers, "Host"))
-		fprintf(to, "Host: %s\r\n", target->authority);
+		fprintf(to, "Host: %s\r\n", target->url.authority);
 	if (!has_header(headers, "User-Agent"))
 		fprintf(to, "User-Agent: taio-load/" TAIO_VERSION "\r\n");
 	for (size_t i = 0; i < headers->len; i++)
@@ -79,7 +79,7 @@ static void write_request(const struct target *target, const struct opt_list *he
 
 static int http_open(struct net *net, const struct settings *set, char *why)
 {
-	const char *path = net->target.path ? net->target.path : set->path;
+	const char *path = net->target.is_url ? net->target.url.path : set->path;
 	struct http_data *http;
 	FILE *to;
 	int err;

@@ -104,7 +104,7 @@ static int open_target(struct run *run, const char *target, char *why)
 	err = target_parse(&net->target, target, why);
 	if (err)
 		return err;
-	net->sock = run->set->tls || net->target.is_tls ? &sock_tls : &sock_plain;
+	net->sock = run->set->tls || net->target.url.is_tls ? &sock_tls : &sock_plain;
 	net->proto = choose_proto(run);
 	net->in_cap = choose_in_cap(run);
 	err = check_usage(run, why);

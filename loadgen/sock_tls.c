@@ -77,7 +77,7 @@ static int shared_open(struct net *net, const struct settings *set, char *why)
 		snprintf(why, WHY_LEN, "out of memory");
 		return -ENOMEM;
 	}
-	shared->sni = set->server_name ? set->server_name : net->target.host;
+	shared->sni = set->server_name ? set->server_name : net->target.url.host;
 	shared->resume = set->resume;
 	err = tls_ctx_client(&shared->ctx, &params, reason);
 	if (!err) {

@@ -11,85 +11,34 @@
 /* Maximum addresses of a name that are tried. */
 #define ADDRS_MAX 8
 
-struct scheme {
-	const char *prefix;
-	const char *port;
-	bool is_tls;
-};
-
-static const struct scheme schemes[] = {
-	{.prefix = "http://", .port = "80"},
-	{.prefix = "https://", .port = "443", .is_tls = true},
-};
-
-static const struct scheme *scheme_of(const char *text)
+/* HOST:PORT, as a URL that has neither scheme nor path. */
+static int parse_hostport(const char *text, struct url *url, const char **why)
 {
-	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-		if (!strncasecmp(text, schemes[i].prefix, strlen(schemes[i].prefix)))
-			return &schemes[i];
-	}
-	return NULL;
-}
+	unsigned int port;
 
-static bool has_port(const char *authority)
-{
-	const char *colon = strrchr(authority, ':');
-
-	return colon && !strchr(colon, ']') && (authority[0] == '[' || colon == strchr(authority, ':'));
-}
-
-/* Control characters and spaces could break the request line or add a header. */
-static bool is_clean(const char *text)
-{
-	for (; *text; text++) {
-		if ((unsigned char)*text <= ' ' || *text == 0x7f)
-			return false;
-	}
-	return true;
-}
-
-static int url_parse(struct target *target, const struct scheme *scheme)
-{
-	size_t len = sizeof(target->hostport);
-	const char *from = target->text + strlen(scheme->prefix);
-	size_t authority = strcspn(from, "/?#");
-
-	if (!authority || authority >= sizeof(target->authority) || memchr(from, '@', authority))
+	*why = "use HOST:PORT or http[s]://HOST[:PORT][/PATH]";
+	if (strlen(text) >= sizeof(url->authority) || url_has_blanks(text))
 		return -EINVAL;
-	if ((from[authority] && from[authority] != '/') || strchr(from, '#') || !is_clean(from))
+	snprintf(url->authority, sizeof(url->authority), "%s", text);
+	snprintf(url->hostport, sizeof(url->hostport), "%s", text);
+	if (addr_split(text, url->host, sizeof(url->host), &port) || !port || !url->host[0])
 		return -EINVAL;
-	snprintf(target->authority, sizeof(target->authority), "%.*s", (int)authority, from);
-	if (has_port(target->authority))
-		snprintf(target->hostport, len, "%s", target->authority);
-	else
-		snprintf(target->hostport, len, "%s:%s", target->authority, scheme->port);
-	target->is_url = true;
-	target->is_tls = scheme->is_tls;
-	target->path = from[authority] ? from + authority : "/";
 	return 0;
 }
 
 int target_parse(struct target *target, const char *text, char *why)
 {
-	const struct scheme *scheme = scheme_of(text);
-	unsigned int port = 0;
+	const char *reason;
 	int err;
 
-	*target = (struct target){.text = text};
-	if (scheme) {
-		err = url_parse(target, scheme);
-	} else {
-		err = strlen(text) < sizeof(target->authority) && is_clean(text) ? 0 : -EINVAL;
-		snprintf(target->hostport, sizeof(target->hostport), "%s", text);
-		snprintf(target->authority, sizeof(target->authority), "%s", text);
-	}
-	if (!err)
-		err = addr_split(target->hostport, target->host, sizeof(target->host), &port);
-	if (!err && port && target->host[0])
-		return 0;
-	snprintf(why, TARGET_WHY_LEN,
-		 "invalid target '%.200s'; use HOST:PORT or http[s]://HOST[:PORT][/PATH]", text);
-	return -EINVAL;
+	*target = (struct target){.text = text, .is_url = url_has_scheme(text)};
+	if (target->is_url)
+		err = url_parse(text, &target->url, &reason);
+	else
+		err = parse_hostport(text, &target->url, &reason);
+	if (err)
+		snprintf(why, TARGET_WHY_LEN, "invalid target '%.200s': %s", text, reason);
+	return err;
 }
 
 static bool accepts(const union addr *addr)
@@ -110,7 +59,7 @@ int target_resolve(struct target *target, char *why)
 {
 	union addr addrs[ADDRS_MAX];
 	char reason[ADDR_WHY_LEN] = "";
-	int n = addr_resolve_all(target->hostport, false, addrs, ADDRS_MAX, reason);
+	int n = addr_resolve_all(target->url.hostport, false, addrs, ADDRS_MAX, reason);
 
 	if (n < 0) {
 		snprintf(why, TARGET_WHY_LEN, "%s", reason);

@@ -4,16 +4,14 @@
 #define TARGET_H
 
 #include "base/addr.h"
+#include "base/url.h"
 
 #define TARGET_WHY_LEN 512
 
 struct target {
-	const char *text;    /* as the user wrote it */
-	bool is_url, is_tls; /* is_tls: the scheme is https */
-	char host[256];	     /* without brackets: SNI and verification */
-	char authority[272]; /* the Host header */
-	const char *path;    /* of the URL, or NULL; points into text */
-	char hostport[300];  /* for addr_resolve() */
+	const char *text; /* as the user wrote it */
+	bool is_url;
+	struct url url; /* without a path for HOST:PORT */
 	union addr addr;
 };
 

@@ -145,7 +145,7 @@ class Usage(Case):
         (["get", "http://user:secret@localhost/"], "user names"),
         (["get", "http://localhost/a b"], "blanks"),
         (["get", "http://localhost/\r\nX: y"], "control"),
-        (["get", "http://localhost/" + 5000 * "x"], "too long"),
+        (["get", "http://localhost/" + 9000 * "x"], "too long"),
     )
 
     def test_wrong_command_lines_exit_2_with_one_line(self):

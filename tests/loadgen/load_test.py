@@ -248,6 +248,13 @@ class Http(Case):
         self.assert_success(result)
         self.assertEqual(result.json["connections"], {"attempted": 4, "established": 4, "completed": 4})
 
+    def test_url_without_a_path(self):
+        with Peer("http") as peer:
+            for end in ("", "?x", "#f", "?x#f", "/x#f"):
+                with self.subTest(end=end):
+                    result = self.load("http", peer, "-c", 1, "-d", "100ms", url="http://127.0.0.1:PORT" + end)
+                    self.assert_success(result)
+
     def test_chunked_response_in_single_bytes(self):
         with Peer("http-chunked") as peer:
             result = self.load("http", peer, "-c", 2, "-d", "500ms")
@@ -324,6 +331,7 @@ class Errors(Case):
 
     def test_usage_errors_exit_2_with_one_line(self):
         for arguments in (["echo"], ["nonsense", "127.0.0.1:1"], ["echo", "127.0.0.1"], ["echo", "http://x/"],
+                          ["http", "http://u@127.0.0.1:1/"], ["http", "http://127.0.0.1:1/a b"],
                           ["echo", "127.0.0.1:1", "--bogus"], ["echo", "127.0.0.1:1", "--deadline", "1s"],
                           ["echo", "127.0.0.1:1", "-c", "0"], ["echo", "127.0.0.1:1", "--ca", "x"],
                           ["http", "127.0.0.1:1", "-H", "a\r\nb: c"], ["echo", "127.0.0.1:1", "--engine", "none"]):

@@ -2,7 +2,7 @@
 /* Splits URLs. Pure. */
 #include "url.h"
 
-#include "base/addr.h"
+#include "addr.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 static const struct scheme {
 	const char *prefix;
-	bool tls;
+	bool is_tls;
 	const char *port;
 } schemes[] = {{"http://", false, "80"}, {"https://", true, "443"}};
 
@@ -24,8 +24,12 @@ static const struct scheme *find_scheme(const char *text)
 	return NULL;
 }
 
-/* Blanks and control characters would end a request line early. */
-static bool has_controls(const char *text)
+bool url_has_scheme(const char *text)
+{
+	return find_scheme(text);
+}
+
+bool url_has_blanks(const char *text)
 {
 	for (; *text; text++) {
 		if ((unsigned char)*text <= ' ' || *text == 0x7f)
@@ -38,7 +42,6 @@ static bool has_controls(const char *text)
 static bool split_authority(const char *text, size_t len, const struct scheme *scheme, struct url *url)
 {
 	const char *bracket = memchr(text, ']', len), *colon = memrchr(text, ':', len);
-	char host[256];
 	unsigned int port;
 
 	if (colon && bracket && colon < bracket)
@@ -47,17 +50,17 @@ static bool split_authority(const char *text, size_t len, const struct scheme *s
 		len--;
 		colon = NULL;
 	}
-	if (!len || len >= 256 - sizeof(":65535"))
+	if (!len || len >= sizeof(url->authority))
 		return false;
-	snprintf(url->host, sizeof(url->host), "%.*s", (int)len, text);
+	snprintf(url->authority, sizeof(url->authority), "%.*s", (int)len, text);
 	if (colon)
-		snprintf(url->target, sizeof(url->target), "%s", url->host);
+		snprintf(url->hostport, sizeof(url->hostport), "%s", url->authority);
 	else
-		snprintf(url->target, sizeof(url->target), "%s:%s", url->host, scheme->port);
-	if (addr_split(url->target, host, sizeof(host), &port) || !*host)
+		snprintf(url->hostport, sizeof(url->hostport), "%s:%s", url->authority, scheme->port);
+	if (addr_split(url->hostport, url->host, sizeof(url->host), &port) || !url->host[0] || !port)
 		return false;
-	if (colon && !strcmp(colon + 1 - text + url->host, scheme->port))
-		url->host[colon - text] = '\0';
+	if (colon && !strcmp(colon + 1 - text + url->authority, scheme->port))
+		url->authority[colon - text] = '\0';
 	return true;
 }
 
@@ -71,7 +74,7 @@ int url_parse(const char *text, struct url *url, const char **why)
 	if (!scheme)
 		return -EINVAL;
 	*why = "it contains blanks or control characters; percent-encode them (%20)";
-	if (has_controls(text))
+	if (url_has_blanks(text))
 		return -EINVAL;
 	text += strlen(scheme->prefix);
 	len = strcspn(text, "/?#");
@@ -81,10 +84,10 @@ int url_parse(const char *text, struct url *url, const char **why)
 	*why = "its host or port is malformed";
 	if (!split_authority(text, len, scheme, url))
 		return -EINVAL;
-	url->tls = scheme->tls;
+	url->is_tls = scheme->is_tls;
 	text += len;
 	path_len = strcspn(text, "#");
 	used = snprintf(url->path, sizeof(url->path), "%s%.*s", *text == '/' ? "" : "/", (int)path_len, text);
 	*why = "it is too long";
-	return used < URL_MAX ? 0 : -EINVAL;
+	return used < URL_PATH_LEN ? 0 : -EINVAL;
 }
