@@ -6,6 +6,8 @@
  */
 #include "http_response.h"
 
+#include "base/hex.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -149,24 +151,16 @@ static bool header_line(struct http_response *response, const char *line, size_t
 	return true;
 }
 
-static int hex_digit(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* A hexadecimal size, then nothing, whitespace or ";extension". */
 static bool chunk_size(struct http_response *response, const char *line, size_t len)
 {
 	uint64_t size = 0;
 	size_t i;
 
-	for (i = 0; i < len && hex_digit(line[i]) >= 0; i++) {
+	for (i = 0; i < len && hex_value(line[i]) >= 0; i++) {
 		if (size >> 56)
 			return false;
-		size = size << 4 | (unsigned int)hex_digit(line[i]);
+		size = size << 4 | (unsigned int)hex_value(line[i]);
 	}
 	if (!i || (i < len && line[i] != ';' && line[i] != ' ' && line[i] != '\t'))
 		return false;

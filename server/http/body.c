@@ -10,6 +10,7 @@
  */
 #include "body.h"
 
+#include "base/hex.h"
 #include "chars.h"
 #include "response.h"
 

@@ -46,19 +46,6 @@ bool is_authority(struct span authority)
 	return authority.len && *authority.at != ':';
 }
 
-int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-char hex_digit(unsigned int value)
-{
-	return "0123456789ABCDEF"[value & 15];
-}
-
 struct span span_trim(const char *at, size_t len)
 {
 	while (len && (*at == ' ' || *at == '\t')) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes of HTTP messages: classes, hex digits and spans. */
+/* Bytes of HTTP messages: classes and spans. */
 #ifndef HTTP_CHARS_H
 #define HTTP_CHARS_H
 
@@ -39,10 +39,6 @@ static inline bool is_path(char c)
 /* Whether @authority can be HOST or HOST:PORT of a URI; the host must not be empty (RFC 9110, section 4.2.1).
  */
 bool is_authority(struct span authority);
-
-/* 0 to 15, or -1. */
-int hex_value(char c);
-char hex_digit(unsigned int value); /* upper case */
 
 /* Removes surrounding blanks (SP and HTAB). */
 struct span span_trim(const char *at, size_t len);

@@ -6,6 +6,7 @@
  */
 #include "static.h"
 
+#include "base/hex.h"
 #include "cond.h"
 #include "file.h"
 #include "response.h"

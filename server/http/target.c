@@ -10,6 +10,8 @@
  */
 #include "target.h"
 
+#include "base/hex.h"
+
 #include <string.h>
 #include <strings.h>
 
