@@ -133,6 +133,34 @@ class LayersTest(unittest.TestCase):
                     'left/sub/new has no place: put it on a floor of "left/sub" in tests/layers',
                     'low/new has no place: put it on a floor of "low" in tests/layers')
 
+    def test_folder_without_place(self):
+        self.expect({"new/x.h": "\n", "new/sub/y.h": "\n", "stray.h": "\n", "tests/t.c": "int t;\n",
+                     ".old/x.c": "int x;\n", "out/CMakeCache.txt": "", "out/kmod/x.h": "\n"},
+                    'new/ has no place: put it on a floor of "" in tests/layers',
+                    'stray has no place: put it on a floor of "" in tests/layers',
+                    'new/sub/ has no place: put it on a floor of "new" in tests/layers',
+                    'new/x has no place: put it on a floor of "new" in tests/layers',
+                    'new/sub/y has no place: put it on a floor of "new/sub" in tests/layers')
+
+    def test_upward_include_through_a_folder_without_place(self):
+        self.expect({"new/x.h": '#include "left/inner/c.h"\n',
+                     "low/b.h": '#include "a.h"\n#include "new/x.h"\nint b_run(void);\n'},
+                    'new/ has no place: put it on a floor of "" in tests/layers',
+                    'new/x has no place: put it on a floor of "new" in tests/layers',
+                    "circle: left/ -> low/ -> new/ -> left/\n\tleft/inner/c.c:2: includes low/b.h (and 1 more)\n"
+                    "\tlow/b.h:3: includes new/x.h\n\tnew/x.h:2: includes left/inner/c.h")
+
+    def test_include_of_no_unit(self):
+        files = {"tests/t.h": "\n",
+                 "low/a.h": '#include "tests/t.h"\n#include <tests/t.h>\n#include "../tests/t.h"\n#include "none.h"\n'
+                            '#include <stdio.h>\nint a_run(void);\n'}
+        self.plant({**TREE, **files}, compiled=False)
+        outside = "which is no unit of tests/layers"
+        self.assertEqual(layers.check(self.root, None, TABLES)[0],
+                         [f"low/a.h:2: includes tests/t.h, {outside}", f"low/a.h:3: includes tests/t.h, {outside}",
+                          f"low/a.h:4: includes ../tests/t.h, {outside}", f"low/a.h:5: includes none.h, {outside}"])
+        self.assertEqual(layers.check(self.root, None, TABLES._replace(known={"low/a": "until mended"}))[0], [])
+
     def test_place_without_file(self):
         self.expect({}, "low/old does not exist: remove it from FLOORS in tests/layers",
                     tables=TABLES._replace(floors={**FLOORS, "low": "a\nb old"}))
