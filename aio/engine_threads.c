@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Engine threads: helper threads in user space carry operations out. Owns the ring, its operations and the
- * way from submit to a helper and back; everything here but op_finish() and once_run() is called on the
- * ring's thread.
+ * way from submit to a helper and back; everything here but threads_op_finish() and once_run() is called on
+ * the ring's thread.
  *
  * Where an operation goes:
  *   file, /dev/null, RWF_NOWAIT  to a helper, once: it does not wait for a peer. Queued if all are busy
@@ -56,7 +56,7 @@ static void once_run(struct job *job)
 
 	if (op_step(op, OP_QUEUED, OP_MOVING))
 		res = transfer_now(iocb, op->class);
-	op_finish(op, res);
+	threads_op_finish(op, res);
 }
 
 /* True: @op, a read of no bytes from a stream, is done. */
@@ -66,7 +66,7 @@ static bool try_now(struct threads_op *op)
 
 	if (res == -EAGAIN)
 		return false;
-	op_finish(op, res);
+	threads_op_finish(op, res);
 	return true;
 }
 
@@ -148,11 +148,11 @@ static int cancel_op(struct threads_ring *r, struct threads_op *op)
 {
 	if (op->is_parked)
 		return park_cancel(&r->park, op);
-	switch (op_cancel(op)) {
+	switch (threads_op_cancel(op)) {
 	case OP_QUEUED:
 		/* If a helper has just taken it, that helper finishes it. */
 		if (pool_withdraw(r->pool, &op->job))
-			op_finish(op, -ECANCELED);
+			threads_op_finish(op, -ECANCELED);
 		return 0;
 	case OP_WAITING:
 		block_interrupt(op);

@@ -143,7 +143,7 @@ void block_run(struct job *job)
 	op->helper = pthread_self();
 	if (op_step(op, OP_QUEUED, OP_MOVING))
 		res = block_move(op);
-	op_finish(op, res);
+	threads_op_finish(op, res);
 }
 
 void block_interrupt(struct threads_op *op)

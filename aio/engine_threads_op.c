@@ -2,18 +2,18 @@
 /*
  * Owns nothing but the moves of the state word that both policies share. Called by helpers and by the ring's
  * thread. Invariant: whoever moved an operation to a state from which an arrow leads to OP_DONE calls
- * op_finish(), once.
+ * threads_op_finish(), once.
  */
 #include "engine_threads_op.h"
 
-void op_finish(struct threads_op *op, long res)
+void threads_op_finish(struct threads_op *op, long res)
 {
 	op->res = res;
 	atomic_store(&op->state, OP_DONE);
 	done_push(op->done, &op->job);
 }
 
-enum op_state op_cancel(struct threads_op *op)
+enum op_state threads_op_cancel(struct threads_op *op)
 {
 	static const enum op_state to[] = {
 		[OP_FREE] = OP_FREE,

@@ -68,9 +68,9 @@ static inline bool op_step(struct threads_op *op, enum op_state from, enum op_st
 }
 
 /* By the owner of the state. The operation is the ring's thread's from here on. */
-void op_finish(struct threads_op *op, long res);
+void threads_op_finish(struct threads_op *op, long res);
 
 /* The canceller's move: returns the state that it found, having changed it if it could be changed. */
-enum op_state op_cancel(struct threads_op *op);
+enum op_state threads_op_cancel(struct threads_op *op);
 
 #endif

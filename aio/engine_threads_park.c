@@ -68,14 +68,14 @@ static uint32_t move_one(struct park *park, struct threads_op *op, uint32_t dire
 	pthread_mutex_unlock(&park->lock);
 	res = transfer_now(op->waiter.iocb, TAIO_CLASS_STREAM);
 	if (res != -EAGAIN)
-		op_finish(op, res);
+		threads_op_finish(op, res);
 	pthread_mutex_lock(&park->lock);
 	if (res != -EAGAIN)
 		return directions;
 	if (op_step(op, OP_MOVING, OP_WAITING))
 		waiters_put_back(&park->waiters, &op->waiter);
 	else
-		op_finish(op, -ECANCELED); /* the canceller calls park_try_next() */
+		threads_op_finish(op, -ECANCELED); /* the canceller calls park_try_next() */
 	return directions & ~wants;
 }
 
@@ -86,7 +86,7 @@ static void serve_polls(struct park *park, int fd)
 	long revents;
 
 	while ((waiter = waiters_take_polled(&park->waiters, fd, &revents)) != NULL)
-		op_finish(waiter_to_op(waiter), revents);
+		threads_op_finish(waiter_to_op(waiter), revents);
 }
 
 /* Likewise; the descriptor is busy. */
@@ -327,11 +327,11 @@ int park_cancel(struct park *park, struct threads_op *op)
 	enum op_state found;
 
 	pthread_mutex_lock(&park->lock);
-	found = op_cancel(op);
+	found = threads_op_cancel(op);
 	if (found == OP_WAITING)
 		waiters_remove(&park->waiters, &op->waiter);
 	pthread_mutex_unlock(&park->lock);
 	if (found == OP_WAITING)
-		op_finish(op, -ECANCELED);
+		threads_op_finish(op, -ECANCELED);
 	return found == OP_DONE ? -ENOENT : 0;
 }

@@ -377,8 +377,8 @@ void conn_drop(struct conn *conn)
 	conn->exchange = EXCHANGE_NONE;
 	timer_disarm(&net->timeouts, &conn->timer);
 	net->callbacks->on_drop(conn);
-	ops_cancel(&net->ops, &conn->rd);
-	ops_cancel(&net->ops, &conn->wr);
+	op_cancel(&conn->rd, net->ops.ring);
+	op_cancel(&conn->wr, net->ops.ring);
 	check_drained(conn);
 }
 

@@ -166,7 +166,7 @@ static int reap(struct run *run, struct io_event *events)
 	}
 	run->net.now_ns = clock_ns();
 	for (int i = 0; i < n; i++)
-		conn_event(ops_complete(events[i].obj), (long)events[i].res);
+		conn_event(op_done(events[i].obj), (long)events[i].res);
 	if (n < TURN_EVENTS)
 		run->seen_ns = before_ns;
 	return n;

@@ -6,25 +6,9 @@
 #ifndef OPS_H
 #define OPS_H
 
-#include "aio/batch.h"
+#include "aio/batch_op.h"
 
-#include <libaio.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-
-enum op_state {
-	OP_IDLE,      /* not started */
-	OP_QUEUED,    /* waits for ops_flush() */
-	OP_IN_FLIGHT, /* the ring has it */
-};
-
-/* Only ops.c writes it, except iocb.data and iocb.aio_fildes, which belong to the connection. */
-struct op {
-	struct iocb iocb;
-	uint8_t state; /* enum op_state */
-	bool cancelled;
-};
 
 struct ops {
 	struct taio *ring;
@@ -35,29 +19,15 @@ struct ops {
 int ops_init(struct ops *ops, struct taio *ring, unsigned int nconns);
 void ops_fini(struct ops *ops);
 
-/* Start an idle operation. The buffer must stay until the event. */
+/* Start an idle operation, for which data and aio_fildes are set. The buffer must stay until the event. */
 void ops_poll(struct ops *ops, struct op *op, int events);
 void ops_write(struct ops *ops, struct op *op, const char *data, size_t len);
 void ops_read(struct ops *ops, struct op *op, char *data, size_t len);
 
-/* Asks for the operation's event sooner; does nothing if the operation is idle. */
-void ops_cancel(struct ops *ops, struct op *op);
-
-/* The event of @iocb has arrived: returns its operation, idle again. */
-struct op *ops_complete(struct iocb *iocb);
-
-/* Called with an operation that the ring refused, idle again, and a negative errno in place of its result. */
-typedef void ops_refused(struct op *op, long err);
-
 /* Submits what is queued. What the ring has no room for stays for the next flush. */
-void ops_flush(struct ops *ops, ops_refused *refused);
+void ops_flush(struct ops *ops, op_refused *refused);
 
 /* Calls @fn for each write that ops_flush() would submit. */
 void ops_each_write(const struct ops *ops, void (*fn)(struct op *op, void *arg), void *arg);
-
-static inline bool op_is_idle(const struct op *op)
-{
-	return op->state == OP_IDLE;
-}
 
 #endif

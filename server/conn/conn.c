@@ -74,7 +74,7 @@ static void conn_destroy(struct conn *c)
 	struct endpoint *endpoint = c->endpoint;
 	struct shard *shard = c->shard;
 
-	assert(c->rd.state == OP_IDLE && c->wr.state == OP_IDLE && c->deadline_class == DEADLINE_NONE);
+	assert(op_is_idle(&c->rd) && op_is_idle(&c->wr) && c->deadline_class == DEADLINE_NONE);
 	LIST_REMOVE(c, link);
 	shard->nconns--;
 	count_by(&shard->counters, active, -1);

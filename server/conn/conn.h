@@ -9,6 +9,7 @@
 #ifndef CONN_H
 #define CONN_H
 
+#include "aio/batch_op.h"
 #include "base/addr.h"
 #include "buf.h"
 #include "server/reason.h"
@@ -17,7 +18,6 @@
 #include "tls.h"
 
 #include <assert.h>
-#include <libaio.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,20 +36,8 @@ enum input_state {
 	INPUT_ENDED,   /* the peer's last byte has arrived */
 };
 
+/* The kind of an operation, whose iocb.data is the connection. OP_FILE shares the write's op. */
 enum op_kind { OP_READ, OP_WRITE, OP_FILE };
-
-enum op_state {
-	OP_IDLE,
-	OP_QUEUED,    /* in the batch, not yet submitted */
-	OP_IN_FLIGHT, /* submitted; its event will come */
-};
-
-struct op {
-	struct iocb iocb; /* data: the connection */
-	uint8_t kind;	  /* enum op_kind; OP_FILE shares the write's op */
-	uint8_t state;	  /* enum op_state */
-	bool cancelled;	  /* its event has been asked for sooner */
-};
 
 /*
  * What a listener gives its connections; each worker has its own (server/endpoint.c). A reload replaces it if

@@ -57,7 +57,7 @@ static enum deadline_class class_of(const struct conn *c)
 	case CONN_HANDSHAKE:
 		return DEADLINE_HANDSHAKE;
 	case CONN_SERVE:
-		if (c->wr.state != OP_IDLE)
+		if (!op_is_idle(&c->wr))
 			return DEADLINE_WRITE;
 		return c->endpoint->service->phase(c->session) == PHASE_HEAD ? DEADLINE_HEADER
 									     : DEADLINE_IDLE;

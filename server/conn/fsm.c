@@ -92,7 +92,7 @@ static void say_plain(struct conn *c)
 {
 	const char *text = c->endpoint->service->plain_response;
 
-	if (text && c->wr.state == OP_IDLE && !c->tls.sent)
+	if (text && op_is_idle(&c->wr) && !c->tls.sent)
 		conn_tls_say(&c->tls, &c->shard->blocks, text);
 }
 
@@ -170,10 +170,10 @@ static void cancelled(struct conn *c, long res)
 /* A connection that waits only for its service has nothing to cancel. */
 static void cancel_pending(struct conn *c, enum close_reason reason)
 {
-	struct op *op = c->wr.state != OP_IDLE ? &c->wr : &c->rd;
+	struct op *op = op_is_idle(&c->wr) ? &c->rd : &c->wr;
 
 	c->cancel_reason = (uint8_t)reason;
-	if (op->state == OP_IDLE)
+	if (op_is_idle(op))
 		cancelled(c, 0);
 	else
 		conn_op_cancel(c, op);

@@ -17,7 +17,7 @@ static bool read_room(struct conn *c)
 
 bool input_start(struct conn *c)
 {
-	if (c->rd.state != OP_IDLE || c->input != INPUT_OPEN)
+	if (!op_is_idle(&c->rd) || c->input != INPUT_OPEN)
 		return true;
 	if (!read_room(c))
 		return false;
@@ -132,7 +132,7 @@ static enum step feed(struct conn *c, bool resumed)
 	size_t used;
 
 	/* The read that is under way goes on where it began: what is in its buffer must not move. */
-	if (c->rd.state != OP_IDLE)
+	if (!op_is_idle(&c->rd))
 		return offer(c, NULL, 0, &used);
 	return conn_is_tls(c) ? feed_tls(c, resumed) : offer_buf(c, &c->in);
 }

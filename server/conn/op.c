@@ -8,12 +8,9 @@ int conn_op_reserve(struct shard *shard, unsigned int nconns)
 
 static void start(struct conn *c, struct op *op)
 {
-	assert(op->state == OP_IDLE);
 	op->iocb.data = c;
-	op->state = OP_QUEUED;
-	op->cancelled = false;
 	conn_get(c);
-	batch_add(&c->shard->batch, &op->iocb);
+	op_start(op, &c->shard->batch);
 }
 
 void conn_op_read(struct conn *c, char *data, size_t len)
@@ -38,12 +35,8 @@ void conn_op_read_file(struct conn *c, int afd, char *data, size_t len, uint64_t
 
 void conn_op_cancel(struct conn *c, struct op *op)
 {
-	if (op->state == OP_IDLE || op->cancelled)
+	if (!op_cancel(op, c->shard->ring))
 		return;
-	op->cancelled = true;
 	c->cancel_us = c->shard->now_us;
 	count(&c->shard->counters, cancels);
-	/* An operation that is still queued is cancelled once the ring has it (turn.c). */
-	if (op->state == OP_IN_FLIGHT)
-		taio_cancel(c->shard->ring, &op->iocb);
 }

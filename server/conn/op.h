@@ -21,7 +21,7 @@ void conn_op_cancel(struct conn *c, struct op *op);
 /* A cancel was requested, and the event has not arrived. */
 static inline bool conn_op_is_cancelling(const struct op *op)
 {
-	return op->state != OP_IDLE && op->cancelled;
+	return !op_is_idle(op) && op->cancelled;
 }
 
 #endif

@@ -110,7 +110,7 @@ static enum step start_tls(struct conn *c)
 
 enum step output_start(struct conn *c)
 {
-	if (c->wr.state != OP_IDLE)
+	if (!op_is_idle(&c->wr))
 		return STEP_BLOCKED;
 	if (c->output_lost)
 		output_drop(c);
@@ -175,7 +175,7 @@ bool output_end(struct conn *c)
 
 void output_drop(struct conn *c)
 {
-	c->output_lost = c->wr.state != OP_IDLE && c->wr.kind == OP_FILE;
+	c->output_lost = !op_is_idle(&c->wr) && c->wr.kind == OP_FILE;
 	if (!c->output_lost)
 		outq_clear(&c->out);
 }

@@ -6,7 +6,6 @@
 #include "fsm.h"
 
 #include <errno.h>
-#include <stddef.h>
 
 #define REAP_BATCH 64
 
@@ -43,18 +42,12 @@ static void account_cancel(struct conn *c, long res)
 	hist_add(&c->shard->cancel_us, c->cancel_took_us);
 }
 
-static struct op *to_op(struct iocb *iocb)
-{
-	return (struct op *)((char *)iocb - offsetof(struct op, iocb));
-}
-
+/* The event of @op, idle again; an operation that the ring has refused is handled like one that failed. */
 static void complete(struct op *op, long res)
 {
 	struct conn *c = op->iocb.data;
 
 	conn_check(c);
-	assert(op->state != OP_IDLE);
-	op->state = OP_IDLE;
 	account(c->shard, op, res);
 	if (op->cancelled)
 		account_cancel(c, res);
@@ -62,27 +55,12 @@ static void complete(struct op *op, long res)
 	conn_put(c);
 }
 
-/* The ring has taken @iocb or refused it permanently; a refused operation is handled like one that failed. */
-static void on_submitted(void *arg, struct iocb *iocb, int err)
-{
-	struct shard *shard = arg;
-	struct op *op = to_op(iocb);
-
-	if (err) {
-		complete(op, err);
-		return;
-	}
-	op->state = OP_IN_FLIGHT;
-	if (op->cancelled)
-		taio_cancel(shard->ring, iocb);
-}
-
 void turn_submit(struct shard *shard)
 {
 	if (!shard->batch.len)
 		return;
 	count(&shard->counters, submits);
-	if (batch_flush(&shard->batch, shard->ring, on_submitted, shard))
+	if (op_flush(&shard->batch, shard->ring, complete))
 		count(&shard->counters, ring_full);
 }
 
@@ -92,6 +70,6 @@ int turn_reap(struct shard *shard)
 	int n = taio_reap(shard->ring, REAP_BATCH, events);
 
 	for (int i = 0; i < n; i++)
-		complete(to_op(events[i].obj), (long)events[i].res);
+		complete(op_done(events[i].obj), (long)events[i].res);
 	return n;
 }
