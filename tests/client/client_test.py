@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""taio as its users see it: bytes, messages, exit codes; every engine that works here."""
+"""taio as its users see it: bytes, messages, exit codes; every engine that works here.
 
+usage: client_test.py TAIO [unittest arguments]
+"""
 import fcntl
-import functools
-import hashlib
-import http.server
 import os
 import pty
 import re
@@ -14,78 +13,23 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import termios
 import threading
 import time
 import unittest
 
+import harness
 import peers
-from peers import WAIT, echo, respond, serve, silent
+from harness import BIG, TAIO, Case, digest, each_engine, engines, run
+from peers import WAIT, echo, serve, silent
 
-TAIO = None
-SANITIZED = False  # a sanitizer's shadow memory is no memory of ours
 ENGINES_CMAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../cmake/engines.cmake")
-BIG = os.urandom(20_000_000)
-
-
-def run(*args, stdin=None, data=None, stdout=subprocess.PIPE):
-    return subprocess.run([TAIO, *map(str, args)], stdin=stdin if data is None else None, input=data,
-                          stdout=stdout, stderr=subprocess.PIPE, timeout=2 * WAIT)
-
-
-def engines():
-    wanted = os.environ.get("TAIO_ENGINES")
-    table = run("engines").stdout.decode()
-    works = re.findall(r"^(\S+) +yes ", table, re.M)
-    return [name for name in works if not wanted or name in wanted.split(",")]
-
-
-def each_engine(test):
-    @functools.wraps(test)
-    def wrapper(self):
-        for engine in engines():
-            with self.subTest(engine=engine):
-                test(self, engine)
-
-    return wrapper
-
-
-def digest(data):
-    return hashlib.sha256(data).hexdigest()
+with open(TAIO, "rb") as binary:
+    SANITIZED = b"__asan_init" in binary.read()  # a sanitizer's shadow memory is no memory of ours
 
 
 def is_nonblocking(fd):
     return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK)
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="taio-client.")
-        self.addCleanup(shutil.rmtree, self.dir)
-
-    @functools.cached_property
-    def certificate(self):
-        return peers.Certificate(self.dir)
-
-    def path(self, name, content=None):
-        path = os.path.join(self.dir, name)
-        if content is not None:
-            with open(path, "wb") as file:
-                file.write(content)
-        return path
-
-    def assert_ok(self, result):
-        self.assertEqual((result.returncode, result.stderr), (0, b""))
-
-    def assert_fails(self, result, code, *needles):
-        """One line on standard error, that begins with the program's name and has the needles."""
-        text = result.stderr.decode()
-        self.assertEqual(result.returncode, code, text)
-        self.assertRegex(text, r"\Ataio: [^\n]+\n\Z")
-        for needle in needles:
-            self.assertIn(needle, text)
 
 
 def names(*options):
@@ -394,124 +338,6 @@ class Tls(Case):
         self.assertEqual(result.stdout, b"half")
 
 
-class FileHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-class Get(Case):
-    def get(self, engine, handler, *args, context=None, scheme="http"):
-        with serve(handler, context) as target:
-            return run("-e", engine, "get", *args, f"{scheme}://{target}/path?query")
-
-    @each_engine
-    def test_http_server_gives_its_file(self, engine):
-        self.path("big.bin", BIG)
-        with serve(lambda conn: FileHandler(conn, conn.getpeername(), None, directory=self.dir)) as target:
-            result = run("-e", engine, "get", f"http://{target}/big.bin")
-            self.assert_ok(result)
-            self.assertEqual(digest(result.stdout), digest(BIG))
-            out = self.path("out")
-            self.assert_ok(run("-e", engine, "get", f"http://{target}/big.bin", "-o", out))
-            with open(out, "rb") as file:
-                self.assertEqual(digest(file.read()), digest(BIG))
-            missing = run("-e", engine, "get", f"http://{target}/none", "-o", self.path("none"))
-            self.assert_fails(missing, 1, f"http://{target}/none: 404 ")
-            self.assertFalse(os.path.exists(self.path("none")))
-
-    @each_engine
-    def test_https_from_s_server(self, engine):
-        self.path("big.bin", BIG)
-        with peers.s_server(self.certificate, "-WWW", cwd=self.dir) as (_, target):
-            url = f"https://{target}/big.bin"
-            result = run("-e", engine, "get", "--ca", self.certificate.cert, url)
-            self.assertEqual((result.returncode, digest(result.stdout)), (0, digest(BIG)), result.stderr)
-            self.assert_fails(run("-e", engine, "get", url), 1, "certificate")
-
-    def test_request_names_host_and_path_and_no_fragment(self):
-        handler = respond(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        with serve(handler) as target:
-            self.assert_ok(run("get", f"HTTP://{target}?a=b#fragment"))
-        line, *fields = handler.request.split("\r\n")
-        self.assertEqual(line, "GET /?a=b HTTP/1.1")
-        self.assertIn(f"Host: {target}", fields)
-        self.assertIn("Connection: close", fields)
-
-    BODIES = {
-        "content-length": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"hel", b"lo"),
-        "chunked": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r", b"\nhe\r\n3;x=y\r\nllo\r\n0\r\n",
-                    b"Trailer: t\r\n\r\n"),
-        "close-delimited": (b"HTTP/1.0 200 OK\r\n\r\n", b"hel", b"lo"),
-        "interim": (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n",
-                    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
-        "no reason phrase": (b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello",),
-        "more behind the end": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloXX",),
-    }
-
-    @each_engine
-    def test_every_kind_of_body(self, engine):
-        for name, parts in self.BODIES.items():
-            with self.subTest(body=name):
-                result = self.get(engine, respond(*parts))
-                self.assert_ok(result)
-                self.assertEqual(result.stdout, b"hello")
-                result = self.get(engine, respond(*parts), "-k", context=self.certificate.context(), scheme="https")
-                self.assert_ok(result)
-                self.assertEqual(result.stdout, b"hello")
-
-    BROKEN = {
-        "cut content-length": ((b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",), "after 5 bytes"),
-        "cut chunked": ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",), "after 5 bytes"),
-        "cut head": ((b"HTTP/1.1 200 OK\r\nContent-Le",), "before the end"),
-        "nothing": ((), "without a response"),
-        "garbage": ((b"SSH-2.0-OpenSSH_9.2\r\n",), "not a valid HTTP response"),
-        "bad chunk": ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",), "not a valid HTTP response"),
-        "endless head": ((b"HTTP/1.1 200 OK\r\nX: " + 300_000 * b"x",), "headers are too long"),
-        "500": ((b"HTTP/1.1 500 Oh No\r\nContent-Length: 4\r\n\r\nbody",), ": 500 Oh No\n"),
-    }
-
-    def test_broken_responses_and_bad_statuses_exit_1(self):
-        for name, (parts, needle) in self.BROKEN.items():
-            with self.subTest(response=name):
-                self.assert_fails(self.get("auto", respond(*parts)), 1, needle)
-
-    def test_body_of_an_error_is_not_written(self):
-        result = self.get("auto", respond(*self.BROKEN["500"][0]))
-        self.assertEqual(result.stdout, b"")
-
-    def test_redirection_is_reported_and_not_followed(self):
-        result = self.get("auto", respond(b"HTTP/1.1 302 Found\r\nLocation: http://else/\r\nContent-Length: 1\r\n\r\nx"))
-        self.assert_fails(result, 0, "302 Found", "http://else/")
-        self.assertEqual(result.stdout, b"x")
-
-    def test_head_prints_status_and_headers_alone(self):
-        handler = respond(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Two:  2 \r\nEmpty:\r\n\r\n")
-        result = self.get("auto", handler, "--head")
-        self.assert_ok(result)
-        self.assertTrue(handler.request.startswith("HEAD /path?query HTTP/1.1\r\n"))
-        self.assertEqual(result.stdout, b"HTTP/1.1 200 OK\nContent-Length: 5\nX-Two: 2\nEmpty: \n")
-
-    def test_escape_sequences_of_the_server_do_not_reach_the_terminal(self):
-        result = self.get("auto", respond(b"HTTP/1.1 302 F\r\nLocation: \x9b\t1m\r\nContent-Length: 0\r\n\r\n"))
-        self.assert_fails(result, 0, "302 F")
-        self.assertRegex(result.stderr, rb"\A[ -~]+\n\Z")
-
-    def test_head_of_an_error_prints_it_and_exits_1(self):
-        result = self.get("auto", respond(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\n"), "-I")
-        self.assert_fails(result, 1, "404 Not Found")
-        self.assertTrue(result.stdout.startswith(b"HTTP/1.1 404 Not Found\n"))
-
-    @each_engine
-    def test_silence_ends_at_the_timeout(self, engine):
-        with serve(silent) as target:
-            self.assert_fails(run("-e", engine, "-t", "100ms", "get", f"http://{target}/"), 1, "--timeout")
-
-    def test_unwritable_output_is_named(self):
-        ok = respond(*self.BODIES["content-length"])
-        self.assert_fails(self.get("auto", ok, "-o", "/no/such/file"), 1, "/no/such/file")
-        self.assert_fails(self.get("auto", ok, "-o", "/dev/full"), 1, "/dev/full", "No space left")
-
-
 class Ping(Case):
     @each_engine
     def test_percentiles_are_ordered_and_the_count_is_kept(self, engine):
@@ -617,7 +443,4 @@ class CancelRead(Case):
 
 
 if __name__ == "__main__":
-    TAIO = os.path.abspath(sys.argv.pop(1))
-    with open(TAIO, "rb") as binary:
-        SANITIZED = b"__asan_init" in binary.read()
-    unittest.main(verbosity=2)
+    harness.main()
