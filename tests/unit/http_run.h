@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs the http service on bytes, without a connection: a site over a small tree of files, and a session that
- * is fed in pieces and whose output is collected, file ranges read in. Used by http_test.c and http_fuzz.c.
+ * is fed in pieces and whose output is collected, file ranges read in. Used by http_rows.h,
+ * http_session_test.c and http_fuzz.c.
  */
 #ifndef HTTP_RUN_H
 #define HTTP_RUN_H
