@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* One of every kind of descriptor, by plain system calls. Knows no ring. */
+/*
+ * One of every kind of descriptor, by plain system calls. Knows no ring. A maker and a row for each of them, which
+ * is why this file is longer than others.
+ */
 #include "kinds.h"
 
 #include "tests/case/link.h"
