@@ -194,39 +194,61 @@ close_fd:
 	return err;
 }
 
-/*
- * The last bytes of what @file was described as, as far as the page cache has them: how many, or 0. A file
- * system that cannot say what is cached (tmpfs, before Linux 6.6) is asked in any case.
- */
-static size_t tail_read(const struct file *file, char *data, size_t len)
+/* @len bytes at @offset, if the page cache has them. A file system that cannot say (tmpfs, before Linux 6.6)
+ * is asked in any case. */
+static bool read_cached(const struct file *file, char *data, size_t len, off_t offset)
 {
-	struct iovec iov = {data, (off_t)len < file->size ? len : (size_t)file->size};
-	off_t offset = file->size - (off_t)iov.iov_len;
+	struct iovec iov = {data, len};
 	ssize_t n = preadv2(file->fd, &iov, 1, offset, RWF_NOWAIT);
 
 	if (n < 0 && errno == EOPNOTSUPP)
-		n = pread(file->fd, data, iov.iov_len, offset);
-	return n == (ssize_t)iov.iov_len ? iov.iov_len : 0;
+		n = pread(file->fd, data, len, offset);
+	return n == (ssize_t)len;
+}
+
+static void samples_take(struct file *file)
+{
+	size_t len = sizeof(file->samples[0]);
+
+	if ((off_t)len > file->size)
+		len = (size_t)file->size;
+	if (read_cached(file, file->samples[0], len, 0) &&
+	    read_cached(file, file->samples[1], len, file->size - (off_t)len))
+		file->samples_len = len;
+}
+
+/*
+ * Whether the samples are so still. Waits, if only for whoever writes to the file: they were in the page
+ * cache, and a response is cut if it is not known.
+ */
+static bool samples_hold(const struct file *file)
+{
+	const off_t offsets[] = {0, file->size - (off_t)file->samples_len};
+	const size_t len = file->samples_len;
+	char now[sizeof(file->samples[0])];
+
+	for (size_t i = 0; i < 2; i++)
+		if (pread(file->fd, now, len, offsets[i]) != (ssize_t)len ||
+		    memcmp(now, file->samples[i], len) != 0)
+			return false;
+	return len > 0;
 }
 
 static enum outq_file_state file_check(struct outq_file *out, uint64_t offset, const char *data, size_t len)
 {
 	struct file *file = file_of(out);
-	char tail[sizeof(file->tail)];
-	bool has_tail = file->tail_len;
+	bool has_samples = file->samples_len;
 	struct stat st;
 
-	if (!has_tail) /* before the look that tells whether it is the file's still */
-		file->tail_len = tail_read(file, file->tail, sizeof(file->tail));
+	if (!has_samples) /* before the look that tells whether it is the file's still */
+		samples_take(file);
 	if (!fstat(file->fd, &st) && is_unchanged(file, &st))
 		return OUTQ_FILE_SAME;
-	if (!has_tail)
-		file->tail_len = 0;
-	/* A log that is appended to, or a file written anew? Bytes before its old end move in most other
-	 * changes. */
-	if (file->tail_len && st.st_size > file->size &&
-	    tail_read(file, tail, sizeof(tail)) == file->tail_len &&
-	    memcmp(tail, file->tail, file->tail_len) == 0)
+	if (!has_samples)
+		file->samples_len = 0;
+	/* A log that is appended to, or a file written anew, or one whose header is written when its length
+	 * is known? */
+	if (st.st_size > file->size && samples_hold(file))
 		return OUTQ_FILE_GREW;
 	return OUTQ_FILE_CHANGED;
 }

@@ -53,8 +53,9 @@ struct file {
 	ino_t ino;
 	bool cached;
 	bool settled; /* a further change has another mtime */
-	size_t tail_len;
-	char tail[64]; /* the last bytes of @size, once something was read; see file_check() */
+	size_t samples_len;
+	char samples[2][64]; /* the first and the last bytes of @size, once something was read; see
+				file_check() */
 	uint32_t hash;
 	uint32_t path_len;
 	char path[];

@@ -413,6 +413,7 @@ static void what_has_arrived_is_read_before_a_limit_is_judged(void **state)
 	assert_false(look_ends(c));
 	limit = CLOSE_REQUEST;
 	assert_false(deadline_holds(c, CLOSE_REQUEST));
+	deadline_clear(c);
 	close(fds[0]);
 	close(fds[1]);
 }

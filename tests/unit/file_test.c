@@ -248,6 +248,40 @@ static void what_has_become_of_an_open_file_is_told(void **state)
 	file_cache_destroy(cache);
 }
 
+/* As by a recorder, which appends, and writes the length into the file's header now and then. */
+static void a_file_that_grew_is_looked_at_on_both_ends(void **state)
+{
+	static const struct {
+		off_t at;
+		enum outq_file_state want;
+	} rows[] = {{0, OUTQ_FILE_CHANGED},
+		    {63, OUTQ_FILE_CHANGED},
+		    {299, OUTQ_FILE_CHANGED},
+		    {300, OUTQ_FILE_GREW}};
+	struct file_cache *cache = cache_of(0, 1000);
+	char text[300];
+
+	memset(text, 'a', sizeof(text));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct file *file;
+		FILE *f;
+
+		tree_file(tree.root, "gone", text, sizeof(text));
+		file = must_open(cache, "gone", 0);
+		assert_int_equal(read_and_check(file, 0, 3), OUTQ_FILE_SAME);
+		f = fopen(*state, "r+");
+		assert_non_null(f);
+		assert_int_equal(fseek(f, rows[i].at, SEEK_SET), 0);
+		assert_int_equal(fputc('b', f), 'b');
+		assert_int_equal(fclose(f), 0);
+		add_to(*state, "a", " and more");
+		if (read_and_check(file, 0, 1) != rows[i].want)
+			fail_msg("row %zu", i);
+		file_put(file);
+	}
+	file_cache_destroy(cache);
+}
+
 static void an_open_file_that_has_changed_is_another_at_once(void **state)
 {
 	struct file_cache *cache = cache_of(4, 1000);
@@ -438,6 +472,7 @@ int main(void)
 		cmocka_unit_test_setup(a_changed_file_is_opened_anew_and_the_old_one_lives_on, make_gone),
 		cmocka_unit_test_setup(a_file_whose_permissions_change_is_opened_anew, make_gone),
 		cmocka_unit_test_setup(what_has_become_of_an_open_file_is_told, make_gone),
+		cmocka_unit_test_setup(a_file_that_grew_is_looked_at_on_both_ends, make_gone),
 		cmocka_unit_test_setup(an_open_file_that_has_changed_is_another_at_once, make_gone),
 		cmocka_unit_test_setup(a_file_that_has_just_changed_has_a_weak_tag, make_gone),
 		cmocka_unit_test(a_root_is_opened_anew),
