@@ -22,7 +22,7 @@
 	  "Maximum time the peer may go without taking any output.",                                                \
 	  "What the peer acknowledges counts, so that a slow reader is not cut off. A peer that has stopped " \
 	  "is noticed within a quarter of this time more.")                                                  \
-	X(LINGER, linger, "2s", 1000, LINGER, NOTHING,                                                       \
+	X(LINGER, linger, "2s", 1000, LINGER, OUTPUT,                                                        \
 	  "Maximum time for the peer to close after it has taken the last byte.",                            \
 	  "It begins again with what the peer takes, and ends within a quarter of this time more.")
 /* clang-format on */

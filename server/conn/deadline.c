@@ -75,7 +75,7 @@ static enum deadline_class class_of(const struct conn *c)
 /* How many looks a deadline of @class takes to pass. */
 static unsigned int looks_of(enum deadline_class class)
 {
-	return class == DEADLINE_WRITE || class == DEADLINE_LINGER ? LOOKS : 1;
+	return classes[class].postponed_by == BY_OUTPUT ? LOOKS : 1;
 }
 
 /* Appends @c to the list of @class, all of which wait for the same time; not if its timeout is off. */
@@ -155,15 +155,9 @@ static enum deadline_class waits_on(struct conn *c, enum deadline_class class)
 		c->looks = 0;
 		return class == DEADLINE_IDLE ? DEADLINE_NONE : DEADLINE_IDLE;
 	}
-	switch (class) {
-	case DEADLINE_IDLE:
+	if (class == DEADLINE_IDLE)
 		return c->shard->settings->timeout_us[DEADLINE_WRITE] ? DEADLINE_WRITE : DEADLINE_IDLE;
-	case DEADLINE_WRITE:
-	case DEADLINE_LINGER:
-		return takes(c, class) ? class : DEADLINE_NONE;
-	default:
-		return DEADLINE_NONE;
-	}
+	return classes[class].postponed_by == BY_OUTPUT && takes(c, class) ? class : DEADLINE_NONE;
 }
 
 /* --- what is watched --- */

@@ -129,7 +129,7 @@ static void the_state_says_which_deadline_counts(void **state)
 		{CONN_SERVE, OP_QUEUED, PHASE_IDLE, DEADLINE_WRITE, CLOSE_WRITE, MOVED_OUTPUT},
 		{CONN_SERVE, OP_IN_FLIGHT, PHASE_HEAD, DEADLINE_WRITE, CLOSE_WRITE, MOVED_OUTPUT},
 		{CONN_FLUSH, OP_IN_FLIGHT, PHASE_IDLE, DEADLINE_WRITE, CLOSE_WRITE, MOVED_OUTPUT},
-		{CONN_LINGER, OP_IDLE, PHASE_IDLE, DEADLINE_LINGER, CLOSE_LINGER, MOVED_NOTHING},
+		{CONN_LINGER, OP_IDLE, PHASE_IDLE, DEADLINE_LINGER, CLOSE_LINGER, MOVED_OUTPUT},
 		{CONN_CLOSING, OP_IDLE, PHASE_IDLE, DEADLINE_NONE, CLOSE_NONE, MOVED_NOTHING},
 	};
 
@@ -149,7 +149,7 @@ static void the_state_says_which_deadline_counts(void **state)
 			uint64_t before = c->deadline_us;
 			bool postponed = moved & rows[i].postponed_by;
 			/* The first of the looks at what the peer takes. */
-			uint64_t next_us = rows[i].want == DEADLINE_WRITE ? 25 : 100;
+			uint64_t next_us = rows[i].postponed_by & MOVED_OUTPUT ? 25 : 100;
 
 			scene.shard.now_us++;
 			c->moved = (uint8_t)moved;
