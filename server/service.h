@@ -29,6 +29,7 @@ enum phase {
 /* What a worker provides to its services. Outlives the sites. */
 struct service_env {
 	struct taio *ring;    /* for the files that sessions append to their output; NULL in tests */
+	const uint64_t *turn; /* changes before what has happened since is handled; NULL in tests */
 	struct ev_loop *loop; /* for timers */
 	struct counters *counters;
 	/* Appends the counters of all workers in Prometheus text format: 0 or -ENOMEM. */

@@ -24,6 +24,7 @@
 
 static void clock_update(struct shard *shard)
 {
+	shard->turn++;
 	shard->now_us = clock_us();
 }
 
@@ -379,6 +380,7 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 		goto free_scratch;
 	w->env = (struct service_env){
 		.ring = ring,
+		.turn = &w->shard.turn,
 		.loop = w->loop,
 		.counters = &w->shard.counters,
 		.metrics = env->metrics,

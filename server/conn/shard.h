@@ -36,6 +36,7 @@ struct shard {
 	struct watch_queue watched; /* in the order in which they are looked at */
 	struct conn_list conns;
 	unsigned int nconns;
+	uint64_t turn;	 /* from 1; another whenever events or the clock were taken */
 	uint64_t now_us; /* clock_us() at the start of the turn, or at what libev has brought since */
 	bool draining;
 	struct counters counters;

@@ -69,6 +69,7 @@ int turn_reap(struct shard *shard)
 	struct io_event events[REAP_BATCH];
 	int n = taio_reap(shard->ring, REAP_BATCH, events);
 
+	shard->turn++;
 	for (int i = 0; i < n; i++)
 		complete(op_done(events[i].obj), (long)events[i].res);
 	return n;

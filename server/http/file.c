@@ -5,7 +5,7 @@
  *
  * Invariant: a file in the table is also in the LRU list, and both together hold one reference. A file
  * removed from the table lives until its last output range is gone. A lookup within valid_ms costs one system
- * call, fstat(2).
+ * call a turn, fstat(2).
  *
  * A file counts as unchanged if its size and mtime are the same. They do not reveal a write in the same clock
  * tick as the previous check, so a file that has changed only just now gets a weak entity tag.
@@ -42,6 +42,7 @@
 
 struct file_cache {
 	struct taio *ring;
+	const uint64_t *turn;
 	int rootfd;
 	unsigned int max, count;
 	uint64_t valid_ms;
@@ -234,21 +235,40 @@ static bool samples_hold(const struct file *file)
 	return len > 0;
 }
 
+/*
+ * Is the open file as it was described? Many responses of a turn may be of one file, and all that they have
+ * to do with was read, or asked for, before the turn began: the first answer is every one's.
+ */
+static bool is_as_described(struct file *file)
+{
+	const uint64_t *turn = file->cache->turn;
+	struct stat st;
+
+	if (turn && file->turn == *turn)
+		return true;
+	if (fstat(file->fd, &st) || !is_unchanged(file, &st))
+		return false;
+	file->turn = turn ? *turn : 0;
+	return true;
+}
+
 static enum outq_file_state file_check(struct outq_file *out, uint64_t offset, const char *data, size_t len)
 {
 	struct file *file = file_of(out);
 	bool has_samples = file->samples_len;
 	struct stat st;
 
-	if (!has_samples) /* before the look that tells whether it is the file's still */
+	if (!has_samples) { /* before the look that tells whether it is the file's still */
 		samples_take(file);
-	if (!fstat(file->fd, &st) && is_unchanged(file, &st))
+		file->turn = 0;
+	}
+	if (is_as_described(file))
 		return OUTQ_FILE_SAME;
 	if (!has_samples)
 		file->samples_len = 0;
 	/* A log that is appended to, or a file written anew, or one whose header is written when its length
 	 * is known? */
-	if (st.st_size > file->size && samples_hold(file))
+	if (!fstat(file->fd, &st) && st.st_size > file->size && samples_hold(file))
 		return OUTQ_FILE_GREW;
 	return OUTQ_FILE_CHANGED;
 }
@@ -343,16 +363,15 @@ static void cache_touch(struct file_cache *cache, struct file *file)
 }
 
 /* A file of the kernel may have got its first bytes without a trace in size and time. */
-static bool is_as_opened(const struct file *file)
+static bool is_as_opened(struct file *file)
 {
-	struct stat st;
 	char byte;
 
 	if (file->fd < 0)
 		return true;
-	if (fstat(file->fd, &st) || !is_unchanged(file, &st))
+	if (!is_as_described(file))
 		return false;
-	return st.st_size || !file->has_length || pread(file->fd, &byte, 1, 0) == 0;
+	return file->size || !file->has_length || pread(file->fd, &byte, 1, 0) == 0;
 }
 
 /*
@@ -439,8 +458,8 @@ static int root_open(const char *root, char *why)
 	return rootfd;
 }
 
-int file_cache_create(struct file_cache **created, struct taio *ring, const char *root, unsigned int max,
-		      unsigned int valid_ms, char *why)
+int file_cache_create(struct file_cache **created, struct taio *ring, const uint64_t *turn, const char *root,
+		      unsigned int max, unsigned int valid_ms, char *why)
 {
 	struct file_cache *cache;
 	uint32_t nbuckets = 16;
@@ -457,6 +476,7 @@ int file_cache_create(struct file_cache **created, struct taio *ring, const char
 		return -ENOMEM;
 	}
 	cache->ring = ring;
+	cache->turn = turn;
 	cache->rootfd = rootfd;
 	cache->max = max;
 	cache->valid_ms = valid_ms;

@@ -52,7 +52,8 @@ struct file {
 	dev_t dev;
 	ino_t ino;
 	bool cached;
-	bool settled; /* a further change has another mtime */
+	bool settled;  /* a further change has another mtime */
+	uint64_t turn; /* in which the open file was seen to be as described */
 	size_t samples_len;
 	char samples[2][64]; /* the first and the last bytes of @size, once something was read; see
 				file_check() */
@@ -63,10 +64,11 @@ struct file {
 
 /*
  * Keeps up to @max open files (0: none), each trusted for @valid_ms. With @ring NULL files are not
- * attached (afd is fd). On failure -errno and a line in why[256].
+ * attached (afd is fd). An open file is asked once a *@turn whether it is as it was, each time with NULL:
+ * what is checked was read before the turn began. On failure -errno and a line in why[256].
  */
-int file_cache_create(struct file_cache **cache, struct taio *ring, const char *root, unsigned int max,
-		      unsigned int valid_ms, char *why);
+int file_cache_create(struct file_cache **cache, struct taio *ring, const uint64_t *turn, const char *root,
+		      unsigned int max, unsigned int valid_ms, char *why);
 /*
  * Opens @root anew, which may be another directory by now, and forgets what was open; files in output ranges
  * live on. On failure -errno and a line in why[256], and everything is as it was.

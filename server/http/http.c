@@ -91,7 +91,8 @@ static int http_site_open(void **opened, const void *options, const void *given,
 		err = -ENOMEM;
 	}
 	if (!err && words->root)
-		err = file_cache_create(&site->files, env->ring, words->root, site->options->file_cache,
+		err = file_cache_create(&site->files, env->ring, env->turn, words->root,
+					site->options->file_cache,
 					(unsigned int)(site->options->file_valid_us / 1000), why);
 	if (err) {
 		free(site->copy);

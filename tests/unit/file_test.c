@@ -14,13 +14,14 @@
 
 static struct http_tree tree;
 static struct taio *ring;
+static const uint64_t *turn;
 
 static struct file_cache *cache_of(unsigned int max, unsigned int valid_ms)
 {
 	struct file_cache *cache;
 	char why[256];
 
-	assert_int_equal(file_cache_create(&cache, ring, tree.root, max, valid_ms, why), 0);
+	assert_int_equal(file_cache_create(&cache, ring, turn, tree.root, max, valid_ms, why), 0);
 	return cache;
 }
 
@@ -282,6 +283,33 @@ static void a_file_that_grew_is_looked_at_on_both_ends(void **state)
 	file_cache_destroy(cache);
 }
 
+/* What a turn handles was read before it began; what has changed since is the next one's. */
+static void an_open_file_is_asked_once_a_turn(void **state)
+{
+	uint64_t now = 1;
+	struct file_cache *cache;
+	struct file *file, *again;
+
+	turn = &now;
+	cache = cache_of(4, 100000);
+	turn = NULL;
+	tree_file(tree.root, "gone", "old", 3);
+	file = must_open(cache, "gone", 0);
+	assert_int_equal(read_and_check(file, 0, 3), OUTQ_FILE_SAME);
+	add_to(*state, "w", "x");
+	assert_int_equal(read_and_check(file, 0, 1), OUTQ_FILE_SAME);
+	again = must_open(cache, "gone", 0);
+	assert_ptr_equal(again, file);
+	file_put(again);
+	now++;
+	assert_int_equal(read_and_check(file, 0, 1), OUTQ_FILE_CHANGED);
+	again = must_open(cache, "gone", 0);
+	assert_int_equal(again->size, 1);
+	file_put(again);
+	file_put(file);
+	file_cache_destroy(cache);
+}
+
 static void an_open_file_that_has_changed_is_another_at_once(void **state)
 {
 	struct file_cache *cache = cache_of(4, 1000);
@@ -327,7 +355,7 @@ static void a_root_is_opened_anew(void **state)
 	snprintf(link, sizeof(link), "%s/link", tree.root);
 	snprintf(other, sizeof(other), "%s/other", tree.root);
 	tree_link(tree.root, "link", "sub");
-	assert_int_equal(file_cache_create(&cache, ring, link, 4, 100000, why), 0);
+	assert_int_equal(file_cache_create(&cache, ring, NULL, link, 4, 100000, why), 0);
 	file_put(must_open(cache, "index.html", 0));
 	tree_link(tree.root, "other", "nowhere");
 	assert_int_equal(rename(other, link), 0);
@@ -473,6 +501,7 @@ int main(void)
 		cmocka_unit_test_setup(a_file_whose_permissions_change_is_opened_anew, make_gone),
 		cmocka_unit_test_setup(what_has_become_of_an_open_file_is_told, make_gone),
 		cmocka_unit_test_setup(a_file_that_grew_is_looked_at_on_both_ends, make_gone),
+		cmocka_unit_test_setup(an_open_file_is_asked_once_a_turn, make_gone),
 		cmocka_unit_test_setup(an_open_file_that_has_changed_is_another_at_once, make_gone),
 		cmocka_unit_test_setup(a_file_that_has_just_changed_has_a_weak_tag, make_gone),
 		cmocka_unit_test(a_root_is_opened_anew),

@@ -263,7 +263,7 @@ static int setup(void **state)
 	char why[256];
 
 	tree_create(&tree);
-	return file_cache_create(&files, NULL, tree.root, 4, 1000, why);
+	return file_cache_create(&files, NULL, NULL, tree.root, 4, 1000, why);
 }
 
 static int teardown(void **state)
