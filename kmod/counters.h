@@ -19,15 +19,15 @@ struct taio_counters {
 	unsigned long passed;			/* calls from elsewhere than io_submit(2), passed to the file */
 	unsigned long handed;			/* operations handed to an idle helper by its wake function */
 	unsigned long queued;			/* operations that waited for a helper */
-	unsigned long overflowed;		/* operations parked because no helper was free */
+	unsigned long overflowed;		/* times a work item tried because no helper was free */
 	unsigned long helpers_started;		/* helper threads started */
 	unsigned long helpers_ended;		/* helper threads ended */
 	unsigned long helpers_refused;		/* helper threads that the kernel refused to create */
-	unsigned long parked;			/* times an operation went on a wait queue */
-	unsigned long woken;			/* times a wait queue woke an operation */
-	unsigned long spurious_wakeups;		/* of those, without anything to transfer */
-	unsigned long task_runs;		/* operations that their submitter ran in task work */
-	unsigned long task_fallbacks;		/* operations of policy task that the workqueue ran instead */
+	unsigned long parked;			/* operations that went into a queue of their proxy's */
+	unsigned long woken;			/* times a wake-up of the file had such a queue run */
+	unsigned long spurious_wakeups;		/* tries of a runner that found nothing to transfer */
+	unsigned long task_runs;		/* queues that the submitter of the first ran in task work */
+	unsigned long task_fallbacks;		/* queues of policy task that a work item ran instead */
 	unsigned long signals_sent;		/* signals that cancels sent to helpers */
 	unsigned long signals_flushed;		/* signals that helpers received and flushed */
 	unsigned long state_mm_taken;		/* references to address spaces taken */

@@ -47,7 +47,7 @@ DEFINE_SHOW_ATTRIBUTE(counters);
 
 static void show_op(struct seq_file *seq, const struct taio_op *op)
 {
-	seq_printf(seq, "iocb %p %s %s %s submitter %d bytes %zu age_ms %u\n", op->iocb, op->policy->name,
+	seq_printf(seq, "iocb %p %s %s %s submitter %d bytes %zu age_ms %u\n", op->iocb, op->proxy->policy->name,
 		   op->rw == READ ? "read" : "write", op_state_name(atomic_read(&op->state)), op->pid,
 		   iov_iter_count(&op->iter), jiffies_to_msecs(jiffies - op->since));
 }

@@ -42,12 +42,11 @@ static long attach(const struct taio_ioc_attach *request)
 	file = proxy_file_create(target, request);
 	if (IS_ERR(file)) {
 		ret = PTR_ERR(file);
-		goto put_fd;
+		put_unused_fd(fd);
+		goto put_target;
 	}
 	fd_install(fd, file);
-	return fd;
-put_fd:
-	put_unused_fd(fd);
+	ret = fd;
 put_target:
 	fput(target);
 	return ret;

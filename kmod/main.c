@@ -5,8 +5,9 @@
 #include "debugfs.h"
 #include "dev.h"
 #include "op.h"
+#include "op_life.h"
 #include "policy_block.h"
-#include "policy_park.h"
+#include "queue.h"
 
 static int __init taio_init(void)
 {
@@ -15,9 +16,12 @@ static int __init taio_init(void)
 	ret = op_cache_create();
 	if (ret)
 		return ret;
-	ret = park_queue_create();
+	ret = op_works_create();
 	if (ret)
 		goto destroy_cache;
+	ret = queue_works_create();
+	if (ret)
+		goto destroy_op_works;
 	debugfs_start();
 	ret = dev_register();
 	if (ret)
@@ -25,7 +29,9 @@ static int __init taio_init(void)
 	return 0;
 stop_debugfs:
 	debugfs_stop();
-	park_queue_destroy();
+	queue_works_destroy();
+destroy_op_works:
+	op_works_destroy();
 destroy_cache:
 	op_cache_destroy();
 	return ret;
@@ -37,7 +43,8 @@ static void __exit taio_exit(void)
 	dev_deregister();
 	debugfs_stop();
 	block_pool_destroy();
-	park_queue_destroy();
+	queue_works_destroy();
+	op_works_destroy();
 	op_cache_destroy();
 }
 

@@ -54,20 +54,15 @@ struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, struct i
 		if (!op->user)
 			goto free_iov;
 	}
-	refcount_set(&op->refs, 1);
 	atomic_set(&op->state, OP_ARMING);
 	op->iocb = iocb;
 	op->proxy = proxy;
-	op->policy = proxy->policy;
 	op->rw = rw;
 	op->pid = task_pid_nr(current);
 	op->since = jiffies;
 	INIT_LIST_HEAD(&op->queue);
-	op->nwaits = 0;
-	op->nspurious = 0;
-	op->unhookable = false;
-	op->has_work = false;
-	op->task = NULL;
+	op->helper = NULL;
+	op->task = proxy->policy->has_submitter ? get_task_struct(current) : NULL;
 	cargo_take(&op->cargo, proxy->state & ~proxy->policy->own_state, iocb->ki_ioprio);
 	return op;
 free_iov:
@@ -77,10 +72,8 @@ free_op:
 	return NULL;
 }
 
-void op_put(struct taio_op *op)
+void op_free(struct taio_op *op)
 {
-	if (!refcount_dec_and_test(&op->refs))
-		return;
 	cargo_put(&op->cargo);
 	if (op->user)
 		user_put(op->user);

@@ -10,33 +10,19 @@
 
 #include <linux/fs.h>
 #include <linux/list.h>
-#include <linux/refcount.h>
-#include <linux/task_work.h>
+#include <linux/llist.h>
 #include <linux/uio.h>
-#include <linux/wait.h>
-#include <linux/workqueue.h>
 
 #include "submitter.h"
 
-struct taio_policy;
+struct task_struct;
 struct taio_proxy;
 struct taio_user;
 
-/* An entry on a wait queue of the file. */
-struct op_wait {
-	struct wait_queue_entry entry;
-	struct wait_queue_head *head;
-	struct taio_op *op;
-};
-
-#define OP_WAITS 2	/* a FIFO that is open for reading and writing has two queues */
-
 struct taio_op {
 	atomic_t state;			/* enum op_state */
-	refcount_t refs;		/* the completion, and pending task work */
 	struct kiocb *iocb;
 	struct taio_proxy *proxy;
-	const struct taio_policy *policy;	/* changes only in ARMING, before the first WAITING */
 	struct list_head link;		/* proxy->ops; proxy->lock */
 
 	struct iov_iter iter;		/* as submitted; transfers work on copies */
@@ -52,28 +38,21 @@ struct taio_op {
 	struct taio_user *user;		/* a reference; NULL unless has_helpers */
 	struct task_struct *helper;	/* set before RUNNING, valid until DONE */
 
-	/* park, task */
-	struct op_wait waits[OP_WAITS];
-	unsigned int nwaits;
-	unsigned int nspurious;		/* spurious wake-ups in a row */
-	bool unhookable;		/* the file has more than OP_WAITS wait queues */
-	bool has_work;			/* @work was initialised */
-	struct delayed_work work;	/* runs it, or completes it as cancelled */
+	/* in one of the proxy's queues; proxy->lock */
+	struct list_head wait;
 
-	/* task */
-	struct task_struct *task;	/* submitter; a reference */
-	struct callback_head callback;
-	struct file *handed;		/* the proxy's file, held while the callback is pending */
+	struct llist_node given_up;	/* until a work item completes it as cancelled */
+	struct task_struct *task;	/* policy task: the submitter; a reference, or NULL */
 };
 
 int op_cache_create(void);
 void op_cache_destroy(void);
 
 /*
- * In the submitter: an operation in state ARMING with one reference, or NULL without memory. It is not on the proxy's
- * list yet.
+ * In the submitter: an operation in state ARMING, or NULL without memory. It is not on the proxy's list yet.
  */
 struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
-void op_put(struct taio_op *op);
+/* It has completed. */
+void op_free(struct taio_op *op);
 
 #endif

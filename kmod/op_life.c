@@ -2,12 +2,14 @@
 /*
  * The life of an operation except its waiting: started by its policy, transferred by a runner, completed exactly once.
  *
- * The order in op_submit() is what fs/aio demands: everything that can fail; iocb->private; the proxy's list;
- * kiocb_set_cancel_fn(); start. From kiocb_set_cancel_fn() on a cancel may come, and an error is completed, never
+ * The order in op_begin() is what fs/aio demands: everything that can fail; iocb->private; the proxy's list;
+ * kiocb_set_cancel_fn(); then start. From kiocb_set_cancel_fn() on a cancel may come, and an error is completed, never
  * returned. The order in op_complete(): off the proxy's list, ki_complete(), then free. Once it is off the list,
  * TAIO_IOC_CANCEL does not find it; after ki_complete() no cancel of fs/aio is running or can run for it.
  */
 #include <linux/aio.h>
+#include <linux/llist.h>
+#include <linux/workqueue.h>
 
 #include "counters.h"
 #include "op.h"
@@ -18,6 +20,31 @@
 #include "trace.h"
 #include "transfer.h"
 
+static LLIST_HEAD(given_up);
+static struct workqueue_struct *works;
+
+/* A work item: completes what was cancelled while it waited. Touches no memory of a user's, and so is never held up. */
+static void complete_given_up(struct work_struct *work)
+{
+	struct llist_node *node = llist_reverse_order(llist_del_all(&given_up));
+	struct taio_op *op, *next;
+
+	llist_for_each_entry_safe(op, next, node, given_up) {
+		long res = -ECANCELED;
+
+		op_finish(&op->state, &res);
+		op_complete(op, res);
+	}
+}
+
+static DECLARE_WORK(given_up_work, complete_given_up);
+
+void op_give_up(struct taio_op *op)
+{
+	if (llist_add(&op->given_up, &given_up))
+		queue_work(works, &given_up_work);
+}
+
 bool op_cancel(struct taio_op *op)
 {
 	enum op_state was;
@@ -25,35 +52,49 @@ bool op_cancel(struct taio_op *op)
 	if (!op_mark_cancelled(&op->state, &was))
 		return false;
 	trace_taio_cancel(op, was);
-	/* In ARMING and WOKEN its armer finds it cancelled and completes it. */
-	if (was == OP_WAITING || was == OP_HANDED || was == OP_RUNNING)
-		op->policy->cancelled(op, was);
+	/* In ARMING its submitter finds it cancelled. */
+	if (was != OP_ARMING)
+		op->proxy->policy->cancelled(op, was);
 	return true;
 }
 
 /* A kiocb_cancel_fn. */
 static int cancel_iocb(struct kiocb *iocb)
 {
-	op_cancel(iocb->private);
+	struct taio_op *op = iocb->private;
+	struct taio_proxy *proxy = op->proxy;
+	unsigned long flags;
+
+	spin_lock_irqsave(&proxy->lock, flags);
+	op_cancel(op);
+	spin_unlock_irqrestore(&proxy->lock, flags);
 	return 0;
+}
+
+struct taio_op *op_begin(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
+{
+	struct taio_op *op = op_create(proxy, iocb, iter, rw);
+
+	if (!op)
+		return NULL;
+	count(submitted);
+	trace_taio_submit(op);
+	iocb->private = op;
+	spin_lock_irq(&proxy->lock);
+	list_add_tail(&op->link, &proxy->ops);
+	proxy->nops++;
+	spin_unlock_irq(&proxy->lock);
+	kiocb_set_cancel_fn(iocb, cancel_iocb);
+	return op;
 }
 
 ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
-	struct taio_op *op = op_create(proxy, iocb, iter, rw);
-	unsigned long flags;
+	struct taio_op *op = op_begin(proxy, iocb, iter, rw);
 
 	if (!op)
 		return -ENOMEM;
-	count(submitted);
-	trace_taio_submit(op);
-	iocb->private = op;
-	spin_lock_irqsave(&proxy->lock, flags);
-	list_add_tail(&op->link, &proxy->ops);
-	proxy->nops++;
-	spin_unlock_irqrestore(&proxy->lock, flags);
-	kiocb_set_cancel_fn(iocb, cancel_iocb);
-	op->policy->start(op);
+	proxy->policy->start(op);
 	/* Neither op nor iocb may be touched from here on. */
 	return -EIOCBQUEUED;
 }
@@ -93,5 +134,16 @@ void op_complete(struct taio_op *op, long res)
 	count(completed);
 	trace_taio_complete(op, res);
 	iocb->ki_complete(iocb, res);
-	op_put(op);
+	op_free(op);
+}
+
+int op_works_create(void)
+{
+	works = alloc_workqueue("taio-cancel", WQ_UNBOUND, 0);
+	return works ? 0 : -ENOMEM;
+}
+
+void op_works_destroy(void)
+{
+	destroy_workqueue(works);
 }

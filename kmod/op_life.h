@@ -11,21 +11,30 @@ struct taio_op;
 struct taio_proxy;
 
 /*
- * Makes an operation of what fs/aio submits and starts it. Returns -EIOCBQUEUED, after which it completes exactly
- * once, or -ENOMEM and nothing has happened. May sleep for memory, never for the file.
+ * Makes an operation of what fs/aio submits, ARMING, or returns NULL without memory. From then on a cancel may come,
+ * and it has to complete. May sleep for memory, never for the file.
  */
+struct taio_op *op_begin(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
+
+/* The same on a file, and starts it: -EIOCBQUEUED, after which it completes exactly once, or -ENOMEM. */
 ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 
 /* Runner: transfer() of the operation with its cargo entered; @nowait: returns -EAGAIN if it would have to wait. */
 ssize_t op_run(struct taio_op *op, bool nowait);
 
 /*
- * Asks for an early completion. Any context that keeps the operation from going away: under fs/aio's ctx_lock or under
- * proxy->lock. Returns true if it was the first to do so and came in time.
+ * Asks for an early completion. Under proxy->lock, and where the operation is kept from going away: it is on the
+ * proxy's list, or fs/aio's ctx_lock is held. Returns true if it was the first to do so and came in time.
  */
 bool op_cancel(struct taio_op *op);
 
+/* It was cancelled while it waited, and is in no queue any more: a work item completes it. Any context. */
+void op_give_up(struct taio_op *op);
+
 /* Owner, OP_DONE: the one completion. The operation is gone afterwards, and the proxy may be, too. */
 void op_complete(struct taio_op *op, long res);
+
+int op_works_create(void);
+void op_works_destroy(void);
 
 #endif

@@ -3,15 +3,12 @@
  * Every transition of an operation's state word. Each is one atomic step, which one writer wins; the winner owns what
  * follows. docs/cancel.md explains the protocol; tests/model checks it.
  *
- *   ARMING --> WOKEN      a wake-up while it is still being armed
- *   ARMING --> WAITING    queued, or on the wait queue of its file
- *   ARMING, WOKEN --> RUNNING               ready at once
- *   WAITING --> RUNNING                     block: a helper takes it; park: a wake-up, for a work item
- *   WAITING --> HANDED --> RUNNING          task: a wake-up, then the submitter's task work
- *   RUNNING --> ARMING                      nothing to transfer: parks again
+ *   ARMING --> WAITING    queued
+ *   WAITING --> RUNNING   its runner transfers
+ *   RUNNING --> WAITING   there was nothing to transfer
  *   RUNNING --> DONE
  *
- *   ARMING, WOKEN, WAITING, HANDED --> CANCELLED --> DONE
+ *   ARMING, WAITING --> CANCELLED --> DONE
  *   RUNNING --> CANCELLING --> DONE
  */
 #include <linux/errno.h>
@@ -19,17 +16,14 @@
 #include "op_state.h"
 
 static const char *const state_names[OP_NSTATES] = {
-	[OP_ARMING] = "arming",	      [OP_WOKEN] = "woken",	  [OP_WAITING] = "waiting",
-	[OP_HANDED] = "handed",	      [OP_RUNNING] = "running",	  [OP_CANCELLED] = "cancelled",
-	[OP_CANCELLING] = "cancelling", [OP_DONE] = "done",
+	[OP_ARMING] = "arming",	      [OP_WAITING] = "waiting",	      [OP_RUNNING] = "running",
+	[OP_CANCELLED] = "cancelled", [OP_CANCELLING] = "cancelling", [OP_DONE] = "done",
 };
 
 /* The state to which a cancel moves an operation; the state itself where it is too late for a cancel. */
 static const enum op_state cancel_to[OP_NSTATES] = {
-	[OP_ARMING] = OP_CANCELLED,	    [OP_WOKEN] = OP_CANCELLED,
-	[OP_WAITING] = OP_CANCELLED,	    [OP_HANDED] = OP_CANCELLED,
-	[OP_RUNNING] = OP_CANCELLING,	    [OP_CANCELLED] = OP_CANCELLED,
-	[OP_CANCELLING] = OP_CANCELLING,    [OP_DONE] = OP_DONE,
+	[OP_ARMING] = OP_CANCELLED,	[OP_WAITING] = OP_CANCELLED,	    [OP_RUNNING] = OP_CANCELLING,
+	[OP_CANCELLED] = OP_CANCELLED,	[OP_CANCELLING] = OP_CANCELLING,    [OP_DONE] = OP_DONE,
 };
 
 const char *op_state_name(enum op_state state)
@@ -40,21 +34,6 @@ const char *op_state_name(enum op_state state)
 bool op_move(atomic_t *state, enum op_state from, enum op_state to)
 {
 	return atomic_cmpxchg(state, from, to) == from;
-}
-
-bool op_ready(atomic_t *state)
-{
-	return op_move(state, OP_ARMING, OP_RUNNING) || op_move(state, OP_WOKEN, OP_RUNNING);
-}
-
-bool op_wake(atomic_t *state, enum op_state woken)
-{
-	if (op_move(state, OP_WAITING, woken))
-		return true;
-	/* It is still being armed: the armer checks before it lets go. */
-	if (!op_move(state, OP_ARMING, OP_WOKEN))
-		return op_move(state, OP_WAITING, woken);
-	return false;
 }
 
 bool op_is_cancelled(const atomic_t *state)

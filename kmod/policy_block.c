@@ -8,14 +8,15 @@
  *
  * An operation is admitted while its user and the pool are below their caps. An admitted one has a helper or waits in
  * pool.queue for the next one, and there are always as many helpers as admitted operations, or a work item creating
- * them. An operation that is not admitted parks if its file allows that, and otherwise waits in its user's queue, which
- * never holds one that could be admitted: whoever makes room admits. Reads fill at most three quarters of a cap, so a
- * pool full of blocked reads never holds up the writes that would unblock them.
+ * them. An operation that is not admitted is tried by a work item when its file wakes, if that can be done without
+ * waiting, and otherwise waits in its user's queue, which never holds one that could be admitted: whoever makes room
+ * admits. Each direction fills at most three quarters of a cap, so a pool full of blocked reads never holds up the
+ * writes that would unblock them, nor the other way round.
  *
  * Cancel: cmpxchg RUNNING to CANCELLING, then SIGKILL to the helper: it is the only signal to a kthread that breaks
  * killable waits as well as interruptible ones. allow_kernel_signal() keeps users, root included, from sending it. A
- * helper that finds its operation cancelled waits for the signal and flushes it before it goes on: none is left for the
- * next operation. The protocol is in docs/cancel.md, its model in tests/model.
+ * helper that finds its operation cancelled waits for the signal and flushes it before it goes on: none is left for
+ * the next operation. The protocol is in docs/cancel.md, its model in tests/model.
  */
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -27,8 +28,8 @@
 #include "op_life.h"
 #include "op_state.h"
 #include "policy_block.h"
-#include "policy_park.h"
 #include "proxy.h"
+#include "queue.h"
 #include "trace.h"
 #include "user.h"
 
@@ -76,7 +77,7 @@ struct container {
 static bool below_cap(const unsigned int busy[2], int rw, unsigned int cap)
 {
 	cap = max(cap, 2u);
-	if (rw == READ && busy[READ] >= cap - max(cap / 4, 1u))
+	if (busy[rw] >= cap - max(cap / 4, 1u))
 		return false;
 	return busy[READ] + busy[WRITE] < cap;
 }
@@ -169,12 +170,19 @@ static bool admit_next(void)
 	return false;
 }
 
-/* An admitted operation is over, or was cancelled before a helper had it: there is room for another. */
+/* Whoever makes room calls it. One that leaves may make room for two: in its direction, and for its user. */
+static void admit_all(void)
+{
+	while (admit_next())
+		;
+}
+
+/* An admitted operation is over, or was cancelled before a helper had it. */
 static void release(struct taio_op *op)
 {
 	op->user->busy[op->rw]--;
 	pool.busy[op->rw]--;
-	admit_next();
+	admit_all();
 }
 
 /* A raised cap makes room for operations that wait. */
@@ -185,8 +193,7 @@ static int cap_set(const char *text, const struct kernel_param *param)
 	if (ret)
 		return ret;
 	spin_lock_irq(&pool.idle.lock);
-	while (admit_next())
-		;
+	admit_all();
 	spin_unlock_irq(&pool.idle.lock);
 	return 0;
 }
@@ -233,7 +240,10 @@ static void helper_run(struct taio_op *op)
 	spin_lock_irq(&pool.idle.lock);
 	release(op);
 	spin_unlock_irq(&pool.idle.lock);
-	op_complete(op, res);
+	if (op->proxy->is_file)
+		op_complete(op, res);
+	else
+		queue_helped(&op->proxy->queues[op->rw], op, res);
 }
 
 /* Sleeps until there is an admitted operation for us. NULL: time to end; the helper is no longer counted. */
@@ -309,7 +319,9 @@ static bool wants_helper(unsigned int *serial)
 	return wants;
 }
 
-/* Work: creates helpers until there are enough. If the kernel refuses one, operations keep waiting, and it retries. */
+/*
+ * Work: creates helpers until there are enough. If the kernel refuses one, operations keep waiting, and it retries.
+ */
 static void grow(struct work_struct *work)
 {
 	struct task_struct *task;
@@ -333,60 +345,88 @@ static void grow(struct work_struct *work)
 
 /* --- the policy --- */
 
-static bool can_park(const struct taio_op *op)
+/* Under pool.idle.lock; WAITING. */
+static void wait_for_helper(struct taio_op *op, bool may)
 {
-	return !op->proxy->is_file && op->proxy->nowait;
+	op->admitted = may;
+	if (may) {
+		admit(op);
+		hand_over(op);
+	} else {
+		user_enqueue(op);
+	}
 }
 
 static void block_start(struct taio_op *op)
 {
-	long res = -ECANCELED;
-	unsigned long flags;
-	bool moved, may;
+	bool moved;
 
-	spin_lock_irqsave(&pool.idle.lock, flags);
-	may = may_admit(op->user, op->rw);
-	if (!may && can_park(op)) {
-		spin_unlock_irqrestore(&pool.idle.lock, flags);
-		count(overflowed);
-		op->policy = &taio_policy_park;
-		park_start(op);
-		return;
-	}
+	spin_lock_irq(&pool.idle.lock);
 	moved = op_move(&op->state, OP_ARMING, OP_WAITING);
 	if (moved) {
 		trace_taio_queue(op);
-		op->admitted = may;
-		if (may) {
-			admit(op);
-			hand_over(op);
-		} else {
-			user_enqueue(op);
-		}
+		wait_for_helper(op, may_admit(op->user, op->rw));
 	}
-	spin_unlock_irqrestore(&pool.idle.lock, flags);
-	if (moved)
-		return;
-	op_finish(&op->state, &res);
-	op_complete(op, res);
+	spin_unlock_irq(&pool.idle.lock);
+	if (!moved)
+		op_give_up(op);
 }
 
-/* Takes it out of its queue if it is in one. A helper that has it already finds it cancelled. */
-static void cancelled_waiting(struct taio_op *op)
+/* The first of a stream gets a helper; without one for it, a work item tries it, if it can do so without waiting. */
+static void block_run(struct taio_queue *queue, struct taio_op *op)
 {
-	unsigned long flags;
+	bool may, has_helper;
+
+	spin_lock(&pool.idle.lock);
+	may = may_admit(op->user, op->rw);
+	has_helper = may || !queue->proxy->nowait;
+	if (has_helper) {
+		queue->trying = op;
+		wait_for_helper(op, may);
+	}
+	spin_unlock(&pool.idle.lock);
+	if (has_helper)
+		return;
+	count(overflowed);
+	if (queue->ready)
+		queue_give_to_work(queue);
+	else
+		queue_wait(queue);
+}
+
+static bool block_runs_here(const struct taio_op *op)
+{
+	return true;
+}
+
+/* Takes it out of a queue for helpers. False: it is in none; a helper that has it already finds it cancelled. */
+static bool take_back(struct taio_op *op)
+{
 	bool was_queued;
 
-	spin_lock_irqsave(&pool.idle.lock, flags);
+	spin_lock(&pool.idle.lock);
 	was_queued = !list_empty(&op->queue);
 	if (was_queued) {
 		dequeue(op);
 		if (op->admitted)
 			release(op);
 	}
-	spin_unlock_irqrestore(&pool.idle.lock, flags);
-	if (was_queued)
-		park_give_to_work(op);
+	spin_unlock(&pool.idle.lock);
+	return was_queued;
+}
+
+static void cancelled_waiting(struct taio_op *op)
+{
+	struct taio_queue *queue = &op->proxy->queues[op->rw];
+
+	if (op->proxy->is_file) {
+		if (take_back(op))
+			op_give_up(op);
+	} else if (queue->trying != op) {
+		queue_drop(queue, op);
+	} else if (take_back(op)) {
+		queue_drop_tried(queue, op);
+	}
 }
 
 static void block_cancelled(struct taio_op *op, enum op_state was)
@@ -395,6 +435,8 @@ static void block_cancelled(struct taio_op *op, enum op_state was)
 		cancelled_waiting(op);
 		return;
 	}
+	if (!op->helper) /* a work item tries it, and does not block */
+		return;
 	/* Paired with helper_run(): the helper does not go on before it has received this. */
 	count(signals_sent);
 	send_sig(SIGKILL, op->helper, 1);
@@ -403,6 +445,9 @@ static void block_cancelled(struct taio_op *op, enum op_state was)
 const struct taio_policy taio_policy_block = {
 	.name = "block",
 	.has_helpers = true,
+	.blocks = true,
+	.run = block_run,
+	.runs_here = block_runs_here,
 	.start = block_start,
 	.cancelled = block_cancelled,
 };

@@ -39,6 +39,15 @@ static int state_choose(struct taio_proxy *proxy, const struct taio_ioc_attach *
 	return 0;
 }
 
+void proxy_let_go(struct taio_proxy *proxy)
+{
+	if (proxy->nowait)
+		fput(proxy->nowait);
+	if (proxy->user)
+		user_put(proxy->user);
+	fput(proxy->target);
+}
+
 struct taio_proxy *proxy_create(struct file *target, const struct taio_ioc_attach *request)
 {
 	umode_t mode = file_inode(target)->i_mode;
@@ -50,9 +59,10 @@ struct taio_proxy *proxy_create(struct file *target, const struct taio_ioc_attac
 	proxy = kzalloc(sizeof(*proxy), GFP_KERNEL_ACCOUNT);
 	if (!proxy)
 		return ERR_PTR(-ENOMEM);
+	refcount_set(&proxy->refs, 1);
 	proxy->is_file = S_ISREG(mode) || S_ISBLK(mode);
 	proxy->is_socket = S_ISSOCK(mode);
-	proxy->target = target;
+	proxy->target = get_file(target);
 	proxy->flags = request->flags;
 	spin_lock_init(&proxy->lock);
 	INIT_LIST_HEAD(&proxy->ops);
@@ -69,16 +79,20 @@ struct taio_proxy *proxy_create(struct file *target, const struct taio_ioc_attac
 		proxy->policy_id = TAIO_POLICY_BLOCK;
 	return proxy;
 free_proxy:
+	proxy_let_go(proxy);
 	kfree(proxy);
 	return ERR_PTR(ret);
 }
 
-void proxy_free(struct taio_proxy *proxy)
+void proxy_hold(struct taio_proxy *proxy)
 {
-	if (proxy->nowait)
-		fput(proxy->nowait);
-	user_put(proxy->user);
-	kfree(proxy);
+	refcount_inc(&proxy->refs);
+}
+
+void proxy_put(struct taio_proxy *proxy)
+{
+	if (refcount_dec_and_test(&proxy->refs))
+		kfree(proxy);
 }
 
 /* --- the list of all proxies --- */

@@ -19,6 +19,7 @@
 #include "policies.h"
 #include "proxy.h"
 #include "proxy_file.h"
+#include "queue.h"
 #include "transfer.h"
 
 static ssize_t proxy_rw(struct kiocb *iocb, struct iov_iter *iter, int rw)
@@ -34,7 +35,9 @@ static ssize_t proxy_rw(struct kiocb *iocb, struct iov_iter *iter, int rw)
 	if (!proxy->is_file && rw == READ && !iov_iter_count(iter))
 		return 0;
 	if (transfer_is_nonblock(proxy, iocb) && !proxy->is_file)
-		return transfer_nowait(proxy, iocb, iter, rw);
+		return queue_try(&proxy->queues[rw], iocb, iter);
+	if (!proxy->is_file)
+		return queue_submit(&proxy->queues[rw], iocb, iter);
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		return transfer(proxy->target, iocb, iter, rw, IOCB_NOWAIT);
 	if (proxy->flags & TAIO_ATTACH_INLINE) {
@@ -122,15 +125,21 @@ static long proxy_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return -ENOTTY;
 }
 
+static void proxy_close(struct taio_proxy *proxy)
+{
+	WARN_ON_ONCE(!list_empty(&proxy->ops));
+	queues_end(proxy);
+	proxy_let_go(proxy);
+	proxy_put(proxy);
+}
+
 /* Nothing is in flight: every kiocb holds the file. */
 static int proxy_release(struct inode *inode, struct file *file)
 {
 	struct taio_proxy *proxy = file->private_data;
 
-	WARN_ON_ONCE(!list_empty(&proxy->ops));
 	proxy_unlist(proxy);
-	fput(proxy->target);
-	proxy_free(proxy);
+	proxy_close(proxy);
 	count(detached);
 	return 0;
 }
@@ -171,6 +180,7 @@ struct file *proxy_file_create(struct file *target, const struct taio_ioc_attach
 {
 	struct taio_proxy *proxy;
 	struct file *file;
+	int ret;
 
 	if (is_proxy(target))
 		return ERR_PTR(-ELOOP);
@@ -178,10 +188,16 @@ struct file *proxy_file_create(struct file *target, const struct taio_ioc_attach
 	if (IS_ERR(proxy))
 		return ERR_CAST(proxy);
 	proxy->policy = policy_get(proxy->policy_id);
+	queues_init(proxy);
+	ret = queues_hook(proxy);
+	if (ret) {
+		proxy_close(proxy);
+		return ERR_PTR(ret);
+	}
 	file = anon_inode_getfile("[taio]", file_can_poll(target) ? &proxy_fops : &unpolled_fops, proxy,
 				  target->f_flags & O_ACCMODE);
 	if (IS_ERR(file)) {
-		proxy_free(proxy);
+		proxy_close(proxy);
 		return file;
 	}
 	file->f_mode &= ~MODES_SHARED;

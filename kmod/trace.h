@@ -15,9 +15,7 @@ TRACE_DEFINE_ENUM(TAIO_POLICY_BLOCK);
 TRACE_DEFINE_ENUM(TAIO_POLICY_PARK);
 TRACE_DEFINE_ENUM(TAIO_POLICY_TASK);
 TRACE_DEFINE_ENUM(OP_ARMING);
-TRACE_DEFINE_ENUM(OP_WOKEN);
 TRACE_DEFINE_ENUM(OP_WAITING);
-TRACE_DEFINE_ENUM(OP_HANDED);
 TRACE_DEFINE_ENUM(OP_RUNNING);
 
 #define show_rw(rw) __print_symbolic(rw, { READ, "read" }, { WRITE, "write" })
@@ -28,8 +26,7 @@ TRACE_DEFINE_ENUM(OP_RUNNING);
 
 /* The states in which a cancel can find an operation. */
 #define show_state(state)                                                                          \
-	__print_symbolic(state, { OP_ARMING, "arming" }, { OP_WOKEN, "woken" },                     \
-			 { OP_WAITING, "waiting" }, { OP_HANDED, "handed" }, { OP_RUNNING, "running" })
+	__print_symbolic(state, { OP_ARMING, "arming" }, { OP_WAITING, "waiting" }, { OP_RUNNING, "running" })
 
 DECLARE_EVENT_CLASS(taio_op_class,
 	TP_PROTO(const struct taio_op *op),
@@ -55,7 +52,7 @@ DECLARE_EVENT_CLASS(taio_op_class,
 /* It was not completed inside io_submit(2). */
 DEFINE_EVENT(taio_op_class, taio_submit, TP_PROTO(const struct taio_op *op), TP_ARGS(op));
 
-/* It waits: for a helper, or on the file's wait queue. */
+/* It waits: for a helper, or for the file. */
 DEFINE_EVENT(taio_op_class, taio_queue, TP_PROTO(const struct taio_op *op), TP_ARGS(op));
 
 /* Its runner, which is current, transfers. ioprio: the I/O priority of current. */

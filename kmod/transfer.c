@@ -4,8 +4,12 @@
  * Nothing is kept here: what would have to wait returns -EAGAIN.
  */
 #include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/net.h>
 #include <linux/poll.h>
 #include <linux/uio.h>
+#include <net/sock.h>
+#include <net/tcp_states.h>
 
 #include "compat.h"
 #include "counters.h"
@@ -48,6 +52,35 @@ static bool is_ready(const struct taio_proxy *proxy, int rw)
 	__poll_t events = rw == READ ? EPOLLIN : EPOLLOUT;
 
 	return vfs_poll(proxy->target, NULL) & (events | EPOLLERR | EPOLLHUP);
+}
+
+/* A listening socket never polls as ready, but a transfer fails at once instead of waiting. */
+static bool is_listening(const struct taio_proxy *proxy)
+{
+	struct socket *sock = sock_from_file(proxy->target);
+
+	return sock && sock->sk && READ_ONCE(sock->sk->sk_state) == TCP_LISTEN;
+}
+
+/* Nor does one that never had a writer, which is at its end; only a named one can be so. */
+static bool is_named_fifo(const struct taio_proxy *proxy)
+{
+	const struct inode *inode = file_inode(proxy->target);
+
+	return S_ISFIFO(inode->i_mode) && inode->i_sb->s_magic != PIPEFS_MAGIC;
+}
+
+bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw)
+{
+	return rw == WRITE || is_ready(proxy, READ) || is_listening(proxy) || is_named_fifo(proxy);
+}
+
+bool transfer_is_at_end(const struct taio_proxy *proxy, int rw)
+{
+	struct socket *sock = sock_from_file(proxy->target);
+
+	return rw == READ && sock && sock->type == SOCK_DGRAM && sock->sk &&
+	       READ_ONCE(sock->sk->sk_shutdown) & RCV_SHUTDOWN;
 }
 
 /* A target that does not support IOCB_NOWAIT is polled first. */
@@ -108,17 +141,16 @@ static bool may_try(const struct taio_proxy *proxy, int rw)
 	return !proxy->is_file || (rw == READ && !(proxy->target->f_flags & O_DIRECT));
 }
 
-/*
- * A stream is polled before it is read: the response to what was just written is seldom there yet, and a poll is cheap
- * compared with a read.
- */
 static ssize_t try_stream(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
+	bool at_end = transfer_is_at_end(proxy, rw);
 	struct iov_iter copy = *iter;
+	ssize_t res;
 
-	if (rw == READ && !is_ready(proxy, READ))
+	if (!transfer_is_worth_a_try(proxy, rw))
 		return -EAGAIN;
-	return transfer(proxy->nowait, iocb, &copy, rw, IOCB_NOWAIT);
+	res = transfer(proxy->nowait, iocb, &copy, rw, IOCB_NOWAIT);
+	return res == -EAGAIN && at_end ? 0 : res;
 }
 
 ssize_t transfer_inline(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)

@@ -16,6 +16,18 @@ ssize_t transfer(struct file *target, struct kiocb *from, struct iov_iter *iter,
 /* Does @iocb, its file or the target ask not to wait? */
 bool transfer_is_nonblock(const struct taio_proxy *proxy, const struct kiocb *iocb);
 
+/*
+ * False: a read would find nothing. Asks the file, which is cheap compared with a read in vain: the response to what
+ * was just written is seldom there yet.
+ */
+bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw);
+
+/*
+ * Asked before a try without waiting: would -EAGAIN of it be the end of input? A socket of datagrams that is shut for
+ * reading says so for ever, but 0 to a receive that may wait.
+ */
+bool transfer_is_at_end(const struct taio_proxy *proxy, int rw);
+
 /* Returns -EAGAIN if it would have to wait. */
 ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 

@@ -13,9 +13,14 @@
  * SCM_RIGHTS carry a proxy as any descriptor; an operation runs with the memory and the credentials of the task that
  * submitted it, whoever attached the file.
  *
- * O_NONBLOCK keeps its meaning, on the file and on the proxy (fcntl(2)): what would have to wait gives -EAGAIN at once;
- * so does RWF_NOWAIT. A proxy of a regular file has a position of its own, as a second open(2) would; RWF_NOAPPEND does
- * not undo an O_APPEND of the file.
+ * Reads of one proxy of a stream transfer in the order in which they were submitted, and so do writes, whoever
+ * submits them; a cancelled one leaves the order of the others. Their events come in that order, too, where one
+ * io_submit(2) had returned before the next began. With TASK the first in line is carried out by its submitter alone,
+ * and those behind it wait for that task, even if it is stopped. Operations on files go on side by side.
+ *
+ * O_NONBLOCK keeps its meaning, on the file and on the proxy (fcntl(2)): what would have to wait gives -EAGAIN at
+ * once; so does RWF_NOWAIT. A proxy of a regular file has a position of its own, as a second open(2) would;
+ * RWF_NOAPPEND does not undo an O_APPEND of the file.
  *
  * A proxy may stand for a TCP or UDP socket of AF_INET or AF_INET6, a pipe or FIFO, a terminal, a block device, and a
  * regular file on a disk, on tmpfs or on overlayfs. Nothing else: what other files do may depend on more of the
@@ -46,7 +51,7 @@
  */
 enum taio_policy_id {
 	TAIO_POLICY_BLOCK,	/* a helper thread blocks for it; a signal cancels */
-	TAIO_POLICY_PARK,	/* an entry on the file's wait queue; then a work item transfers */
+	TAIO_POLICY_PARK,	/* in a queue of the proxy's; when the file wakes, a work item transfers */
 	TAIO_POLICY_TASK,	/* likewise; then the submitter transfers, by task work */
 	TAIO_NPOLICIES
 };

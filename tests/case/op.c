@@ -43,6 +43,9 @@ void op_poll(struct op *op, int fd, int events)
 
 void op_event(struct op *op, const struct io_event *event)
 {
+	static _Atomic uint64_t taken;
+
+	op->nth = ++taken;
 	if (op->events++)
 		fail_at(THERE(), "second event of an operation: %ld after %ld", (long)event->res, op->res);
 	op->res = (long)event->res;

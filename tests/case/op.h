@@ -14,6 +14,7 @@ struct op {
 	uint64_t seq;	     /* a submission's own, where the suite numbers them */
 	long res;	     /* valid when events is 1 */
 	unsigned int events; /* a second one fails the case */
+	uint64_t nth;	     /* its event was the program's nth */
 };
 
 /* Each prepares the iocb, with the operation as its data, and clears the result. */

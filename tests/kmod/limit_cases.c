@@ -255,3 +255,141 @@ TEST_CASE(full_pool_never_starves_writes, ON(STREAMS), AS(CASE_BLOCK))
 	param_set("helpers_max", pool);
 	param_set("user_max", user);
 }
+
+struct terminal {
+	int ends[2], proxy;
+	struct op op;
+	char byte;
+};
+
+static void terminal_open(struct terminal *terminal)
+{
+	terminal_pair(terminal->ends);
+	terminal->proxy = wrap(terminal->ends[0], TAIO_POLICY_BLOCK, 0);
+}
+
+/* Terminals that nobody reads take all that writes may have; what frees them are reads of their other ends. */
+TEST_CASE(full_pool_never_starves_reads, ON(NONE), AS(CASE_BLOCK))
+{
+	enum { TERMINALS = 12, FULL = 64 * 1024 };
+	long pool = param_set("helpers_max", POOL), user = param_set("user_max", POOL);
+	static struct terminal terminals[TERMINALS];
+	static char zeros[FULL], got[FULL];
+	unsigned int left = TERMINALS;
+	struct op op;
+
+	scene_ring(s, TERMINALS + 1);
+	for (unsigned int i = 0; i < TERMINALS; i++) {
+		terminal_open(&terminals[i]);
+		write_start(&s->ring, &terminals[i].op, terminals[i].proxy, zeros, FULL);
+	}
+	stay_quiet(&s->ring);
+	while (left > 0) {
+		left = 0;
+		for (unsigned int i = 0; i < TERMINALS; i++) {
+			int proxy;
+
+			if (terminals[i].op.events)
+				continue;
+			left++;
+			proxy = wrap(terminals[i].ends[1], TAIO_POLICY_BLOCK, 0);
+			read_start(&s->ring, &op, proxy, got, sizeof(got));
+			if (!is_readable(terminals[i].ends[1], 1))
+				proxy_cancel(proxy);
+			await(&s->ring, &op);
+			close(proxy);
+		}
+	}
+	for (unsigned int i = 0; i < TERMINALS; i++)
+		CHECK(terminals[i].op.res > 0);
+	param_set("helpers_max", pool);
+	param_set("user_max", user);
+}
+
+/* --- one that leaves makes room for two --- */
+
+struct reader {
+	struct terminal terminals[3];
+	unsigned int n;
+	uid_t uid;
+	int to[2], from[2];
+};
+
+static void reader_main(void *arg)
+{
+	struct reader *reader = arg;
+	struct ring ring;
+	char byte;
+
+	become_user(reader->uid, 0);
+	ring_open(&ring, 4);
+	for (unsigned int i = 0; i < reader->n; i++)
+		read_start(&ring, &reader->terminals[i].op, reader->terminals[i].proxy,
+			   &reader->terminals[i].byte, 1);
+	tell(reader->from[1]);
+	fd_read(reader->to[0], &byte, 1);
+	for (unsigned int i = 0; i < reader->n; i++)
+		CHECK_EQ(await(&ring, &reader->terminals[i].op), 1);
+	ring_close(&ring);
+}
+
+static pid_t reader_start(struct reader *reader, unsigned int n, uid_t uid)
+{
+	pid_t pid;
+	char byte;
+
+	reader->n = n;
+	reader->uid = uid;
+	for (unsigned int i = 0; i < n; i++)
+		terminal_open(&reader->terminals[i]);
+	scratch_pipe(reader->to);
+	scratch_pipe(reader->from);
+	pid = child_start(reader_main, reader);
+	fd_read(reader->from[0], &byte, 1);
+	return pid;
+}
+
+/*
+ * Of eight helpers six may read, and of a user's four three. We have three reads and a write, the second
+ * user has three reads, and the third waits with his. When one of our reads is cancelled there is room for
+ * him, and for another write of ours.
+ */
+TEST_CASE(what_leaves_may_make_room_for_two, ON(NONE), AS(CASE_BLOCK))
+{
+	long user = param_set("user_max", CAP), pool = param_set("helpers_max", 2 * CAP);
+	static struct reader second, third;
+	struct terminal reads[3], full;
+	static char zeros[1 << 20];
+	pid_t pids[2];
+	struct op op;
+
+	scene_ring(s, 8);
+	for (unsigned int i = 0; i < 3; i++) {
+		terminal_open(&reads[i]);
+		read_start(&s->ring, &reads[i].op, reads[i].proxy, &reads[i].byte, 1);
+	}
+	terminal_open(&full);
+	write_start(&s->ring, &full.op, full.proxy, zeros, sizeof(zeros));
+	pids[0] = reader_start(&second, 3, MODEST_USER);
+	pids[1] = reader_start(&third, 1, GREEDY_USER);
+	start_write_at(s, &op, proxy_make(s, scratch_file(0)), 0, 1);
+	stay_quiet(&s->ring);
+	CHECK_EQ(op_cancel(&s->ring, &reads[0].op), 0);
+	CHECK_EQ(await(&s->ring, &reads[0].op), -ECANCELED);
+	CHECK_EQ(await(&s->ring, &op), 1);
+	CHECK_EQ(write(third.terminals[0].ends[1], "x", 1), 1);
+	tell(third.to[1]);
+	CHECK_EQ(child_reap(pids[1], 60000), 0);
+	for (unsigned int i = 0; i < 3; i++)
+		CHECK_EQ(write(second.terminals[i].ends[1], "x", 1), 1);
+	tell(second.to[1]);
+	CHECK_EQ(child_reap(pids[0], 60000), 0);
+	CHECK_EQ(proxy_cancel(full.proxy), 1);
+	await(&s->ring, &full.op);
+	for (unsigned int i = 1; i < 3; i++) {
+		CHECK_EQ(op_cancel(&s->ring, &reads[i].op), 0);
+		CHECK_EQ(await(&s->ring, &reads[i].op), -ECANCELED);
+	}
+	param_set("helpers_max", pool);
+	param_set("user_max", user);
+}

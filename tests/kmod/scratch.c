@@ -161,13 +161,11 @@ void jam_start(struct jam *jam)
 {
 	jam->user_max = param_set("user_max", ARRAY_LEN(jam->ops));
 	ring_open(&jam->ring, ARRAY_LEN(jam->ops));
-	terminal_pair(jam->tty);
-	fill_terminal(jam->tty[0]);
-	jam->proxy = wrap(jam->tty[0], TAIO_POLICY_BLOCK, 0);
-	for (unsigned int i = 0; i < ARRAY_LEN(jam->ops); i++) {
-		op_write(&jam->ops[i], jam->proxy, "x", 1);
-		op_start(&jam->ring, &jam->ops[i]);
-	}
+	terminal_pair(jam->full);
+	fill_terminal(jam->full[0]);
+	terminal_pair(jam->idle);
+	write_start(&jam->ring, &jam->ops[0], wrap(jam->full[0], TAIO_POLICY_BLOCK, 0), "x", 1);
+	read_start(&jam->ring, &jam->ops[1], wrap(jam->idle[0], TAIO_POLICY_BLOCK, 0), &jam->byte, 1);
 	stay_quiet(&jam->ring);
 }
 
@@ -175,11 +173,12 @@ void jam_clear(struct jam *jam)
 {
 	char buf[4096];
 
-	for (unsigned int i = 0; i < ARRAY_LEN(jam->ops); i++)
-		while (!jam->ops[i].events) {
-			fd_read_some(jam->tty[1], buf, sizeof(buf));
-			collect(&jam->ring, 1);
-		}
+	while (!jam->ops[0].events) {
+		fd_read_some(jam->full[1], buf, sizeof(buf));
+		collect(&jam->ring, 1);
+	}
+	CHECK_EQ(write(jam->idle[1], "x", 1), 1);
+	CHECK_EQ(await(&jam->ring, &jam->ops[1]), 1);
 }
 
 void jam_end(struct jam *jam)

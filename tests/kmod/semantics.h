@@ -41,14 +41,16 @@ void until_inflight_(int proxy, unsigned int n);
 #define until_inflight(proxy, n) (HERE(), until_inflight_(proxy, n))
 
 /*
- * All helpers that the user may have are taken: they write to a terminal that nobody reads, so that what is
- * submitted next waits for a helper. jam_clear() reads the terminal and lets things go on.
+ * All helpers that the user may have are taken: one writes to a terminal that nobody reads, one reads from a
+ * terminal where nobody writes, so that what is submitted next waits for a helper. jam_clear() lets things go
+ * on.
  */
 struct jam {
 	struct ring ring;
 	struct op ops[2];
-	int tty[2], proxy;
+	int full[2], idle[2]; /* terminals */
 	long user_max; /* before */
+	char byte;
 };
 
 void jam_start(struct jam *jam);

@@ -28,7 +28,7 @@
  *   real, later one comes after this one too.
  * - One user, one cap (HELPERS), one direction. An idle helper's time may end whenever it idles.
  *
- * Not covered: operations that park (block's overflow, the policies park and task), the reserve for writes and turns
+ * Not covered: how operations on streams wait (wait.pml), the reserve for writes and turns
  * among users, threads that the kernel refuses, unloading, and lock order below proxy->lock (lockdep's, in the VM).
  */
 
@@ -175,7 +175,7 @@ inline op_complete(o)
 	d_step { MAY_COMPLETE(o) -> ki_complete(o) }
 }
 
-/* --- op_life.c: op_cancel(), in two steps; under ctx_lock or proxy_lock --- */
+/* --- op_life.c: op_cancel(), in two steps; under proxy_lock, and fs/aio's caller under ctx_lock, too --- */
 
 inline op_cancel_move(o)
 {
@@ -352,7 +352,7 @@ more:		atomic {
 	od
 }
 
-/* park_work() of cancelled operations, and grow() */
+/* complete_given_up(), and grow() */
 proctype workqueue()
 {
 end:	do
@@ -453,8 +453,9 @@ inline check_end()
 	n = 0
 }
 
-/* ctx_lock, and the transition of what is on ctx->active_reqs */
-#define IO_CANCEL(n) d_step { !ctx_lock && cancellable[n] -> ctx_lock = true; op = n; op_cancel_move(n) }
+/* ctx_lock and in it proxy_lock, and the transition of what is on ctx->active_reqs: cancel_iocb() */
+#define IO_CANCEL(n) d_step { !ctx_lock && !proxy_lock && cancellable[n] -> \
+	ctx_lock = true; proxy_lock = true; op = n; op_cancel_move(n) }
 
 /*
  * The other threads of the submitters' process: io_cancel(2), as often as they like. Then the process dies, at any moment
@@ -474,7 +475,7 @@ proctype process()
 #endif
 	   fi;
 	   op_cancel_act(op);
-	   d_step { cancellable[op] = false; ctx_lock = false; op = 0; was = 0 }
+	   d_step { cancellable[op] = false; ctx_lock = false; proxy_lock = false; op = 0; was = 0 }
 	:: break
 	od;
 	if
@@ -484,14 +485,15 @@ proctype process()
 	atomic { !ctx_lock -> ctx_lock = true };
 	do
 	:: op < OPS ->
-		d_step {
+		d_step { !proxy_lock ->
+			proxy_lock = true;
 			if
 			:: cancellable[op] -> op_cancel_move(op)
 			:: else
 			fi
 		};
 		op_cancel_act(op);
-		d_step { cancellable[op] = false; op++; was = 0 }
+		d_step { cancellable[op] = false; proxy_lock = false; op++; was = 0 }
 	:: else -> break
 	od;
 	atomic { ctx_lock = false; op = 0 };

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How operations on streams wait. A proxy has an entry on each wait queue of its target, from attach to release, and
+ * two queues of its own, for reads and for writes. An operation that has to wait is a node in one of them.
+ *
+ * Whoever sets @busy becomes the queue's runner, or has the policy ask one: a work item, the submitter's task work, a
+ * helper. It alone tries, and only the first. @ready is cleared before each try and set by the wake function, so that
+ * a wake-up that comes during a try is seen after it; while it is clear, nothing is tried and the file is not asked.
+ * What has completed, or was cancelled as the first, leaves @ready set: the next may want something else.
+ *
+ * So operations of one direction complete in the order of their submission, one wake-up makes for one try, and a file
+ * that says ready and gives nothing is waited for. tests/model/wait.pml checks it.
+ *
+ * Order of locks: a wait queue's, or fs/aio's ctx_lock; proxy->lock; the pool's, task work's and workqueues'.
+ */
+#include <linux/file.h>
+#include <linux/poll.h>
+
+#include "counters.h"
+#include "op.h"
+#include "op_life.h"
+#include "op_state.h"
+#include "policy.h"
+#include "proxy.h"
+#include "queue.h"
+#include "trace.h"
+#include "transfer.h"
+
+/* Tries in a row, after which others get the processor. */
+#define TRIES_MAX 64
+
+static struct workqueue_struct *works;
+
+static const __poll_t events_of[] = {
+	[READ] = EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLERR | EPOLLHUP,
+	[WRITE] = EPOLLOUT | EPOLLWRNORM | EPOLLERR | EPOLLHUP,
+};
+
+/* --- under proxy->lock --- */
+
+static struct taio_op *first(struct taio_queue *queue)
+{
+	return list_first_entry_or_null(&queue->ops, struct taio_op, wait);
+}
+
+/* Makes the queue busy if its first may be tried and nobody is there to do so. */
+static void look(struct taio_queue *queue)
+{
+	const struct taio_policy *policy = queue->proxy->policy;
+
+	if (queue->busy || list_empty(&queue->ops) || !(queue->ready || policy->blocks))
+		return;
+	queue->busy = true;
+	proxy_hold(queue->proxy);
+	policy->run(queue, first(queue));
+}
+
+void queue_wait(struct taio_queue *queue)
+{
+	queue->busy = false;
+	proxy_put(queue->proxy); /* not the last: its file is there */
+}
+
+void queue_drop(struct taio_queue *queue, struct taio_op *op)
+{
+	bool was_first = first(queue) == op;
+
+	list_del(&op->wait);
+	if (was_first) {
+		queue->ready = true;
+		look(queue);
+	}
+	op_give_up(op);
+}
+
+void queue_drop_tried(struct taio_queue *queue, struct taio_op *op)
+{
+	queue->trying = NULL;
+	queue_wait(queue);
+	queue_drop(queue, op);
+}
+
+/* --- the wait queues of the target --- */
+
+static int hook_wake(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
+{
+	struct taio_proxy *proxy = container_of(entry, struct queue_hook, entry)->proxy;
+	__poll_t mask = key_to_poll(key);
+	unsigned long flags;
+	bool was_busy;
+	int rw;
+
+	spin_lock_irqsave(&proxy->lock, flags);
+	for (rw = READ; rw <= WRITE; rw++) {
+		if (mask && !(mask & events_of[rw]))
+			continue;
+		was_busy = proxy->queues[rw].busy;
+		proxy->queues[rw].ready = true;
+		look(&proxy->queues[rw]);
+		if (proxy->queues[rw].busy && !was_busy)
+			count(woken);
+	}
+	spin_unlock_irqrestore(&proxy->lock, flags);
+	return 1;
+}
+
+struct hook_table {
+	struct poll_table_struct table;
+	struct taio_proxy *proxy;
+	bool full;
+};
+
+static void hook(struct file *file, struct wait_queue_head *head, struct poll_table_struct *table)
+{
+	struct hook_table *hooks = container_of(table, struct hook_table, table);
+	struct taio_proxy *proxy = hooks->proxy;
+	struct queue_hook *hook;
+
+	if (proxy->nhooks == QUEUE_HOOKS) {
+		hooks->full = true;
+		return;
+	}
+	hook = &proxy->hooks[proxy->nhooks++];
+	init_waitqueue_func_entry(&hook->entry, hook_wake);
+	hook->proxy = proxy;
+	hook->head = head;
+	add_wait_queue(head, &hook->entry);
+}
+
+int queues_hook(struct taio_proxy *proxy)
+{
+	struct hook_table hooks = { .proxy = proxy };
+
+	if (proxy->is_file || !proxy->nowait)
+		return 0;
+	init_poll_funcptr(&hooks.table, hook);
+	hooks.table._key = events_of[READ] | events_of[WRITE];
+	vfs_poll(proxy->target, &hooks.table);
+	return hooks.full ? -EOPNOTSUPP : 0;
+}
+
+void queues_end(struct taio_proxy *proxy)
+{
+	int rw;
+
+	for (; proxy->nhooks; proxy->nhooks--)
+		remove_wait_queue(proxy->hooks[proxy->nhooks - 1].head, &proxy->hooks[proxy->nhooks - 1].entry);
+	/*
+	 * A work item may still be returning from the last that it completed, or wait for its tick for one that is
+	 * gone.
+	 */
+	for (rw = READ; rw <= WRITE; rw++)
+		flush_delayed_work(&proxy->queues[rw].work);
+}
+
+/* --- the runner --- */
+
+/*
+ * The first, which is now being tried; NULL: there is none, or another runner was asked, and the queue is not ours.
+ */
+static struct taio_op *take(struct taio_queue *queue, bool go_on)
+{
+	struct taio_proxy *proxy = queue->proxy;
+	struct taio_op *op;
+
+	spin_lock_irq(&proxy->lock);
+	op = first(queue);
+	if (op && go_on && proxy->policy->runs_here(op)) {
+		queue->ready = false;
+		queue->trying = op;
+		op_move(&op->state, OP_WAITING, OP_RUNNING);
+		spin_unlock_irq(&proxy->lock);
+		return op;
+	}
+	if (op) {
+		proxy->policy->run(queue, op);
+		spin_unlock_irq(&proxy->lock);
+		return NULL;
+	}
+	queue->busy = false;
+	spin_unlock_irq(&proxy->lock);
+	proxy_put(proxy);
+	return NULL;
+}
+
+/* A write that got no memory, perhaps: nothing wakes it, for there is room. */
+static bool lacks_memory(const struct taio_queue *queue)
+{
+	return queue->rw == WRITE && vfs_poll(queue->proxy->target, NULL) & EPOLLOUT;
+}
+
+enum outcome {
+	OUTCOME_WAITS,		/* neither the queue nor its first is ours any more */
+	OUTCOME_WOKEN,		/* the file has changed during the try: the queue is ours, its first is not */
+	OUTCOME_ENDS,		/* both are: it was cancelled */
+};
+
+/* There was nothing to transfer for the first. */
+static enum outcome wait_again(struct taio_queue *queue, struct taio_op *op)
+{
+	struct taio_proxy *proxy = queue->proxy;
+	bool later = lacks_memory(queue), woken;
+
+	count(spurious_wakeups);
+	spin_lock_irq(&proxy->lock);
+	if (!op_move(&op->state, OP_RUNNING, OP_WAITING)) {
+		spin_unlock_irq(&proxy->lock);
+		return OUTCOME_ENDS;
+	}
+	queue->trying = NULL;
+	woken = queue->ready;
+	if (!woken && !later)
+		queue->busy = false;
+	spin_unlock_irq(&proxy->lock);
+	if (woken)
+		return OUTCOME_WOKEN;
+	if (later)
+		queue_delayed_work(works, &queue->work, 1);
+	else
+		proxy_put(proxy);
+	return OUTCOME_WAITS;
+}
+
+/* Takes the first off, whose result is decided, and completes it. The queue stays busy and so there. */
+static void finish(struct taio_queue *queue, struct taio_op *op, long res)
+{
+	struct taio_proxy *proxy = queue->proxy;
+
+	spin_lock_irq(&proxy->lock);
+	list_del(&op->wait);
+	queue->trying = NULL;
+	queue->ready = true;
+	spin_unlock_irq(&proxy->lock);
+	op_complete(op, res);
+}
+
+static long try(struct taio_queue *queue, struct taio_op *op)
+{
+	bool at_end = transfer_is_at_end(queue->proxy, queue->rw);
+	long res;
+
+	if (!transfer_is_worth_a_try(queue->proxy, queue->rw))
+		return -EAGAIN;
+	res = op_run(op, true);
+	return res == -EAGAIN && at_end ? 0 : res;
+}
+
+void queue_run(struct taio_queue *queue)
+{
+	enum outcome outcome;
+	unsigned int tries = 0;
+	struct taio_op *op;
+	long res;
+
+	while ((op = take(queue, tries++ < TRIES_MAX))) {
+		res = try(queue, op);
+		outcome = res == -EAGAIN ? wait_again(queue, op) : OUTCOME_ENDS;
+		if (outcome == OUTCOME_WAITS)
+			return;
+		if (outcome == OUTCOME_WOKEN)
+			continue;
+		op_finish(&op->state, &res);
+		finish(queue, op, res);
+	}
+}
+
+void queue_helped(struct taio_queue *queue, struct taio_op *op, long res)
+{
+	struct taio_proxy *proxy = queue->proxy;
+
+	finish(queue, op, res);
+	spin_lock_irq(&proxy->lock);
+	queue->busy = false;
+	look(queue);
+	spin_unlock_irq(&proxy->lock);
+	proxy_put(proxy);
+}
+
+static void run_by_work(struct work_struct *work)
+{
+	queue_run(container_of(to_delayed_work(work), struct taio_queue, work));
+}
+
+void queue_give_to_work(struct taio_queue *queue)
+{
+	/* False would mean two runners. */
+	WARN_ON_ONCE(!queue_delayed_work(works, &queue->work, 0));
+}
+
+/* --- submit --- */
+
+/* True: nothing waits, and the caller is the runner for one try. */
+static bool claim(struct taio_queue *queue)
+{
+	struct taio_proxy *proxy = queue->proxy;
+	bool claimed = false;
+
+	spin_lock_irq(&proxy->lock);
+	if (!queue->busy && queue->ready && list_empty(&queue->ops)) {
+		queue->busy = true;
+		queue->ready = false;
+		claimed = true;
+	}
+	spin_unlock_irq(&proxy->lock);
+	return claimed;
+}
+
+/* The caller's try has a result, or came to nothing. */
+static void unclaim(struct taio_queue *queue)
+{
+	struct taio_proxy *proxy = queue->proxy;
+
+	spin_lock_irq(&proxy->lock);
+	queue->busy = false;
+	queue->ready = true;
+	look(queue);
+	spin_unlock_irq(&proxy->lock);
+}
+
+/* Puts @op last, or first if it was tried. */
+static void enqueue(struct taio_queue *queue, struct taio_op *op, bool claimed)
+{
+	bool again = claimed && lacks_memory(queue);
+	struct taio_proxy *proxy = queue->proxy;
+
+	spin_lock_irq(&proxy->lock);
+	if (claimed)
+		queue->busy = false;
+	if (op_move(&op->state, OP_ARMING, OP_WAITING)) {
+		count(parked);
+		trace_taio_queue(op);
+		list_add_tail(&op->wait, claimed ? queue->ops.next : &queue->ops);
+	} else {
+		again = claimed;
+		op_give_up(op);
+	}
+	queue->ready |= again;
+	look(queue);
+	spin_unlock_irq(&proxy->lock);
+}
+
+ssize_t queue_submit(struct taio_queue *queue, struct kiocb *iocb, struct iov_iter *iter)
+{
+	struct taio_proxy *proxy = queue->proxy;
+	bool claimed = proxy->flags & TAIO_ATTACH_INLINE && proxy->nowait && claim(queue);
+	struct taio_op *op;
+	ssize_t res;
+
+	if (claimed) {
+		res = transfer_inline(proxy, iocb, iter, queue->rw);
+		if (res != -EAGAIN) {
+			unclaim(queue);
+			return res;
+		}
+	}
+	op = op_begin(proxy, iocb, iter, queue->rw);
+	if (!op) {
+		if (claimed)
+			unclaim(queue);
+		return -ENOMEM;
+	}
+	enqueue(queue, op, claimed);
+	return -EIOCBQUEUED;
+}
+
+ssize_t queue_try(struct taio_queue *queue, struct kiocb *iocb, struct iov_iter *iter)
+{
+	if (!list_empty_careful(&queue->ops))
+		return -EAGAIN;
+	return transfer_nowait(queue->proxy, iocb, iter, queue->rw);
+}
+
+/* --- the queues of a proxy --- */
+
+static void queue_init(struct taio_queue *queue, struct taio_proxy *proxy, int rw)
+{
+	queue->proxy = proxy;
+	queue->rw = rw;
+	INIT_LIST_HEAD(&queue->ops);
+	queue->ready = true;
+	INIT_DELAYED_WORK(&queue->work, run_by_work);
+}
+
+void queues_init(struct taio_proxy *proxy)
+{
+	queue_init(&proxy->queues[READ], proxy, READ);
+	queue_init(&proxy->queues[WRITE], proxy, WRITE);
+}
+
+int queue_works_create(void)
+{
+	works = alloc_workqueue("taio", WQ_UNBOUND, 0);
+	return works ? 0 : -ENOMEM;
+}
+
+/* No proxy is open and so nothing is in flight, but a work item that completed the last may still be returning. */
+void queue_works_destroy(void)
+{
+	destroy_workqueue(works);
+}
