@@ -236,6 +236,60 @@ static int device_open(struct kmod_ring *k, char *why)
 	return ret;
 }
 
+/* Submits a read that has to wait, cancels it, and returns what io_cancel(2) gave; *nevents is how many
+ * events came. */
+static int cancel_one(struct kmod_ring *k, int afd, int *nevents)
+{
+	struct timespec patience = {.tv_sec = 10}, none = {0};
+	struct iocb iocb, *iocbs = &iocb;
+	struct io_event events[2];
+	io_context_t ctx = k->poll.ctxs[0].id;
+	char byte;
+	int ret;
+
+	io_prep_pread(&iocb, afd, &byte, 1, 0);
+	ret = io_submit(ctx, 1, &iocbs);
+	if (ret != 1)
+		return ret < 0 ? ret : -EIO;
+	ret = io_cancel(ctx, &iocb, events);
+	*nevents = io_getevents(ctx, 1, 1, events, &patience);
+	if (*nevents == 1)
+		*nevents += io_getevents(ctx, 0, 1, events, &none);
+	return ret;
+}
+
+/*
+ * A few stable kernels of early 2024 complete what io_cancel(2) cancels themselves, and return 0 (commit
+ * 54cbc058d86b, since reverted by 28468cbed92e); the module completes it as well. So the engine is not used
+ * before one cancel has given -EINPROGRESS and one event.
+ */
+static int cancel_check(struct kmod_ring *k, char *why)
+{
+	int fds[2], afd, nevents = 0, ret;
+
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		ret = -errno;
+		snprintf(why, TAIO_WHY_LEN, "pipe: %s", strerror(-ret));
+		return ret;
+	}
+	afd = proxy_open(k, fds[0]);
+	ret = afd < 0 ? afd : cancel_one(k, afd, &nevents);
+	if (afd >= 0)
+		close(afd);
+	close(fds[0]);
+	close(fds[1]);
+	if (ret == -EINPROGRESS && nevents == 1)
+		return 0;
+	if (ret < 0 && ret != -EINPROGRESS)
+		snprintf(why, TAIO_WHY_LEN, "a read cannot be cancelled: %s", strerror(-ret));
+	else
+		snprintf(why, TAIO_WHY_LEN,
+			 "io_cancel completes operations itself in this kernel (as a few of 2024 do): %d and "
+			 "%d events",
+			 ret, nevents);
+	return ret < 0 && ret != -EINPROGRESS ? ret : -EOPNOTSUPP;
+}
+
 static int kmod_open(struct taio **ring, const struct taio_params *params, char *why,
 		     enum taio_policy_id policy, unsigned int flags)
 {
@@ -254,9 +308,14 @@ static int kmod_open(struct taio **ring, const struct taio_params *params, char 
 	ret = poll_init(&k->poll, params, why);
 	if (ret)
 		goto close_device;
+	ret = cancel_check(k, why);
+	if (ret)
+		goto fini_poll;
 	k->poll.waits_only = !(flags & TAIO_ATTACH_INLINE);
 	*ring = &k->poll.taio;
 	return 0;
+fini_poll:
+	poll_fini(&k->poll);
 close_device:
 	close(k->device);
 free_ring:

@@ -62,6 +62,14 @@ class Engines(Case):
             self.assertEqual(line[column - 1], " ")
             self.assertIn(line[column:column + 3].strip(), ("yes", "no", ""))
 
+    @unittest.skipUnless(any(name.startswith("kmod:") for name in names("--working")), "the module is not loaded")
+    def test_the_module_is_not_used_where_io_cancel_completes_operations_itself(self):
+        shim = os.path.join(os.path.dirname(TAIO), "../tests/client/libcancel_completes.so")
+        done = subprocess.run([TAIO, "engines"], env={**os.environ, "LD_PRELOAD": shim}, capture_output=True, text=True,
+                              timeout=WAIT, check=True)
+        self.assertRegex(done.stdout, r"(?m)^kmod:task +no .*\n +not here: io_cancel completes operations itself")
+        self.assertRegex(done.stdout, r"(?m)^auto takes poll: ")
+
     def test_unknown_engine_is_an_error_that_lists_the_names(self):
         self.assert_fails(run("-e", "warp", "ping", "127.0.0.1:1"), 1, "'warp'", "epoll", "poll")
 
