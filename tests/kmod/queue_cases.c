@@ -108,7 +108,7 @@ static int udp_socket(struct sockaddr_in *addr)
 	return fd;
 }
 
-/* FAULTS: 1,999 woken in vain, and the last submitted served first. */
+/* Hooked on the socket each for itself, 1,999 were woken in vain, and the last submitted was served first. */
 TEST_CASE(a_datagram_wakes_one_of_a_herd, ON(NONE))
 {
 	struct sockaddr_in ours, theirs;
