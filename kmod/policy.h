@@ -17,7 +17,7 @@ struct taio_policy {
 
 	/* Streams. proxy->lock held: has @queue run, which is busy and whose first is @op. */
 	void (*run)(struct taio_queue *queue, struct taio_op *op);
-	/* Streams. In a runner, proxy->lock held: is it one for @op? */
+	/* Streams. In a runner, proxy->lock held: is it one for @op? NULL: each is. */
 	bool (*runs_here)(const struct taio_op *op);
 	/* Files. Owner, OP_ARMING, in io_submit: makes sure that the operation completes, now or later. */
 	void (*start)(struct taio_op *op);

@@ -394,11 +394,6 @@ static void block_run(struct taio_queue *queue, struct taio_op *op)
 		queue_wait(queue);
 }
 
-static bool block_runs_here(const struct taio_op *op)
-{
-	return true;
-}
-
 /* Takes it out of a queue for helpers. False: it is in none; a helper that has it already finds it cancelled. */
 static bool take_back(struct taio_op *op)
 {
@@ -447,7 +442,6 @@ const struct taio_policy taio_policy_block = {
 	.has_helpers = true,
 	.blocks = true,
 	.run = block_run,
-	.runs_here = block_runs_here,
 	.start = block_start,
 	.cancelled = block_cancelled,
 };

@@ -13,20 +13,8 @@ static void park_run(struct taio_queue *queue, struct taio_op *op)
 	queue_give_to_work(queue);
 }
 
-static bool park_runs_here(const struct taio_op *op)
-{
-	return true;
-}
-
-static void park_cancelled(struct taio_op *op, enum op_state was)
-{
-	if (was == OP_WAITING)
-		queue_drop(&op->proxy->queues[op->rw], op);
-}
-
 const struct taio_policy taio_policy_park = {
 	.name = "park",
 	.run = park_run,
-	.runs_here = park_runs_here,
-	.cancelled = park_cancelled,
+	.cancelled = queue_cancelled,
 };

@@ -61,17 +61,11 @@ static void task_run(struct taio_queue *queue, struct taio_op *op)
 	fall_back(queue);
 }
 
-static void task_cancelled(struct taio_op *op, enum op_state was)
-{
-	if (was == OP_WAITING)
-		queue_drop(&op->proxy->queues[op->rw], op);
-}
-
 const struct taio_policy taio_policy_task = {
 	.name = "task",
 	.own_state = TAIO_STATE_MM,
 	.has_submitter = true,
 	.run = task_run,
 	.runs_here = task_runs_here,
-	.cancelled = task_cancelled,
+	.cancelled = queue_cancelled,
 };

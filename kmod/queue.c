@@ -73,6 +73,12 @@ void queue_drop(struct taio_queue *queue, struct taio_op *op)
 	op_give_up(op);
 }
 
+void queue_cancelled(struct taio_op *op, enum op_state was)
+{
+	if (was == OP_WAITING)
+		queue_drop(&op->proxy->queues[op->rw], op);
+}
+
 void queue_drop_tried(struct taio_queue *queue, struct taio_op *op)
 {
 	queue->trying = NULL;
@@ -161,11 +167,12 @@ void queues_end(struct taio_proxy *proxy)
 static struct taio_op *take(struct taio_queue *queue, bool go_on)
 {
 	struct taio_proxy *proxy = queue->proxy;
+	const struct taio_policy *policy = proxy->policy;
 	struct taio_op *op;
 
 	spin_lock_irq(&proxy->lock);
 	op = first(queue);
-	if (op && go_on && proxy->policy->runs_here(op)) {
+	if (op && go_on && (!policy->runs_here || policy->runs_here(op))) {
 		queue->ready = false;
 		queue->trying = op;
 		op_move(&op->state, OP_WAITING, OP_RUNNING);
@@ -173,7 +180,7 @@ static struct taio_op *take(struct taio_queue *queue, bool go_on)
 		return op;
 	}
 	if (op) {
-		proxy->policy->run(queue, op);
+		policy->run(queue, op);
 		spin_unlock_irq(&proxy->lock);
 		return NULL;
 	}

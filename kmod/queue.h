@@ -8,6 +8,8 @@
 
 #include <linux/types.h>
 
+#include "op_state.h"
+
 struct iov_iter;
 struct kiocb;
 struct taio_op;
@@ -32,7 +34,12 @@ ssize_t queue_try(struct taio_queue *queue, struct kiocb *iocb, struct iov_iter 
 
 /* proxy->lock held, @op cancelled in WAITING and not being tried: takes it off, and has it completed. */
 void queue_drop(struct taio_queue *queue, struct taio_op *op);
-/* The same of the first, which a helper was to carry out, and which was taken back from the queue for helpers. */
+/* A policy's cancelled(), where no runner blocks: there is nothing to interrupt. */
+void queue_cancelled(struct taio_op *op, enum op_state was);
+/*
+ * The same as queue_drop() of the first, which a helper was to carry out, and which was taken back from the queue for
+ * helpers.
+ */
 void queue_drop_tried(struct taio_queue *queue, struct taio_op *op);
 
 /* proxy->lock held, by the policy's run(): nobody is to try now; a wake-up will have it run again. */

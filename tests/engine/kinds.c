@@ -355,8 +355,7 @@ static struct pair pty_master(void)
 	return turned(pty_slave());
 }
 
-/* While that happens a read fails with EIO or finds the end, as it comes: it is not in the table as a wait.
- */
+/* While that happens a read fails with EIO or finds the end, as it comes: it is no wait of the table. */
 static struct pair pty_slave_hung_up(void)
 {
 	return with_other_closed(pty_slave());

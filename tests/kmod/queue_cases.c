@@ -97,22 +97,11 @@ TEST_CASE(cancelled_ones_leave_the_order, ON(STREAMS))
 	check_order(rest, n);
 }
 
-static int udp_socket(struct sockaddr_in *addr)
-{
-	socklen_t len = sizeof(*addr);
-	int fd = SYS(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-
-	*addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	SYS(bind(fd, (struct sockaddr *)addr, len));
-	SYS(getsockname(fd, (struct sockaddr *)addr, &len));
-	return fd;
-}
-
 /* Hooked on the socket each for itself, 1,999 were woken in vain, and the last submitted was served first. */
 TEST_CASE(a_datagram_wakes_one_of_a_herd, ON(NONE))
 {
 	struct sockaddr_in ours, theirs;
-	int fd = udp_socket(&ours), peer = udp_socket(&theirs), proxy = proxy_make(s, fd);
+	int fd = scratch_udp(&ours), peer = scratch_udp(&theirs), proxy = proxy_make(s, fd);
 	struct op *ops = calloc(HERD, sizeof(*ops));
 	uint64_t vain;
 	char bytes[HERD];
@@ -142,7 +131,7 @@ TEST_CASE(a_datagram_wakes_one_of_a_herd, ON(NONE))
 TEST_CASE(a_datagram_socket_that_is_shut_for_reading_is_at_its_end, ON(NONE))
 {
 	struct sockaddr_in ours, theirs;
-	int fd = udp_socket(&ours), peer = udp_socket(&theirs), proxy;
+	int fd = scratch_udp(&ours), peer = scratch_udp(&theirs), proxy;
 	struct op before, after;
 	char byte;
 

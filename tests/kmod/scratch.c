@@ -59,6 +59,17 @@ int slow_device(int flags)
 	return SYS(open(device, flags | O_CLOEXEC));
 }
 
+int scratch_udp(struct sockaddr_in *addr)
+{
+	socklen_t len = sizeof(*addr);
+	int fd = SYS(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+
+	*addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	SYS(bind(fd, (struct sockaddr *)addr, len));
+	SYS(getsockname(fd, (struct sockaddr *)addr, &len));
+	return fd;
+}
+
 void scratch_pipe(int fds[2])
 {
 	SYS(pipe2(fds, O_CLOEXEC));

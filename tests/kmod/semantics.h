@@ -9,6 +9,8 @@
 
 #include "kmod.h"
 
+#include <netinet/in.h>
+
 /* scratch.c: files, users and limits that several cases need. */
 
 /* An unlinked regular file of @nbytes of pattern 0, on a file system that keeps its data in memory. */
@@ -18,6 +20,8 @@ int scratch_disk_file(size_t nbytes);
 /* The block device that SLOW_DEVICE names, which takes 0.1 s for each request, open with @flags of open(2).
  */
 int slow_device(int flags);
+/* A UDP socket on a port of the loopback, whose address is in *addr then. */
+int scratch_udp(struct sockaddr_in *addr);
 /* Both ends in the pipe2(2) order. */
 void scratch_pipe(int fds[2]);
 /* What a class of file is called when a case runs over all of them. */
@@ -49,7 +53,7 @@ struct jam {
 	struct ring ring;
 	struct op ops[2];
 	int full[2], idle[2]; /* terminals */
-	long user_max; /* before */
+	long user_max;	      /* before */
 	char byte;
 };
 

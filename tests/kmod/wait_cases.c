@@ -10,17 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int udp_socket(struct sockaddr_in *addr)
-{
-	socklen_t len = sizeof(*addr);
-	int fd = SYS(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-
-	*addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	SYS(bind(fd, (struct sockaddr *)addr, len));
-	SYS(getsockname(fd, (struct sockaddr *)addr, &len));
-	return fd;
-}
-
 /* Leaves a message in the socket's error queue that nobody reads: poll(2) says POLLERR from then on. */
 static void error_queue(int fd)
 {
@@ -29,7 +18,7 @@ static void error_queue(int fd)
 	socklen_t len = sizeof(int);
 	int on = 1, error;
 
-	close(udp_socket(&nobody));
+	close(scratch_udp(&nobody));
 	SYS(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on)));
 	SYS(connect(fd, (struct sockaddr *)&nobody, sizeof(nobody)));
 	CHECK_EQ(write(fd, "x", 1), 1);
@@ -44,7 +33,7 @@ static void error_queue(int fd)
 TEST_CASE(spurious_readiness_is_no_reason_to_try, ON(NONE))
 {
 	struct sockaddr_in ours, theirs;
-	int fd = udp_socket(&ours), peer = udp_socket(&theirs), proxy;
+	int fd = scratch_udp(&ours), peer = scratch_udp(&theirs), proxy;
 	uint64_t spurious;
 	struct op op;
 	char byte;

@@ -14,7 +14,8 @@
  * - An operation is freed in the step of its completion, and a proxy with its last reference: the earliest moments.
  *
  * Not covered: policy block, where a helper takes the place of the try (cancel.pml); several submitters, among whom a
- * runner hands the queue on; writes that lack memory, which are tried again by the clock.
+ * runner hands the queue on; writes that lack memory, which are tried again by the clock; a cancel of an operation that
+ * INLINE has tried, before it is in the queue.
  */
 #ifndef OPS
 #define OPS 3
