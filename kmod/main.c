@@ -4,9 +4,9 @@
 
 #include "debugfs.h"
 #include "dev.h"
+#include "helpers.h"
 #include "op.h"
 #include "op_life.h"
-#include "policy_block.h"
 #include "queue.h"
 
 static int __init taio_init(void)
@@ -42,7 +42,7 @@ static void __exit taio_exit(void)
 {
 	dev_deregister();
 	debugfs_stop();
-	block_pool_destroy();
+	helpers_destroy();
 	queue_works_destroy();
 	op_works_destroy();
 	op_cache_destroy();

@@ -23,7 +23,7 @@ struct taio_policy {
 	void (*start)(struct taio_op *op);
 	/*
 	 * proxy->lock held: a cancel has found the operation in @was, WAITING or RUNNING, and moved it on. Makes sure
-	 * that it completes, and interrupts a runner that may block.
+	 * that it completes, and interrupts a runner that blocks.
 	 */
 	void (*cancelled)(struct taio_op *op, enum op_state was);
 };

@@ -7,7 +7,4 @@
 
 extern const struct taio_policy taio_policy_block;
 
-/* Ends the helpers and waits for them. There is nothing to create: the pool of helpers is there from the start. */
-void block_pool_destroy(void);
-
 #endif

@@ -14,6 +14,7 @@
 #include <linux/task_work.h>
 
 #include "counters.h"
+#include "helpers.h"
 #include "op.h"
 #include "policy_task.h"
 #include "proxy.h"
@@ -67,5 +68,5 @@ const struct taio_policy taio_policy_task = {
 	.has_submitter = true,
 	.run = task_run,
 	.runs_here = task_runs_here,
-	.cancelled = queue_cancelled,
+	.cancelled = helpers_cancelled,
 };

@@ -73,12 +73,6 @@ void queue_drop(struct taio_queue *queue, struct taio_op *op)
 	op_give_up(op);
 }
 
-void queue_cancelled(struct taio_op *op, enum op_state was)
-{
-	if (was == OP_WAITING)
-		queue_drop(&op->proxy->queues[op->rw], op);
-}
-
 void queue_drop_tried(struct taio_queue *queue, struct taio_op *op)
 {
 	queue->trying = NULL;

@@ -34,8 +34,6 @@ ssize_t queue_try(struct taio_queue *queue, struct kiocb *iocb, struct iov_iter 
 
 /* proxy->lock held, @op cancelled in WAITING and not being tried: takes it off, and has it completed. */
 void queue_drop(struct taio_queue *queue, struct taio_op *op);
-/* A policy's cancelled(), where no runner blocks: there is nothing to interrupt. */
-void queue_cancelled(struct taio_op *op, enum op_state was);
 /*
  * The same as queue_drop() of the first, which a helper was to carry out, and which was taken back from the queue for
  * helpers.

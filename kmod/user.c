@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The table of accounts by kuid. Process context; the accounts themselves belong to policy_block.c. */
+/* The table of accounts by kuid. Process context; the accounts themselves belong to helpers.c. */
 #include <linux/cred.h>
 #include <linux/hashtable.h>
 #include <linux/slab.h>

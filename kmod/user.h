@@ -12,7 +12,7 @@ struct taio_user {
 	refcount_t refs;
 	kuid_t uid;
 
-	/* The pool's, under pool.idle.lock; see policy_block.c. By READ and WRITE. */
+	/* The pool's, under pool.idle.lock; see helpers.c. By READ and WRITE. */
 	unsigned int busy[2];		/* operations that have a helper, or will get the next one */
 	struct list_head queue[2];	/* operations that wait until the user has room */
 	struct list_head ready;		/* in the pool's list of users with a queue, or empty */

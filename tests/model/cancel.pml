@@ -95,7 +95,7 @@ byte coming[HELPERS];		/* cancels decided, their signal not sent yet */
 bool asked[OPS];		/* cancelled before it completed */
 bool completed[OPS];
 
-/* --- policy_block.c: the pool. Each is part of one critical section, and so of one step. --- */
+/* --- helpers.c: the pool. Each is part of one critical section, and so of one step. --- */
 
 inline helper_wake(o, h)
 {
@@ -195,7 +195,7 @@ inline op_cancel_move(o)
 	fi
 }
 
-/* policy->cancelled(): block_cancelled() */
+/* policy->cancelled(): helpers_cancelled() */
 inline op_cancel_act(o)
 {
 	if
@@ -238,7 +238,7 @@ proctype submitter(byte op; byte last)
 		};
 		/* kiocb_set_cancel_fn() */
 		d_step { !ctx_lock -> cancellable[op] = true };
-		/* block_start() */
+		/* helpers_start() */
 		atomic {
 			touch(op);
 			queued = state[op] == ARMING;
