@@ -52,14 +52,23 @@ static void show_op(struct seq_file *seq, const struct taio_op *op)
 		   iov_iter_count(&op->iter), jiffies_to_msecs(jiffies - op->since));
 }
 
+/* Of one proxy; interrupts are off meanwhile. */
+#define SHOWN_MAX 256
+
 static void show_ops(struct taio_proxy *proxy, void *arg)
 {
+	unsigned int shown = 0;
 	struct taio_op *op;
 	unsigned long flags;
 
 	spin_lock_irqsave(&proxy->lock, flags);
-	list_for_each_entry(op, &proxy->ops, link)
+	list_for_each_entry(op, &proxy->ops, link) {
+		if (shown++ == SHOWN_MAX) {
+			seq_printf(arg, "and %u more\n", proxy->nops - SHOWN_MAX);
+			break;
+		}
 		show_op(arg, op);
+	}
 	spin_unlock_irqrestore(&proxy->lock, flags);
 }
 

@@ -58,7 +58,7 @@ struct taio_proxy {
 	refcount_t refs;	/* its file's, and one of each busy queue */
 
 	spinlock_t lock;	/* irqs off; the order of locks is in queue.c */
-	struct list_head ops;	/* in flight, oldest first */
+	struct list_head ops;	/* in flight, the oldest first; at the end what TAIO_IOC_CANCEL has asked to end */
 	unsigned int nops;
 	struct taio_queue queues[2];		/* of a stream: reads and writes */
 	struct queue_hook hooks[QUEUE_HOOKS];	/* from attach to release */

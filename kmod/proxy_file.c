@@ -89,16 +89,28 @@ static loff_t proxy_llseek(struct file *file, loff_t offset, int whence)
 	return generic_file_llseek_size(file, offset, whence, inode->i_sb->s_maxbytes, i_size_read(inode));
 }
 
+/* How many operations are looked at before interrupts and others get their turn. */
+#define CANCELS_AT_ONCE 64
+
+/* What is looked at goes last in the list, and what is submitted meanwhile is behind it: it may be asked as well. */
 static long ioctl_cancel(struct taio_proxy *proxy)
 {
+	unsigned int left = READ_ONCE(proxy->nops), i;
 	struct taio_op *op;
-	unsigned long flags;
 	long asked = 0;
 
-	spin_lock_irqsave(&proxy->lock, flags);
-	list_for_each_entry(op, &proxy->ops, link)
-		asked += op_cancel(op);
-	spin_unlock_irqrestore(&proxy->lock, flags);
+	while (left) {
+		spin_lock_irq(&proxy->lock);
+		for (i = 0; i < CANCELS_AT_ONCE && left && !list_empty(&proxy->ops); i++, left--) {
+			op = list_first_entry(&proxy->ops, struct taio_op, link);
+			list_move_tail(&op->link, &proxy->ops);
+			asked += op_cancel(op);
+		}
+		if (list_empty(&proxy->ops))
+			left = 0;
+		spin_unlock_irq(&proxy->lock);
+		cond_resched();
+	}
 	return asked;
 }
 

@@ -4,6 +4,7 @@
 #include <linux/hashtable.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/user_namespace.h>
 
 #include "user.h"
 
@@ -18,6 +19,18 @@ static struct taio_user *find(kuid_t uid)
 		if (uid_eq(user->uid, uid))
 			return user_hold(user);
 	return NULL;
+}
+
+/* From the inside out: the outermost that root has not made decides. */
+kuid_t user_of_current(void)
+{
+	const struct user_namespace *ns;
+	kuid_t uid = current_uid();
+
+	for (ns = current_user_ns(); ns->parent; ns = ns->parent)
+		if (!uid_eq(ns->owner, GLOBAL_ROOT_UID))
+			uid = ns->owner;
+	return uid;
 }
 
 struct taio_user *user_get(kuid_t uid)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* How many helpers a user may have: one account for each kuid, shared by everything it has attached or in flight. */
+/*
+ * How many helpers a user may have: one account for each kuid, shared by everything it has attached or in flight. In a
+ * user namespace that a user has made, everybody counts as that user: it gives further uids, but no further account.
+ * Where root has made it, as for containers of several tenants, each uid counts by itself.
+ */
 #ifndef TAIO_USER_H
 #define TAIO_USER_H
 
@@ -18,6 +22,8 @@ struct taio_user {
 	struct list_head ready;		/* in the pool's list of users with a queue, or empty */
 };
 
+/* Whose account counts for current. Any context. */
+kuid_t user_of_current(void);
 /* The account of @uid, with a reference; NULL without memory. May sleep. */
 struct taio_user *user_get(kuid_t uid);
 /* Another reference to an account; the caller holds one. */
