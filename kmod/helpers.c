@@ -378,7 +378,7 @@ void helpers_run(struct taio_queue *queue, struct taio_op *op)
 
 	spin_lock(&pool.idle.lock);
 	may = may_admit(op->user, op->rw);
-	has_helper = may || !queue->proxy->nowait;
+	has_helper = may || op->needs_helper || !queue->proxy->nowait;
 	if (has_helper) {
 		queue->trying = op;
 		wait_for_helper(op, may);

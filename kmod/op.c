@@ -2,7 +2,7 @@
 /* The memory of operations: made in the submitter, freed wherever the last reference is dropped. */
 #include <linux/cred.h>
 #include <linux/jiffies.h>
-#include <linux/sched/task.h>
+#include <linux/pid.h>
 #include <linux/slab.h>
 
 #include "op.h"
@@ -32,11 +32,18 @@ static int iter_copy(struct taio_op *op, struct iov_iter *iter)
 	return !op->iov && iter_is_iovec(&op->iter) ? -ENOMEM : 0;
 }
 
-static struct taio_user *user_of_submitter(struct taio_proxy *proxy)
+static struct taio_user *account(const struct taio_proxy *proxy, kuid_t uid)
 {
-	if (uid_eq(proxy->user->uid, current_uid()))
+	if (uid_eq(proxy->user->uid, uid))
 		return user_hold(proxy->user);
-	return user_get(current_uid());
+	return user_get(uid);
+}
+
+bool op_account(struct taio_op *op)
+{
+	if (!op->user)
+		op->user = account(op->proxy, op->uid);
+	return op->user;
 }
 
 /* Sets only what is read before a policy writes it: clearing all of it would cost more than everything else here. */
@@ -49,20 +56,20 @@ struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, struct i
 	if (iter_copy(op, iter))
 		goto free_op;
 	op->user = NULL;
-	if (proxy->policy->has_helpers) {
-		op->user = user_of_submitter(proxy);
-		if (!op->user)
-			goto free_iov;
-	}
+	op->uid = user_of_current();
+	op->proxy = proxy;
+	if (proxy->policy->has_helpers && !op_account(op))
+		goto free_iov;
 	atomic_set(&op->state, OP_ARMING);
 	op->iocb = iocb;
-	op->proxy = proxy;
 	op->rw = rw;
+	op->done = 0;
+	op->needs_helper = false;
 	op->pid = task_pid_nr(current);
 	op->since = jiffies;
 	INIT_LIST_HEAD(&op->queue);
 	op->helper = NULL;
-	op->task = proxy->policy->has_submitter ? get_task_struct(current) : NULL;
+	op->submitter = proxy->policy->has_submitter ? get_pid(task_pid(current)) : NULL;
 	cargo_take(&op->cargo, proxy->state & ~proxy->policy->own_state, iocb->ki_ioprio);
 	return op;
 free_iov:
@@ -77,8 +84,7 @@ void op_free(struct taio_op *op)
 	cargo_put(&op->cargo);
 	if (op->user)
 		user_put(op->user);
-	if (op->task)
-		put_task_struct(op->task);
+	put_pid(op->submitter);
 	kfree(op->iov);
 	kmem_cache_free(op_cache, op);
 }

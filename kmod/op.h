@@ -11,10 +11,12 @@
 #include <linux/fs.h>
 #include <linux/list.h>
 #include <linux/llist.h>
+#include <linux/uidgid.h>
 #include <linux/uio.h>
 
 #include "submitter.h"
 
+struct pid;
 struct task_struct;
 struct taio_proxy;
 struct taio_user;
@@ -28,21 +30,24 @@ struct taio_op {
 	struct iov_iter iter;		/* as submitted; transfers work on copies */
 	const void *iov;		/* the segments of @iter, ours to free; or NULL */
 	int rw;				/* READ or WRITE */
+	size_t done;			/* bytes transferred so far */
 	pid_t pid;			/* submitter, for the list in debugfs */
+	kuid_t uid;			/* whose account counts for it (user.h) */
 	unsigned long since;		/* jiffies */
 	struct op_cargo cargo;		/* state of the submitter */
 
 	/* block: pool.idle.lock */
 	struct list_head queue;		/* in a queue for helpers, or empty */
 	bool admitted;			/* counted as busy */
-	struct taio_user *user;		/* a reference; NULL unless has_helpers */
+	struct taio_user *user;		/* a reference; NULL unless has_helpers or needs_helper */
 	struct task_struct *helper;	/* set before RUNNING, valid until DONE */
 
 	/* in one of the proxy's queues; proxy->lock */
 	struct list_head wait;
+	bool needs_helper;		/* a work item found a page of the user's that is not there */
 
 	struct llist_node given_up;	/* until a work item completes it as cancelled */
-	struct task_struct *task;	/* policy task: the submitter; a reference, or NULL */
+	struct pid *submitter;		/* policy task: a reference, or NULL; pins nothing of a thread that has ended */
 };
 
 int op_cache_create(void);
@@ -52,6 +57,8 @@ void op_cache_destroy(void);
  * In the submitter: an operation in state ARMING, or NULL without memory. It is not on the proxy's list yet.
  */
 struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
+/* Its owner, a runner: from now on it may have a helper. False without memory. */
+bool op_account(struct taio_op *op);
 /* It has completed. */
 void op_free(struct taio_op *op);
 

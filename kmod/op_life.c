@@ -99,6 +99,24 @@ ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter 
 	return -EIOCBQUEUED;
 }
 
+/*
+ * A work item, whose thread all users share. A page of the user's may never come (userfaultfd, FUSE, a dead server of
+ * files), and nothing could end the wait for it.
+ */
+bool op_runs_without_faults(void)
+{
+	return current->flags & PF_WQ_WORKER;
+}
+
+static ssize_t run(struct taio_op *op, struct kiocb *from, struct iov_iter *iter, bool nowait)
+{
+	if (!nowait)
+		return transfer(op->proxy->target, from, iter, op->rw, 0);
+	if (op_runs_without_faults())
+		return transfer_without_faults(op->proxy, from, iter, op->rw);
+	return transfer(op->proxy->nowait, from, iter, op->rw, IOCB_NOWAIT);
+}
+
 ssize_t op_run(struct taio_op *op, bool nowait)
 {
 	struct kiocb from = {
@@ -113,8 +131,7 @@ ssize_t op_run(struct taio_op *op, bool nowait)
 	if (op->cargo.taken & TAIO_STATE_IOCONTEXT)
 		from.ki_ioprio = op->cargo.ioprio;
 	trace_taio_start(op);
-	res = transfer(nowait ? op->proxy->nowait : op->proxy->target, &from, &iter, op->rw,
-		       nowait ? IOCB_NOWAIT : 0);
+	res = run(op, &from, &iter, nowait);
 	cargo_leave(&op->cargo, &saved);
 	return res;
 }

@@ -22,6 +22,9 @@ ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter 
 /* Runner: transfer() of the operation with its cargo entered; @nowait: returns -EAGAIN if it would have to wait. */
 ssize_t op_run(struct taio_op *op, bool nowait);
 
+/* Does op_run() in current leave out page faults? Then -EFAULT may mean that a page is not there yet. */
+bool op_runs_without_faults(void);
+
 /*
  * Asks for an early completion. Under proxy->lock, and where the operation is kept from going away: it is on the
  * proxy's list, or fs/aio's ctx_lock is held. Returns true if it was the first to do so and came in time.

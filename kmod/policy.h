@@ -12,11 +12,13 @@ struct taio_policy {
 	const char *name;
 	u32 own_state;		/* TAIO_STATE_ bits that its runner has without taking them */
 	bool has_helpers;	/* its operations count against their user's cap */
-	bool has_submitter;	/* its operations hold the task that has submitted them */
+	bool has_submitter;	/* its operations know the task that has submitted them */
 	bool blocks;		/* its runner waits for the file itself, and need not be woken */
 
 	/* Streams. proxy->lock held: has @queue run, which is busy and whose first is @op. */
 	void (*run)(struct taio_queue *queue, struct taio_op *op);
+	/* Streams. proxy->lock held: the same, where @op needs a helper (op.h). */
+	void (*help)(struct taio_queue *queue, struct taio_op *op);
 	/* Streams. In a runner, proxy->lock held: is it one for @op? NULL: each is. */
 	bool (*runs_here)(const struct taio_op *op);
 	/* Files. Owner, OP_ARMING, in io_submit: makes sure that the operation completes, now or later. */

@@ -11,6 +11,7 @@ const struct taio_policy taio_policy_block = {
 	.has_helpers = true,
 	.blocks = true,
 	.run = helpers_run,
+	.help = helpers_run,
 	.start = helpers_start,
 	.cancelled = helpers_cancelled,
 };

@@ -17,5 +17,6 @@ static void park_run(struct taio_queue *queue, struct taio_op *op)
 const struct taio_policy taio_policy_park = {
 	.name = "park",
 	.run = park_run,
+	.help = helpers_run,
 	.cancelled = helpers_cancelled,
 };

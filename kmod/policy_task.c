@@ -7,9 +7,11 @@
  * done. The callback then tries what is first by that time, or has another submitter's task work do so. It holds the
  * proxy's file: it is this module's code, and the final fput() in it is itself deferred to later task work, after it.
  *
- * If the submitter is gone (-ESRCH), is exiting, or has a different address space by now, a work item takes over.
+ * If the submitter is gone, is exiting, or has a different address space by now, a work item takes over.
  */
 #include <linux/file.h>
+#include <linux/pid.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/task_work.h>
 
@@ -45,18 +47,26 @@ static bool task_runs_here(const struct taio_op *op)
 	return current->flags & PF_KTHREAD || current->mm == op->cargo.mm;
 }
 
-static void task_run(struct taio_queue *queue, struct taio_op *op)
+/* False: it is gone, or exits, or is current with another address space, where task work would never get to the end. */
+static bool ask_submitter(struct taio_queue *queue, struct taio_op *op)
 {
 	bool coop = queue->proxy->flags & TAIO_ATTACH_COOP;
+	struct task_struct *task;
+	bool asked = false;
 
-	/* It has another address space by now: its task work would never get to the operation, nor to an end. */
-	if (op->task == current && current->mm != op->cargo.mm) {
-		fall_back(queue);
-		return;
-	}
+	rcu_read_lock();
+	task = pid_task(op->submitter, PIDTYPE_PID);
+	if (task && (task != current || current->mm == op->cargo.mm))
+		asked = !task_work_add(task, &queue->callback, coop ? TWA_SIGNAL_NO_IPI : TWA_SIGNAL);
+	rcu_read_unlock();
+	return asked;
+}
+
+static void task_run(struct taio_queue *queue, struct taio_op *op)
+{
 	queue->handed = get_file(op->iocb->ki_filp);
 	init_task_work(&queue->callback, task_callback);
-	if (!task_work_add(op->task, &queue->callback, coop ? TWA_SIGNAL_NO_IPI : TWA_SIGNAL))
+	if (ask_submitter(queue, op))
 		return;
 	fput(queue->handed); /* not the last: the iocb has one */
 	fall_back(queue);
@@ -68,5 +78,6 @@ const struct taio_policy taio_policy_task = {
 	.has_submitter = true,
 	.run = task_run,
 	.runs_here = task_runs_here,
+	.help = helpers_run,
 	.cancelled = helpers_cancelled,
 };

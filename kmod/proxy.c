@@ -70,7 +70,7 @@ struct taio_proxy *proxy_create(struct file *target, const struct taio_ioc_attac
 	if (ret)
 		goto free_proxy;
 	ret = -ENOMEM;
-	proxy->user = user_get(current_uid());
+	proxy->user = user_get(user_of_current());
 	if (!proxy->user)
 		goto free_proxy;
 	proxy->nowait = compat_nowait_file(target);

@@ -43,6 +43,17 @@ static struct taio_op *first(struct taio_queue *queue)
 	return list_first_entry_or_null(&queue->ops, struct taio_op, wait);
 }
 
+/* The queue is busy: has somebody try its first. */
+static void ask(struct taio_queue *queue, struct taio_op *op)
+{
+	const struct taio_policy *policy = queue->proxy->policy;
+
+	if (op->needs_helper)
+		policy->help(queue, op);
+	else
+		policy->run(queue, op);
+}
+
 /* Makes the queue busy if its first may be tried and nobody is there to do so. */
 static void look(struct taio_queue *queue)
 {
@@ -52,7 +63,7 @@ static void look(struct taio_queue *queue)
 		return;
 	queue->busy = true;
 	proxy_hold(queue->proxy);
-	policy->run(queue, first(queue));
+	ask(queue, first(queue));
 }
 
 void queue_wait(struct taio_queue *queue)
@@ -166,7 +177,7 @@ static struct taio_op *take(struct taio_queue *queue, bool go_on)
 
 	spin_lock_irq(&proxy->lock);
 	op = first(queue);
-	if (op && go_on && (!policy->runs_here || policy->runs_here(op))) {
+	if (op && go_on && !op->needs_helper && (!policy->runs_here || policy->runs_here(op))) {
 		queue->ready = false;
 		queue->trying = op;
 		op_move(&op->state, OP_WAITING, OP_RUNNING);
@@ -174,7 +185,7 @@ static struct taio_op *take(struct taio_queue *queue, bool go_on)
 		return op;
 	}
 	if (op) {
-		policy->run(queue, op);
+		ask(queue, op);
 		spin_unlock_irq(&proxy->lock);
 		return NULL;
 	}
@@ -192,7 +203,7 @@ static bool lacks_memory(const struct taio_queue *queue)
 
 enum outcome {
 	OUTCOME_WAITS,		/* neither the queue nor its first is ours any more */
-	OUTCOME_WOKEN,		/* the file has changed during the try: the queue is ours, its first is not */
+	OUTCOME_AGAIN,		/* the queue is ours, its first is not: the file has changed, or a helper is needed */
 	OUTCOME_ENDS,		/* both are: it was cancelled */
 };
 
@@ -214,12 +225,34 @@ static enum outcome wait_again(struct taio_queue *queue, struct taio_op *op)
 		queue->busy = false;
 	spin_unlock_irq(&proxy->lock);
 	if (woken)
-		return OUTCOME_WOKEN;
+		return OUTCOME_AGAIN;
 	if (later)
 		queue_delayed_work(works, &queue->work, 1);
 	else
 		proxy_put(proxy);
 	return OUTCOME_WAITS;
+}
+
+/* A page of the user's was not there for a work item. */
+static enum outcome want_helper(struct taio_queue *queue, struct taio_op *op, long *res)
+{
+	struct taio_proxy *proxy = queue->proxy;
+	bool moved;
+
+	if (!op_account(op)) {
+		*res = -ENOMEM;
+		return OUTCOME_ENDS;
+	}
+	count(faulted);
+	spin_lock_irq(&proxy->lock);
+	op->needs_helper = true;
+	queue->trying = NULL;
+	moved = op_move(&op->state, OP_RUNNING, OP_WAITING);
+	spin_unlock_irq(&proxy->lock);
+	if (moved)
+		return OUTCOME_AGAIN;
+	*res = -EAGAIN; /* cancelled, and nothing else */
+	return OUTCOME_ENDS;
 }
 
 /* Takes the first off, whose result is decided, and completes it. The queue stays busy and so there. */
@@ -255,10 +288,14 @@ void queue_run(struct taio_queue *queue)
 
 	while ((op = take(queue, tries++ < TRIES_MAX))) {
 		res = try(queue, op);
-		outcome = res == -EAGAIN ? wait_again(queue, op) : OUTCOME_ENDS;
+		outcome = OUTCOME_ENDS;
+		if (res == -EAGAIN)
+			outcome = wait_again(queue, op);
+		else if (res == -EFAULT && op_runs_without_faults())
+			outcome = want_helper(queue, op, &res);
 		if (outcome == OUTCOME_WAITS)
 			return;
-		if (outcome == OUTCOME_WOKEN)
+		if (outcome == OUTCOME_AGAIN)
 			continue;
 		op_finish(&op->state, &res);
 		finish(queue, op, res);

@@ -7,7 +7,9 @@
 #include <linux/magic.h>
 #include <linux/net.h>
 #include <linux/poll.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
+#include <net/inet_connection_sock.h>
 #include <net/sock.h>
 #include <net/tcp_states.h>
 
@@ -91,6 +93,57 @@ ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov
 	if (!(proxy->target->f_flags & O_NONBLOCK) && !is_ready(proxy, rw))
 		return -EAGAIN;
 	return transfer(proxy->target, iocb, iter, rw, 0);
+}
+
+/* Does a receive that meets a page that is not there lose the datagram, or a record of TLS? */
+static bool loses_on_fault(const struct taio_proxy *proxy)
+{
+	struct socket *sock = sock_from_file(proxy->target);
+
+	if (!sock || !sock->sk)
+		return false;
+	return sock->type != SOCK_STREAM || (sk_is_tcp(sock->sk) && inet_csk_has_ulp(sock->sk));
+}
+
+/* No datagram is longer, and a longer read of a stream may be left to a helper. */
+#define PRESENT_MAX 65536
+
+static bool is_present(struct iov_iter iter, const struct taio_proxy *proxy)
+{
+	struct page *pages[16];
+	size_t offset, left = min_t(size_t, iov_iter_count(&iter), PRESENT_MAX);
+	ssize_t res;
+	int i, n;
+
+	if (left < iov_iter_count(&iter) && sock_from_file(proxy->target)->type == SOCK_STREAM)
+		return false;
+	iter.nofault = true;
+	for (; left; left -= res) {
+		res = iov_iter_get_pages2(&iter, pages, left, ARRAY_SIZE(pages), &offset);
+		if (res <= 0)
+			return false;
+		n = DIV_ROUND_UP(offset + res, PAGE_SIZE);
+		for (i = 0; i < n; i++)
+			put_page(pages[i]);
+	}
+	return true;
+}
+
+/*
+ * A page that goes away between the look and the copy costs a datagram, as a full buffer of the socket does. @nofault
+ * is for what pins pages itself, which does not ask pagefault_disabled().
+ */
+ssize_t transfer_without_faults(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
+{
+	ssize_t res;
+
+	if (rw == READ && loses_on_fault(proxy) && !is_present(*iter, proxy))
+		return -EFAULT;
+	iter->nofault = true;
+	pagefault_disable();
+	res = transfer(proxy->nowait, iocb, iter, rw, IOCB_NOWAIT);
+	pagefault_enable();
+	return res;
 }
 
 /*

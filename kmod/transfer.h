@@ -31,6 +31,12 @@ bool transfer_is_at_end(const struct taio_proxy *proxy, int rw);
 /* Returns -EAGAIN if it would have to wait. */
 ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 
+/*
+ * The same in the submitter's address space without page faults. -EFAULT: nothing was transferred, because a page is
+ * not there, or never will be.
+ */
+ssize_t transfer_without_faults(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
+
 /* For callers other than fs/aio: behaves as a call on the target itself. */
 ssize_t transfer_passed(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 
