@@ -44,6 +44,8 @@ static const struct {
 	ROW(state_blkcg_put),
 	ROW(state_fsize_taken),
 	ROW(state_fsize_put),
+	ROW(state_memcg_taken),
+	ROW(state_memcg_put),
 };
 
 static_assert(ARRAY_SIZE(rows) * sizeof(unsigned long) == sizeof(struct taio_counters));

@@ -41,6 +41,8 @@ struct taio_counters {
 	unsigned long state_blkcg_put;		/* and released */
 	unsigned long state_fsize_taken;	/* RLIMIT_FSIZE limits recorded */
 	unsigned long state_fsize_put;		/* and dropped */
+	unsigned long state_memcg_taken;	/* references to memory cgroups taken, by a transfer each */
+	unsigned long state_memcg_put;		/* and released */
 };
 
 DECLARE_PER_CPU(struct taio_counters, taio_counters);

@@ -103,6 +103,7 @@ static int helper_wake(struct wait_queue_entry *entry, unsigned int mode, int sy
 	if (op) {
 		container->op = op;
 		op->helper = entry->private;
+		cargo_prepare(&op->cargo, op->helper);
 	}
 	default_wake_function(entry, mode, sync, NULL);
 	/* Not its result, which is 0 if the helper's idle time was just up: the next helper would get @op as well. */
@@ -264,7 +265,7 @@ static struct taio_op *helper_next(void)
 	if (op) {
 		dequeue(op);
 		op->helper = current;
-		goto unlock;
+		goto unlock; /* its nice value follows with the rest of the cargo */
 	}
 	/* Last in, first out: the helper with the warm stack works, and the others reach their idle time. */
 	__add_wait_queue_exclusive(&pool.idle, &container.entry);

@@ -22,6 +22,7 @@ static const struct {
 	{ TAIO_STATE_CRED, CAP_SYS_ADMIN },
 	{ TAIO_STATE_BLKCG, CAP_SYS_ADMIN },
 	{ TAIO_STATE_FSIZE, CAP_SYS_RESOURCE },
+	{ TAIO_STATE_MEMCG, CAP_SYS_ADMIN },
 };
 
 static int state_choose(struct taio_proxy *proxy, const struct taio_ioc_attach *request)

@@ -7,11 +7,14 @@
  * which is what cancels its operations. mmgrab() is enough for kthread_use_mm(), because exit_aio() waits for every
  * operation before the page tables go.
  */
+#include <linux/bitops.h>
 #include <linux/blk-cgroup.h>
 #include <linux/cgroup.h>
 #include <linux/cred.h>
 #include <linux/iocontext.h>
 #include <linux/kthread.h>
+#include <linux/log2.h>
+#include <linux/memcontrol.h>
 #include <linux/mmu_context.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -25,6 +28,12 @@
 static bool is_helper(void)
 {
 	return current->flags & PF_KTHREAD;
+}
+
+/* A thread that all users share, and that has to be left as it was. */
+static bool is_shared(void)
+{
+	return current->flags & PF_WQ_WORKER;
 }
 
 /* --- address space --- */
@@ -160,61 +169,119 @@ static void fsize_leave(const struct op_cargo *cargo, const struct op_saved *sav
 		WRITE_ONCE(current->signal->rlim[RLIMIT_FSIZE].rlim_cur, saved->fsize);
 }
 
-/* In the order of the bits, so that a mask of low bits ends the walk early. No row depends on another. */
+/*
+ * --- memory cgroup: what a helper allocates for the operation, such as the pages of a pipe, is charged to that of the
+ * address space. It is looked up when the transfer begins, so that what waits keeps no group that was removed.
+ */
+
+static void memcg_enter(const struct op_cargo *cargo, struct op_saved *saved)
+{
+	if (!is_helper())
+		return;
+	saved->memcg = get_mem_cgroup_from_mm(cargo->mm);
+	count(state_memcg_taken);
+	saved->memcg_before = set_active_memcg(saved->memcg);
+}
+
+static void memcg_leave(const struct op_cargo *cargo, const struct op_saved *saved)
+{
+	if (!is_helper())
+		return;
+	set_active_memcg(saved->memcg_before);
+	mem_cgroup_put(saved->memcg);
+	count(state_memcg_put);
+}
+
+/* --- nice value, which every operation takes --- */
+
+/* A submitter that runs only when nobody else wants to has no weaker helper than this. */
+static int nice_of_current(void)
+{
+	return current->policy == SCHED_IDLE ? MAX_NICE : task_nice(current);
+}
+
+/* A helper keeps it for its next operation, whose submitter sets it before the wake-up (cargo_prepare()). */
+static void nice_enter(const struct op_cargo *cargo, struct op_saved *saved)
+{
+	saved->nice = task_nice(current);
+	set_user_nice(current, cargo->nice);
+}
+
+static void nice_leave(const struct op_saved *saved)
+{
+	if (is_shared())
+		set_user_nice(current, saved->nice);
+}
+
+void cargo_prepare(const struct op_cargo *cargo, struct task_struct *helper)
+{
+	set_user_nice(helper, cargo->nice);
+}
+
+/* By number of the bit. No row depends on another. */
 static const struct {
-	u32 bit;
 	void (*take)(struct op_cargo *cargo);
 	void (*put)(struct op_cargo *cargo);
 	void (*enter)(const struct op_cargo *cargo, struct op_saved *saved);
 	void (*leave)(const struct op_cargo *cargo, const struct op_saved *saved);
 } rows[] = {
-	{ TAIO_STATE_MM, mm_take, mm_put, NULL, NULL },
-	{ TAIO_STATE_CRED, cred_take, cred_put, cred_enter, cred_leave },
-	{ TAIO_STATE_IOCONTEXT, iocontext_take, iocontext_put, iocontext_enter, iocontext_leave },
-	{ TAIO_STATE_BLKCG, blkcg_take, blkcg_put, blkcg_enter, blkcg_leave },
-	{ TAIO_STATE_FSIZE, fsize_take, fsize_put, fsize_enter, fsize_leave },
+	[const_ilog2(TAIO_STATE_MM)] = { mm_take, mm_put, NULL, NULL },
+	[const_ilog2(TAIO_STATE_CRED)] = { cred_take, cred_put, cred_enter, cred_leave },
+	[const_ilog2(TAIO_STATE_IOCONTEXT)] = { iocontext_take, iocontext_put, iocontext_enter, iocontext_leave },
+	[const_ilog2(TAIO_STATE_BLKCG)] = { blkcg_take, blkcg_put, blkcg_enter, blkcg_leave },
+	[const_ilog2(TAIO_STATE_FSIZE)] = { fsize_take, fsize_put, fsize_enter, fsize_leave },
+	[const_ilog2(TAIO_STATE_MEMCG)] = { NULL, NULL, memcg_enter, memcg_leave },
 };
 
 void cargo_take(struct op_cargo *cargo, u32 mask, u16 ioprio)
 {
-	int i;
+	unsigned long bits = mask;
+	int bit;
 
 	cargo->taken = mask;
 	cargo->mm = current->mm;
 	cargo->ioprio = ioprio;
-	for (i = 0; i < ARRAY_SIZE(rows) && mask >= rows[i].bit; i++)
-		if (mask & rows[i].bit)
-			rows[i].take(cargo);
+	cargo->nice = nice_of_current();
+	for_each_set_bit(bit, &bits, ARRAY_SIZE(rows))
+		if (rows[bit].take)
+			rows[bit].take(cargo);
 }
 
 void cargo_put(struct op_cargo *cargo)
 {
-	int i;
+	unsigned long bits = cargo->taken;
+	int bit;
 
-	for (i = 0; i < ARRAY_SIZE(rows) && cargo->taken >= rows[i].bit; i++)
-		if (cargo->taken & rows[i].bit)
-			rows[i].put(cargo);
+	for_each_set_bit(bit, &bits, ARRAY_SIZE(rows))
+		if (rows[bit].put)
+			rows[bit].put(cargo);
 }
 
 /* The address space comes first. A helper enters it whether or not a reference was taken. */
 void cargo_enter(const struct op_cargo *cargo, struct op_saved *saved)
 {
-	int i;
+	unsigned long bits = cargo->taken;
+	int bit;
 
-	if (is_helper())
+	if (is_helper()) {
 		kthread_use_mm(cargo->mm);
-	for (i = 0; i < ARRAY_SIZE(rows) && cargo->taken >= rows[i].bit; i++)
-		if (cargo->taken & rows[i].bit && rows[i].enter)
-			rows[i].enter(cargo, saved);
+		nice_enter(cargo, saved);
+	}
+	for_each_set_bit(bit, &bits, ARRAY_SIZE(rows))
+		if (rows[bit].enter)
+			rows[bit].enter(cargo, saved);
 }
 
 void cargo_leave(const struct op_cargo *cargo, const struct op_saved *saved)
 {
-	int i;
+	unsigned long bits = cargo->taken;
+	int bit;
 
-	for (i = 0; i < ARRAY_SIZE(rows) && cargo->taken >= rows[i].bit; i++)
-		if (cargo->taken & rows[i].bit && rows[i].leave)
-			rows[i].leave(cargo, saved);
-	if (is_helper())
+	for_each_set_bit(bit, &bits, ARRAY_SIZE(rows))
+		if (rows[bit].leave)
+			rows[bit].leave(cargo, saved);
+	if (is_helper()) {
+		nice_leave(saved);
 		kthread_unuse_mm(cargo->mm);
+	}
 }

@@ -11,7 +11,9 @@
 struct cgroup_subsys_state;
 struct cred;
 struct io_context;
+struct mem_cgroup;
 struct mm_struct;
+struct task_struct;
 
 /* Where a bit of @taken is clear, its member is not ours or not set. */
 struct op_cargo {
@@ -22,6 +24,7 @@ struct op_cargo {
 	struct io_context *ioc;		/* NULL: the submitter had none */
 	struct cgroup_subsys_state *blkcg;
 	unsigned long fsize;
+	int nice;			/* always set */
 };
 
 /* What a helper had before it entered the cargo. */
@@ -29,11 +32,17 @@ struct op_saved {
 	const struct cred *cred;
 	struct io_context *ioc;
 	unsigned long fsize;
+	struct mem_cgroup *memcg;	/* the submitter's, a reference */
+	struct mem_cgroup *memcg_before;
+	int nice;
 };
 
 /* In the submitter: takes what @mask selects. Cannot fail. */
 void cargo_take(struct op_cargo *cargo, u32 mask, u16 ioprio);
 void cargo_put(struct op_cargo *cargo);
+
+/* Before @helper, which sleeps, is woken for the operation: gives it the nice value of the submitter. Any context. */
+void cargo_prepare(const struct op_cargo *cargo, struct task_struct *helper);
 
 /* Around a transfer, in whoever runs it. */
 void cargo_enter(const struct op_cargo *cargo, struct op_saved *saved);

@@ -64,9 +64,10 @@ enum taio_policy_id {
 #define TAIO_STATE_FSIZE	0x10u		/* RLIMIT_FSIZE; leaving it out of a file wants CAP_SYS_RESOURCE */
 #define TAIO_STATE_FS		0x20u		/* -EOPNOTSUPP: the kernel exports nothing to share fs_struct */
 #define TAIO_STATE_FILES	0x40u		/* -EOPNOTSUPP: nor files_struct */
+#define TAIO_STATE_MEMCG	0x80u		/* memory cgroup; leaving it out wants CAP_SYS_ADMIN */
 
 /* Defaults by class of file. */
-#define TAIO_STATE_STREAM	(TAIO_STATE_MM | TAIO_STATE_CRED)
+#define TAIO_STATE_STREAM	(TAIO_STATE_MM | TAIO_STATE_CRED | TAIO_STATE_MEMCG)
 #define TAIO_STATE_FILE		(TAIO_STATE_STREAM | TAIO_STATE_IOCONTEXT | TAIO_STATE_BLKCG | TAIO_STATE_FSIZE)
 
 /* Flags of TAIO_IOC_ATTACH. */

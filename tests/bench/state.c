@@ -25,6 +25,7 @@ static const struct {
 	{"IOCONTEXT", TAIO_STATE_IOCONTEXT},
 	{"BLKCG", TAIO_STATE_BLKCG},
 	{"FSIZE", TAIO_STATE_FSIZE},
+	{"MEMCG", TAIO_STATE_MEMCG},
 	{"none", 0}, /* the same against itself: what a difference of nothing looks like */
 };
 

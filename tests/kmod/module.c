@@ -128,6 +128,7 @@ static const struct {
 	{"state_iocontext_taken", "state_iocontext_put"},
 	{"state_blkcg_taken", "state_blkcg_put"},
 	{"state_fsize_taken", "state_fsize_put"},
+	{"state_memcg_taken", "state_memcg_put"},
 };
 
 static bool module_is_idle(long refcnt, char *why, size_t whylen)
