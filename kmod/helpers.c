@@ -234,7 +234,7 @@ static void helper_run(struct taio_op *op)
 	long res = -ECANCELED;
 
 	if (op_move(&op->state, OP_WAITING, OP_RUNNING))
-		res = op_run(op, false);
+		res = op_run_to_end(op);
 	/* Paired with helpers_cancelled(): a canceller that found it RUNNING sends its signal, now or soon. */
 	if (op_finish(&op->state, &res))
 		signal_take();

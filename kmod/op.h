@@ -27,7 +27,7 @@ struct taio_op {
 	struct taio_proxy *proxy;
 	struct list_head link;		/* proxy->ops; proxy->lock */
 
-	struct iov_iter iter;		/* as submitted; transfers work on copies */
+	struct iov_iter iter;		/* what is left to transfer */
 	const void *iov;		/* the segments of @iter, ours to free; or NULL */
 	int rw;				/* READ or WRITE */
 	size_t done;			/* bytes transferred so far */

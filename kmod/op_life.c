@@ -111,10 +111,10 @@ bool op_runs_without_faults(void)
 static ssize_t run(struct taio_op *op, struct kiocb *from, struct iov_iter *iter, bool nowait)
 {
 	if (!nowait)
-		return transfer(op->proxy->target, from, iter, op->rw, 0);
+		return transfer_wait(op->proxy, from, iter, op->rw);
 	if (op_runs_without_faults())
 		return transfer_without_faults(op->proxy, from, iter, op->rw);
-	return transfer(op->proxy->nowait, from, iter, op->rw, IOCB_NOWAIT);
+	return transfer_try(op->proxy, from, iter, op->rw);
 }
 
 ssize_t op_run(struct taio_op *op, bool nowait)
@@ -133,6 +133,26 @@ ssize_t op_run(struct taio_op *op, bool nowait)
 	trace_taio_start(op);
 	res = run(op, &from, &iter, nowait);
 	cargo_leave(&op->cargo, &saved);
+	if (res > 0) {
+		op->done += res;
+		iov_iter_advance(&op->iter, res);
+	}
+	return res;
+}
+
+bool op_goes_on(const struct taio_op *op, ssize_t res)
+{
+	return op->rw == WRITE && res > 0 && iov_iter_count(&op->iter) && !op->proxy->is_file;
+}
+
+/* -EAGAIN: SO_RCVTIMEO or SO_SNDTIMEO is over, which no other runner looks at. */
+ssize_t op_run_to_end(struct taio_op *op)
+{
+	ssize_t res;
+
+	do
+		res = op_run(op, false);
+	while (!op_is_cancelled(&op->state) && (op_goes_on(op, res) || (res == -EAGAIN && op->proxy->sock)));
 	return res;
 }
 
@@ -146,6 +166,8 @@ void op_complete(struct taio_op *op, long res)
 	list_del(&op->link);
 	proxy->nops--;
 	spin_unlock_irqrestore(&proxy->lock, flags);
+	if (op->done)
+		res = op->done;
 	if (res == -ECANCELED)
 		count(cancelled);
 	count(completed);

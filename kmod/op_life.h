@@ -19,8 +19,15 @@ struct taio_op *op_begin(struct taio_proxy *proxy, struct kiocb *iocb, struct io
 /* The same on a file, and starts it: -EIOCBQUEUED, after which it completes exactly once, or -ENOMEM. */
 ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 
-/* Runner: transfer() of the operation with its cargo entered; @nowait: returns -EAGAIN if it would have to wait. */
+/*
+ * Runner: a transfer of what is left of the operation, with its cargo entered. @nowait: returns -EAGAIN if it would
+ * have to wait.
+ */
 ssize_t op_run(struct taio_op *op, bool nowait);
+/* Runner: after op_run() gave @res, is there more to be written? On a stream all is, as by a write(2) that waits. */
+bool op_goes_on(const struct taio_op *op, ssize_t res);
+/* Runner that waits: op_run() until the operation has its result, or is cancelled. */
+ssize_t op_run_to_end(struct taio_op *op);
 
 /* Does op_run() in current leave out page faults? Then -EFAULT may mean that a page is not there yet. */
 bool op_runs_without_faults(void);
@@ -34,7 +41,10 @@ bool op_cancel(struct taio_op *op);
 /* It was cancelled while it waited, and is in no queue any more: a work item completes it. Any context. */
 void op_give_up(struct taio_op *op);
 
-/* Owner, OP_DONE: the one completion. The operation is gone afterwards, and the proxy may be, too. */
+/*
+ * Owner, OP_DONE: the one completion, with @res, or the bytes that were transferred before. The operation is gone
+ * afterwards, and the proxy may be, too.
+ */
 void op_complete(struct taio_op *op, long res);
 
 int op_works_create(void);

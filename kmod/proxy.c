@@ -7,6 +7,7 @@
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/mutex.h>
+#include <linux/net.h>
 #include <linux/slab.h>
 
 #include "compat.h"
@@ -62,7 +63,7 @@ struct taio_proxy *proxy_create(struct file *target, const struct taio_ioc_attac
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&proxy->refs, 1);
 	proxy->is_file = S_ISREG(mode) || S_ISBLK(mode);
-	proxy->is_socket = S_ISSOCK(mode);
+	proxy->sock = sock_from_file(target);
 	proxy->target = get_file(target);
 	proxy->flags = request->flags;
 	spin_lock_init(&proxy->lock);

@@ -13,6 +13,7 @@
 
 #include "uapi/taio.h"
 
+struct socket;
 struct taio_op;
 struct taio_policy;
 struct taio_proxy;
@@ -52,7 +53,7 @@ struct taio_proxy {
 	u32 flags;				/* TAIO_ATTACH_ */
 	u32 state;				/* TAIO_STATE_ */
 	bool is_file;				/* regular file or block device: waits for the disk, never polled */
-	bool is_socket;
+	struct socket *sock;			/* of the target, or NULL */
 	struct taio_user *user;			/* of whoever attached; a reference */
 
 	refcount_t refs;	/* its file's, and one of each busy queue */

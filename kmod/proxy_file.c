@@ -30,7 +30,7 @@ static ssize_t proxy_rw(struct kiocb *iocb, struct iov_iter *iter, int rw)
 	if (!(iocb->ki_flags & IOCB_AIO_RW))
 		return transfer_passed(proxy, iocb, iter, rw);
 	/* As in sock_read_iter() and sock_write_iter(), but before an operation is made. */
-	if (proxy->is_socket && iocb->ki_pos)
+	if (proxy->sock && iocb->ki_pos)
 		return -ESPIPE;
 	if (!proxy->is_file && rw == READ && !iov_iter_count(iter))
 		return 0;
@@ -39,7 +39,7 @@ static ssize_t proxy_rw(struct kiocb *iocb, struct iov_iter *iter, int rw)
 	if (!proxy->is_file)
 		return queue_submit(&proxy->queues[rw], iocb, iter);
 	if (iocb->ki_flags & IOCB_NOWAIT)
-		return transfer(proxy->target, iocb, iter, rw, IOCB_NOWAIT);
+		return transfer_nowait(proxy, iocb, iter, rw);
 	if (proxy->flags & TAIO_ATTACH_INLINE) {
 		res = transfer_inline(proxy, iocb, iter, rw);
 		if (res != -EAGAIN)

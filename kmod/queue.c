@@ -276,6 +276,8 @@ static long try(struct taio_queue *queue, struct taio_op *op)
 	if (!transfer_is_worth_a_try(queue->proxy, queue->rw))
 		return -EAGAIN;
 	res = op_run(op, true);
+	if (op_goes_on(op, res))
+		return -EAGAIN;
 	return res == -EAGAIN && at_end ? 0 : res;
 }
 
@@ -382,11 +384,13 @@ ssize_t queue_submit(struct taio_queue *queue, struct kiocb *iocb, struct iov_it
 	struct taio_proxy *proxy = queue->proxy;
 	bool claimed = proxy->flags & TAIO_ATTACH_INLINE && proxy->nowait && claim(queue);
 	struct taio_op *op;
-	ssize_t res;
+	ssize_t res = -EAGAIN;
+	bool is_over;
 
 	if (claimed) {
 		res = transfer_inline(proxy, iocb, iter, queue->rw);
-		if (res != -EAGAIN) {
+		is_over = queue->rw == READ || res < 0 || res == iov_iter_count(iter);
+		if (res != -EAGAIN && is_over) {
 			unclaim(queue);
 			return res;
 		}
@@ -395,7 +399,11 @@ ssize_t queue_submit(struct taio_queue *queue, struct kiocb *iocb, struct iov_it
 	if (!op) {
 		if (claimed)
 			unclaim(queue);
-		return -ENOMEM;
+		return res > 0 ? res : -ENOMEM;
+	}
+	if (res > 0) {
+		op->done = res;
+		iov_iter_advance(&op->iter, res);
 	}
 	enqueue(queue, op, claimed);
 	return -EIOCBQUEUED;

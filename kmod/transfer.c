@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Passes calls to the target. transfer() alone does so; the others decide whether it may wait, and on which file.
- * Nothing is kept here: what would have to wait returns -EAGAIN.
+ * Passes calls to the target: transfer_file() and transfer_socket() alone do so; the others decide whether it may wait,
+ * and on which file. Nothing is kept here: what would have to wait returns -EAGAIN.
  */
 #include <linux/fs.h>
 #include <linux/magic.h>
@@ -21,7 +21,7 @@
 /* The flags of the caller's kiocb that the target gets to see. */
 #define FLAGS_PASSED (IOCB_APPEND | IOCB_DSYNC | IOCB_SYNC)
 
-ssize_t transfer(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags)
+static ssize_t transfer_file(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags)
 {
 	struct kiocb kiocb;
 	ssize_t res;
@@ -32,7 +32,7 @@ ssize_t transfer(struct file *target, struct kiocb *from, struct iov_iter *iter,
 	kiocb.ki_ioprio = from->ki_ioprio;
 	if (rw == READ)
 		res = vfs_iocb_iter_read(target, &kiocb, iter);
-	/* vfs_iocb_iter_write() returns 0 for it: no datagram is sent, no error told. io_submit(2) calls the socket. */
+	/* vfs_iocb_iter_write() returns 0 for it: no datagram is sent, no error told. write(2) calls the socket. */
 	else if (!iov_iter_count(iter) && S_ISSOCK(file_inode(target)->i_mode))
 		res = target->f_op->write_iter(&kiocb, iter);
 	else
@@ -41,6 +41,52 @@ ssize_t transfer(struct file *target, struct kiocb *from, struct iov_iter *iter,
 	if (res > 0)
 		from->ki_pos = kiocb.ki_pos;
 	return res;
+}
+
+/*
+ * As recv(2) and send(2), whatever carries it out: no SIGPIPE, which would go to a helper, and O_NONBLOCK is looked at
+ * when the operation is submitted, not here.
+ */
+static ssize_t transfer_socket(struct socket *sock, struct iov_iter *iter, int rw, int flags)
+{
+	struct msghdr msg = {
+		.msg_iter = *iter,
+		.msg_flags = flags | MSG_NOSIGNAL,
+	};
+
+	return rw == READ ? sock_recvmsg(sock, &msg, flags) : sock_sendmsg(sock, &msg);
+}
+
+/* RWF_SYNC is RWF_DSYNC and more. */
+static bool is_sync_alone(const struct taio_proxy *proxy, const struct kiocb *from, const struct iov_iter *iter, int rw)
+{
+	return proxy->is_file && rw == WRITE && !iov_iter_count(iter) && from->ki_flags & IOCB_DSYNC;
+}
+
+ssize_t transfer_wait(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw)
+{
+	if (proxy->sock)
+		return transfer_socket(proxy->sock, iter, rw, 0);
+	if (is_sync_alone(proxy, from, iter, rw))
+		return vfs_fsync(proxy->target, !(from->ki_flags & IOCB_SYNC));
+	return transfer_file(proxy->target, from, iter, rw, 0);
+}
+
+/* A pipe sends SIGPIPE to whoever writes when nobody can read, which a helper ignores and another is spared. */
+static bool is_broken(const struct taio_proxy *proxy, int rw)
+{
+	if (rw == READ || !S_ISFIFO(file_inode(proxy->target)->i_mode))
+		return false;
+	return vfs_poll(proxy->target, NULL) & EPOLLERR;
+}
+
+ssize_t transfer_try(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw)
+{
+	if (proxy->sock)
+		return transfer_socket(proxy->sock, iter, rw, MSG_DONTWAIT);
+	if (is_broken(proxy, rw))
+		return -EPIPE;
+	return transfer_file(proxy->nowait, from, iter, rw, IOCB_NOWAIT);
 }
 
 bool transfer_is_nonblock(const struct taio_proxy *proxy, const struct kiocb *iocb)
@@ -59,9 +105,7 @@ static bool is_ready(const struct taio_proxy *proxy, int rw)
 /* A listening socket never polls as ready, but a transfer fails at once instead of waiting. */
 static bool is_listening(const struct taio_proxy *proxy)
 {
-	struct socket *sock = sock_from_file(proxy->target);
-
-	return sock && sock->sk && READ_ONCE(sock->sk->sk_state) == TCP_LISTEN;
+	return proxy->sock && READ_ONCE(proxy->sock->sk->sk_state) == TCP_LISTEN;
 }
 
 /* Nor does one that never had a writer, which is at its end; only a named one can be so. */
@@ -79,30 +123,34 @@ bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw)
 
 bool transfer_is_at_end(const struct taio_proxy *proxy, int rw)
 {
-	struct socket *sock = sock_from_file(proxy->target);
+	const struct socket *sock = proxy->sock;
 
-	return rw == READ && sock && sock->type == SOCK_DGRAM && sock->sk &&
-	       READ_ONCE(sock->sk->sk_shutdown) & RCV_SHUTDOWN;
+	return rw == READ && sock && sock->type == SOCK_DGRAM && READ_ONCE(sock->sk->sk_shutdown) & RCV_SHUTDOWN;
 }
 
 /* A target that does not support IOCB_NOWAIT is polled first. */
-ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
+static ssize_t transfer_polled(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
-	if (proxy->nowait)
-		return transfer(proxy->nowait, iocb, iter, rw, IOCB_NOWAIT);
 	if (!(proxy->target->f_flags & O_NONBLOCK) && !is_ready(proxy, rw))
 		return -EAGAIN;
-	return transfer(proxy->target, iocb, iter, rw, 0);
+	return transfer_file(proxy->target, iocb, iter, rw, 0);
+}
+
+ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
+{
+	if (!proxy->nowait)
+		return transfer_polled(proxy, iocb, iter, rw);
+	if (proxy->is_file)
+		return transfer_file(proxy->target, iocb, iter, rw, IOCB_NOWAIT);
+	return transfer_try(proxy, iocb, iter, rw);
 }
 
 /* Does a receive that meets a page that is not there lose the datagram, or a record of TLS? */
 static bool loses_on_fault(const struct taio_proxy *proxy)
 {
-	struct socket *sock = sock_from_file(proxy->target);
+	const struct socket *sock = proxy->sock;
 
-	if (!sock || !sock->sk)
-		return false;
-	return sock->type != SOCK_STREAM || (sk_is_tcp(sock->sk) && inet_csk_has_ulp(sock->sk));
+	return sock && (sock->type != SOCK_STREAM || inet_csk_has_ulp(sock->sk));
 }
 
 /* No datagram is longer, and a longer read of a stream may be left to a helper. */
@@ -115,7 +163,7 @@ static bool is_present(struct iov_iter iter, const struct taio_proxy *proxy)
 	ssize_t res;
 	int i, n;
 
-	if (left < iov_iter_count(&iter) && sock_from_file(proxy->target)->type == SOCK_STREAM)
+	if (left < iov_iter_count(&iter) && proxy->sock->type == SOCK_STREAM)
 		return false;
 	iter.nofault = true;
 	for (; left; left -= res) {
@@ -141,7 +189,7 @@ ssize_t transfer_without_faults(struct taio_proxy *proxy, struct kiocb *iocb, st
 		return -EFAULT;
 	iter->nofault = true;
 	pagefault_disable();
-	res = transfer(proxy->nowait, iocb, iter, rw, IOCB_NOWAIT);
+	res = transfer_try(proxy, iocb, iter, rw);
 	pagefault_enable();
 	return res;
 }
@@ -154,7 +202,7 @@ static ssize_t read_cached(struct file *file, struct kiocb *iocb, struct iov_ite
 {
 	struct iov_iter copy = *iter;
 	loff_t pos = iocb->ki_pos;
-	ssize_t res = transfer(file, iocb, &copy, READ, IOCB_NOWAIT);
+	ssize_t res = transfer_file(file, iocb, &copy, READ, IOCB_NOWAIT);
 
 	if (res == -EOPNOTSUPP || (res >= 0 && res < iov_iter_count(iter))) {
 		iocb->ki_pos = pos;
@@ -176,11 +224,14 @@ static ssize_t transfer_asked(struct taio_proxy *proxy, struct kiocb *iocb, stru
 ssize_t transfer_passed(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
 	count(passed);
-	if (transfer_is_nonblock(proxy, iocb) && !proxy->is_file)
-		return transfer_nowait(proxy, iocb, iter, rw);
+	if (transfer_is_nonblock(proxy, iocb) && !proxy->is_file) {
+		if (!proxy->nowait)
+			return transfer_polled(proxy, iocb, iter, rw);
+		return transfer_file(proxy->nowait, iocb, iter, rw, IOCB_NOWAIT);
+	}
 	if (!is_sync_kiocb(iocb) && iocb->ki_flags & IOCB_NOWAIT && proxy->is_file)
 		return transfer_asked(proxy, iocb, iter, rw);
-	return transfer(proxy->target, iocb, iter, rw, iocb->ki_flags & IOCB_NOWAIT);
+	return transfer_file(proxy->target, iocb, iter, rw, iocb->ki_flags & IOCB_NOWAIT);
 }
 
 /*
@@ -202,7 +253,7 @@ static ssize_t try_stream(struct taio_proxy *proxy, struct kiocb *iocb, struct i
 
 	if (!transfer_is_worth_a_try(proxy, rw))
 		return -EAGAIN;
-	res = transfer(proxy->nowait, iocb, &copy, rw, IOCB_NOWAIT);
+	res = transfer_try(proxy, iocb, &copy, rw);
 	return res == -EAGAIN && at_end ? 0 : res;
 }
 

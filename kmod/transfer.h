@@ -10,8 +10,11 @@ struct iov_iter;
 struct kiocb;
 struct taio_proxy;
 
-/* The transfer itself. Advances @iter and the position of @from by what it transferred. */
-ssize_t transfer(struct file *target, struct kiocb *from, struct iov_iter *iter, int rw, int ki_flags);
+/* An operation's, which may wait. Advances the position of @from by what it transferred; leaves @iter anywhere. */
+ssize_t transfer_wait(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw);
+
+/* An operation's on a stream with @nowait: returns -EAGAIN if it would have to wait. */
+ssize_t transfer_try(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw);
 
 /* Does @iocb, its file or the target ask not to wait? */
 bool transfer_is_nonblock(const struct taio_proxy *proxy, const struct kiocb *iocb);
@@ -28,7 +31,7 @@ bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw);
  */
 bool transfer_is_at_end(const struct taio_proxy *proxy, int rw);
 
-/* Returns -EAGAIN if it would have to wait. */
+/* fs/aio's that asks not to wait: -EAGAIN if it would have to. */
 ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 
 /*

@@ -26,12 +26,20 @@
  * regular file on a disk, on tmpfs or on overlayfs. Nothing else: what other files do may depend on more of the
  * caller than an operation carries, such as its namespaces.
  *
- * What is carried out by a helper does not raise SIGPIPE or SIGXFSZ: -EPIPE and -EFBIG alone tell. A terminal's job
- * control sees the helper.
+ * A write to a stream is whole, as a write(2) that waits is: its event comes when all bytes are written, the stream
+ * fails, or the operation is cancelled, and tells how many were written; an error after some bytes is for the next
+ * write to tell. O_NONBLOCK and RWF_NOWAIT write what there is room for. A read gives what is there. SO_RCVTIMEO and
+ * SO_SNDTIMEO end no operation. No operation raises SIGPIPE: -EPIPE alone tells (a pipe whose last reader goes while
+ * TASK or INLINE write to it may). A helper does not raise SIGXFSZ: -EFBIG alone tells. A terminal's job control sees
+ * the helper.
+ *
+ * A buffer may be memory that is not there yet, or never comes: what waits for it is a helper, and io_cancel(2) or
+ * the end of the process ends that.
  *
  * Operations that do not come from io_submit(2), such as read(2) and those of io_uring, are passed to the file
  * in the caller's context: they behave there as on the file itself. So do fsync(2), fdatasync(2), IOCB_CMD_FSYNC and
- * IOCB_CMD_FDSYNC; the kernel carries out the last two in a worker, and io_cancel(2) does not end them. flock(2) and
+ * IOCB_CMD_FDSYNC; the kernel carries out the last two in a worker, and io_cancel(2) does not end them. A write of no
+ * bytes to a file with RWF_DSYNC or RWF_SYNC is fdatasync(2) or fsync(2) as an operation. flock(2) and
  * fcntl(2)'s locks are refused with -EOPNOTSUPP. fstat(2), ftruncate(2), fallocate(2) and mmap(2) take a proxy for an
  * anonymous file: use the file's own descriptor.
  *

@@ -198,6 +198,29 @@ TEST_CASE(sync_calls_on_a_file_go_as_on_the_file, ON(NONE), AS(CASE_BLOCK))
 }
 
 /* To the device, which its cache statistics would not tell: that there is an answer, and the file's own. */
+/* The event comes when the device has the bytes, and io_submit(2) does not wait for that. */
+TEST_CASE(write_of_no_bytes_syncs, ON(NONE), AS(CASE_BLOCK))
+{
+	static const int flags[] = {RWF_DSYNC, RWF_SYNC};
+	int file = slow_device(O_RDWR), proxy = proxy_make(s, file);
+	static char page[4096];
+	int64_t begun;
+	struct op op;
+
+	scene_ring(s, 1);
+	for (unsigned int i = 0; i < ARRAY_LEN(flags); i++) {
+		CHECK_EQ(pwrite(file, page, sizeof(page), 0), sizeof(page));
+		op_write(&op, proxy, NULL, 0);
+		op.iocb.aio_rw_flags = flags[i];
+		begun = now_ms();
+		op_start(&s->ring, &op);
+		CHECK(now_ms() - begun < 50);
+		CHECK_EQ(await(&s->ring, &op), 0);
+		CHECK(now_ms() - begun >= 100);
+	}
+	close(file);
+}
+
 TEST_CASE(fsync_goes_as_on_the_file, ON(STREAMS | LINK_FILE))
 {
 	struct link *link = scene_link(s);

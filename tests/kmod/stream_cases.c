@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* What every policy does alike on a stream: whole writes, no SIGPIPE, no timeouts of the socket's. */
+#include "semantics.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define LONG_WRITE (4u << 20)
+#define SEED	   11
+
+static char *pattern_make(size_t nbytes)
+{
+	char *buf = malloc(nbytes);
+
+	CHECK(buf);
+	pattern_fill(buf, nbytes, 0, SEED);
+	return buf;
+}
+
+/* Far more than there is room for: its event comes when all of it is written, as a write(2) that waits
+ * returns. */
+TEST_CASE(write_is_whole, ON(PARKABLE))
+{
+	struct link *link = scene_open(s, 4);
+	char *sent = pattern_make(LONG_WRITE), *got = malloc(LONG_WRITE);
+	struct op op, next;
+
+	CHECK(got);
+	write_start(&s->ring, &op, link->afd_out, sent, LONG_WRITE);
+	write_start(&s->ring, &next, link->afd_out, "next", 4);
+	stay_quiet(&s->ring);
+	peer_read(link, got, LONG_WRITE);
+	CHECK_EQ(await(&s->ring, &op), LONG_WRITE);
+	pattern_check(got, LONG_WRITE, 0, SEED);
+	CHECK_EQ(await(&s->ring, &next), 4);
+	peer_read(link, got, 4);
+	CHECK_EQ(memcmp(got, "next", 4), 0);
+	free(sent);
+	free(got);
+}
+
+/* What has been written is told, and nothing of the rest is written afterwards. */
+TEST_CASE(write_cancelled_half_way_tells_its_bytes, ON(PARKABLE))
+{
+	struct link *link = scene_open(s, 4);
+	char *sent = pattern_make(LONG_WRITE), *got = malloc(LONG_WRITE);
+	struct op op;
+	long res;
+
+	CHECK(got);
+	write_start(&s->ring, &op, link->afd_out, sent, LONG_WRITE);
+	peer_read(link, got, 100000);
+	stay_quiet(&s->ring);
+	CHECK_EQ(op_cancel(&s->ring, &op), 0);
+	res = await(&s->ring, &op);
+	CHECK(res >= 100000 && res < (long)LONG_WRITE);
+	peer_read(link, got + 100000, (size_t)res - 100000);
+	pattern_check(got, (size_t)res, 0, SEED);
+	stay_quiet(&s->ring);
+	CHECK(!is_readable(link->peer_in, 50));
+	free(sent);
+	free(got);
+}
+
+/* The peer goes half-way: the bytes first, and the next write tells why. */
+TEST_CASE(write_whose_peer_goes_tells_its_bytes, ON(PARKABLE))
+{
+	struct link *link = scene_open(s, 4);
+	char *sent = pattern_make(LONG_WRITE), *got = malloc(LONG_WRITE);
+	struct op op;
+	long res;
+
+	CHECK(got);
+	write_start(&s->ring, &op, link->afd_out, sent, LONG_WRITE);
+	peer_read(link, got, 100000);
+	stay_quiet(&s->ring);
+	link_peer_close(link);
+	res = await(&s->ring, &op);
+	CHECK(res >= 100000 && res < (long)LONG_WRITE);
+	write_start(&s->ring, &op, link->afd_out, "x", 1);
+	res = await(&s->ring, &op);
+	CHECK(res == -EPIPE || res == -ECONNRESET);
+	free(sent);
+	free(got);
+}
+
+static atomic_uint sigpipes;
+
+static void on_sigpipe(int sig)
+{
+	(void)sig;
+	atomic_fetch_add(&sigpipes, 1);
+}
+
+TEST_CASE(write_that_nobody_reads_sends_no_signal, ON(PARKABLE))
+{
+	struct link *link = scene_open(s, 4);
+	struct sigaction action = {.sa_handler = on_sigpipe};
+	struct op op;
+	long res;
+
+	SYS(sigaction(SIGPIPE, &action, NULL));
+	link_peer_close(link);
+	do { /* a socket learns of it by the reset that answers the first */
+		write_start(&s->ring, &op, link->afd_out, "x", 1);
+		res = await(&s->ring, &op);
+	} while (res == 1 || res == -ECONNRESET);
+	CHECK_EQ(res, -EPIPE);
+	CHECK_EQ(sigpipes, 0);
+	/* read(2) and write(2) go as on the file itself. */
+	CHECK_EQ(write(link->afd_out, "x", 1), -1);
+	CHECK_EQ(errno, EPIPE);
+	CHECK_EQ(sigpipes, 1);
+}
+
+/* The timeouts that SO_RCVTIMEO and SO_SNDTIMEO set pass many times; only a cancel or the peer ends an
+ * operation. */
+TEST_CASE(timeouts_of_the_socket_end_nothing, ON(TCP))
+{
+	struct link *link = scene_open(s, 4);
+	struct timeval timeout = {.tv_usec = 20000};
+	struct op rd, wr;
+	char *buf = pattern_make(LONG_WRITE), byte;
+	long res;
+
+	SYS(setsockopt(link->in, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)));
+	SYS(setsockopt(link->in, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)));
+	SYS(setsockopt(link->peer_in, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)));
+	link_fill(link, s->kind);
+	read_start(&s->ring, &rd, link->afd_in, &byte, 1);
+	write_start(&s->ring, &wr, link->afd_out, buf, LONG_WRITE);
+	pause_ms(300);
+	stay_quiet(&s->ring);
+	peer_write(link, "y", 1);
+	CHECK_EQ(await(&s->ring, &rd), 1);
+	CHECK_EQ(byte, 'y');
+	stay_quiet(&s->ring);
+	CHECK_EQ(op_cancel(&s->ring, &wr), 0);
+	res = await(&s->ring, &wr);
+	CHECK(res == -ECANCELED || (res > 0 && res < (long)LONG_WRITE));
+	free(buf);
+}
+
+/* Pages that nobody has touched: whoever carries the operation out has them made, and no byte or datagram is
+ * lost. */
+TEST_CASE(buffer_is_not_there_yet, ON(PARKABLE))
+{
+	struct link *link = scene_open(s, 4);
+	size_t nbytes = 8 * 4096;
+	struct sockaddr_in ours;
+	int udp = scratch_udp(&ours), proxy = proxy_make(s, udp);
+	char *sent = pattern_make(nbytes), *fresh;
+	size_t got = 0;
+	struct op op;
+
+	for (int i = 0; i < 4; i++) {
+		fresh = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		CHECK(fresh != MAP_FAILED);
+		SYS(madvise(fresh, nbytes, MADV_NOHUGEPAGE));
+		read_start(&s->ring, &op, proxy, fresh, nbytes);
+		SYS(sendto(udp, sent, nbytes, 0, (struct sockaddr *)&ours, sizeof(ours)));
+		CHECK_EQ(await(&s->ring, &op), nbytes);
+		pattern_check(fresh, nbytes, 0, SEED);
+		munmap(fresh, nbytes);
+	}
+	fresh = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(fresh != MAP_FAILED);
+	SYS(madvise(fresh, nbytes, MADV_NOHUGEPAGE));
+	while (got < nbytes) {
+		read_start(&s->ring, &op, link->afd_in, fresh + got, nbytes - got);
+		stay_quiet(&s->ring);
+		peer_write(link, sent + got, got ? nbytes - got : nbytes / 2);
+		got += (size_t)await(&s->ring, &op);
+	}
+	pattern_check(fresh, nbytes, 0, SEED);
+	munmap(fresh, nbytes);
+	free(sent);
+	close(proxy);
+	close(udp);
+}
+
+/* An address that is none gives -EFAULT, and costs the stream no byte. */
+TEST_CASE(bad_buffer_is_efault, ON(PARKABLE))
+{
+	struct link *link = scene_open(s, 4);
+	char *hole = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), byte;
+	struct op op;
+
+	CHECK(hole != MAP_FAILED);
+	read_start(&s->ring, &op, link->afd_in, hole, 1);
+	stay_quiet(&s->ring);
+	peer_write(link, "x", 1);
+	CHECK_EQ(await(&s->ring, &op), -EFAULT);
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
+	CHECK_EQ(await(&s->ring, &op), 1);
+	CHECK_EQ(byte, 'x');
+	write_start(&s->ring, &op, link->afd_out, hole, 1);
+	CHECK_EQ(await(&s->ring, &op), -EFAULT);
+}
