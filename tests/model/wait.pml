@@ -13,6 +13,9 @@
  *   everybody else here by proxy->lock. TAIO_IOC_CANCEL is the same, for it holds that lock.
  * - An operation is freed in the step of its completion, and a proxy with its last reference: the earliest moments.
  *
+ * FAULTS: a page of the user's may be missing for what the runner, a work item, tries. It then leaves the first to a
+ * helper, and the queue stays busy.
+ *
  * Not covered: policy block, where a helper takes the place of the try (cancel.pml); several submitters, among whom a
  * runner hands the queue on; writes that lack memory, which are tried again by the clock; a cancel of an operation that
  * INLINE has tried, before it is in the queue.
@@ -45,6 +48,7 @@ chan ops = [OPS] of { byte };
 byte trying = NONE;
 bool cancelled[OPS];		/* while it was tried */
 bool queued;			/* the runner is to run: work item, or task work */
+bool helped;			/* @trying is in a queue for helpers */
 
 chan dead = [OPS] of { byte };	/* cancelled in the list: the queue of completions */
 
@@ -125,6 +129,21 @@ proctype peer()
 	:: vain < VAIN -> vain++; atomic { wake() }
 	:: atomic { brought == DATA -> break }
 	od
+}
+
+/* helpers.c: take_back(); queue.c: queue_drop_tried() */
+inline take_back(o)
+{
+#ifndef MUTANT_LEFT_TO_THE_HELPER
+	helped = false;
+#endif
+	trying = NONE;
+	busy = false;
+	proxy_put();
+	ops??eval(o);
+	ready = true;
+	dead!o;
+	look()
 }
 
 /* One try. @ready is cleared before it, under proxy->lock. */
@@ -217,8 +236,21 @@ again:		atomic {
 			:: len(ops) > 0 -> ops?<o>; trying = o
 			fi
 		};
-		try(got);
+#ifdef FAULTS
+		/* want_helper(), and then take(): helpers_run() */
 		atomic {
+			if
+			:: data > 0 ->
+				if
+				:: cancelled[o] -> goto tried
+				:: else -> helped = true; running = false; o = NONE; goto end
+				fi
+			:: true
+			fi
+		};
+#endif
+		try(got);
+tried:		atomic {
 			touch();
 			trying = NONE;
 			if
@@ -256,6 +288,44 @@ idle:		atomic {
 	od
 }
 
+#ifdef FAULTS
+/* helpers.c: helper_next(), helper_run(); queue.c: queue_helped() */
+proctype helper()
+{
+	byte o = NONE;
+	bool got;
+
+end:	do
+	:: atomic { helped -> helped = false; o = trying; HOLDS(one_runner, !running); running = true };
+		/* It waits for data; a signal ends that. */
+		atomic {
+			if
+			:: data > 0 -> data--; got = true
+			:: cancelled[o]
+			fi
+		};
+		atomic { touch(); trying = NONE; ops??eval(o); ready = true };
+		atomic {
+			if
+			:: got -> complete_own(o)
+			:: else -> complete(o)
+			fi;
+			o = NONE;
+			got = false
+		};
+		atomic {
+			touch();
+			running = false;
+			busy = false;
+#ifndef MUTANT_HELPER_STOPS
+			look();
+#endif
+			proxy_put()
+		}
+	od
+}
+#endif
+
 /* op_life.c: cancel_iocb(), op_cancel(); queue.c: queue_drop(). The first for an iocb is the only one. */
 inline cancel(o)
 {
@@ -274,7 +344,8 @@ inline cancel(o)
 		dead!o;
 		look()
 #endif
-	:: trying == o -> cancelled[o] = true
+	:: trying == o && helped -> take_back(o)
+	:: trying == o && !helped -> cancelled[o] = true
 	:: else
 	fi
 }
@@ -358,4 +429,8 @@ proctype process()
 	}
 }
 
-init { atomic { run submitter(); run peer(); run runner(); run completer(); run closer(); run process() } }
+init { atomic { run submitter(); run peer(); run runner(); run completer();
+#ifdef FAULTS
+	run helper();
+#endif
+	 run closer(); run process() } }
