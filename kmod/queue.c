@@ -26,8 +26,9 @@
 #include "trace.h"
 #include "transfer.h"
 
-/* Tries in a row, after which others get the processor. */
-#define TRIES_MAX 64
+/* Tries in a row, after which others get the processor: of the operations of a queue, and of one of them. */
+#define TRIES_MAX    64
+#define TRIES_OF_ONE 16
 
 static struct workqueue_struct *works;
 
@@ -271,13 +272,16 @@ static void finish(struct taio_queue *queue, struct taio_op *op, long res)
 static long try(struct taio_queue *queue, struct taio_op *op)
 {
 	bool at_end = transfer_is_at_end(queue->proxy, queue->rw);
+	int tries = 0;
 	long res;
 
 	if (!transfer_is_worth_a_try(queue->proxy, queue->rw))
 		return -EAGAIN;
-	res = op_run(op, true);
+	do
+		res = op_run(op, true);
+	while (op_goes_on(op, res) && ++tries < TRIES_OF_ONE && !op_is_cancelled(&op->state));
 	if (op_goes_on(op, res))
-		return -EAGAIN;
+		return -EAGAIN; /* and lacks_memory() has it go on if there is room */
 	return res == -EAGAIN && at_end ? 0 : res;
 }
 

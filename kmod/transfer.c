@@ -145,29 +145,32 @@ ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov
 	return transfer_try(proxy, iocb, iter, rw);
 }
 
-/* Does a receive that meets a page that is not there lose the datagram, or a record of TLS? */
-static bool loses_on_fault(const struct taio_proxy *proxy)
+/*
+ * Does a try that meets a page that is not there leave a trace? A receive loses the datagram, or a record of TLS; a
+ * write to a pipe takes up a page of it for nothing.
+ */
+static bool leaves_a_trace(const struct taio_proxy *proxy, int rw)
 {
 	const struct socket *sock = proxy->sock;
 
-	return sock && (sock->type != SOCK_STREAM || inet_csk_has_ulp(sock->sk));
+	if (!sock)
+		return rw == WRITE;
+	return rw == READ && (sock->type != SOCK_STREAM || inet_csk_has_ulp(sock->sk));
 }
 
-/* No datagram is longer, and a longer read of a stream may be left to a helper. */
+/* As much as is looked at and transferred at once, which no datagram exceeds. */
 #define PRESENT_MAX 65536
 
-static bool is_present(struct iov_iter iter, const struct taio_proxy *proxy)
+static bool is_present(struct iov_iter iter)
 {
 	struct page *pages[16];
-	size_t offset, left = min_t(size_t, iov_iter_count(&iter), PRESENT_MAX);
+	size_t offset;
 	ssize_t res;
 	int i, n;
 
-	if (left < iov_iter_count(&iter) && proxy->sock->type == SOCK_STREAM)
-		return false;
 	iter.nofault = true;
-	for (; left; left -= res) {
-		res = iov_iter_get_pages2(&iter, pages, left, ARRAY_SIZE(pages), &offset);
+	while (iov_iter_count(&iter)) {
+		res = iov_iter_get_pages2(&iter, pages, iov_iter_count(&iter), ARRAY_SIZE(pages), &offset);
 		if (res <= 0)
 			return false;
 		n = DIV_ROUND_UP(offset + res, PAGE_SIZE);
@@ -185,8 +188,11 @@ ssize_t transfer_without_faults(struct taio_proxy *proxy, struct kiocb *iocb, st
 {
 	ssize_t res;
 
-	if (rw == READ && loses_on_fault(proxy) && !is_present(*iter, proxy))
-		return -EFAULT;
+	if (leaves_a_trace(proxy, rw)) {
+		iov_iter_truncate(iter, PRESENT_MAX);
+		if (!is_present(*iter))
+			return -EFAULT;
+	}
 	iter->nofault = true;
 	pagefault_disable();
 	res = transfer_try(proxy, iocb, iter, rw);

@@ -156,7 +156,7 @@ TEST_CASE(buffer_is_not_there_yet, ON(PARKABLE))
 	struct sockaddr_in ours;
 	int udp = scratch_udp(&ours), proxy = proxy_make(s, udp);
 	char *sent = pattern_make(nbytes), *fresh;
-	size_t got = 0;
+	size_t got;
 	struct op op;
 
 	for (int i = 0; i < 4; i++) {
@@ -172,12 +172,11 @@ TEST_CASE(buffer_is_not_there_yet, ON(PARKABLE))
 	fresh = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(fresh != MAP_FAILED);
 	SYS(madvise(fresh, nbytes, MADV_NOHUGEPAGE));
-	while (got < nbytes) {
+	read_start(&s->ring, &op, link->afd_in, fresh, nbytes);
+	stay_quiet(&s->ring);
+	peer_write(link, sent, nbytes);
+	for (got = (size_t)await(&s->ring, &op); got < nbytes; got += (size_t)await(&s->ring, &op))
 		read_start(&s->ring, &op, link->afd_in, fresh + got, nbytes - got);
-		stay_quiet(&s->ring);
-		peer_write(link, sent + got, got ? nbytes - got : nbytes / 2);
-		got += (size_t)await(&s->ring, &op);
-	}
 	pattern_check(fresh, nbytes, 0, SEED);
 	munmap(fresh, nbytes);
 	free(sent);
