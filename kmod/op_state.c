@@ -74,7 +74,8 @@ bool op_finish(atomic_t *state, long *res)
 {
 	enum op_state was = atomic_xchg(state, OP_DONE);
 
-	if (is_interruption(*res) && was != OP_RUNNING)
+	/* -EFAULT: the signal has ended the wait for a page. */
+	if (was != OP_RUNNING && (is_interruption(*res) || *res == -EFAULT))
 		*res = -ECANCELED;
 	/* fs/aio turns the restart codes into -EINTR where they are returned, not where they are completed. */
 	else if (is_interruption(*res) && *res != -EAGAIN)

@@ -28,7 +28,8 @@ bool op_mark_cancelled(atomic_t *state, enum op_state *was);
 
 /*
  * Owner: decides the result. From RUNNING, CANCELLING or CANCELLED to DONE; @res becomes -ECANCELED if the operation
- * was cancelled and @res reports only an interruption. Returns true if it was cancelled while RUNNING.
+ * was cancelled and @res reports only an interruption, or a page that was not there. Returns true if it was cancelled
+ * while RUNNING.
  */
 bool op_finish(atomic_t *state, long *res);
 
