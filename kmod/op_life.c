@@ -8,7 +8,9 @@
  * TAIO_IOC_CANCEL does not find it; after ki_complete() no cancel of fs/aio is running or can run for it.
  */
 #include <linux/aio.h>
+#include <linux/jiffies.h>
 #include <linux/llist.h>
+#include <linux/sched.h>
 #include <linux/workqueue.h>
 
 #include "counters.h"
@@ -145,14 +147,25 @@ bool op_goes_on(const struct taio_op *op, ssize_t res)
 	return op->rw == WRITE && res > 0 && iov_iter_count(&op->iter) && !op->proxy->is_file;
 }
 
-/* -EAGAIN: SO_RCVTIMEO or SO_SNDTIMEO is over, which no other runner looks at. */
+/* SO_RCVTIMEO or SO_SNDTIMEO is over, which no other runner looks at. A negative one is over at once, each time. */
+static bool is_timeout(const struct taio_op *op, ssize_t res, unsigned long begun)
+{
+	if (res != -EAGAIN || !op->proxy->sock)
+		return false;
+	if (!time_after(jiffies, begun))
+		schedule_timeout_interruptible(1);
+	return true;
+}
+
 ssize_t op_run_to_end(struct taio_op *op)
 {
+	unsigned long begun;
 	ssize_t res;
 
-	do
+	do {
+		begun = jiffies;
 		res = op_run(op, false);
-	while (!op_is_cancelled(&op->state) && (op_goes_on(op, res) || (res == -EAGAIN && op->proxy->sock)));
+	} while (!op_is_cancelled(&op->state) && (op_goes_on(op, res) || is_timeout(op, res, begun)));
 	return res;
 }
 

@@ -14,9 +14,14 @@
 
 #include "target.h"
 
-/* On a disk or in memory. procfs, sysfs, cgroupfs and the like are neither; FUSE is whatever its server does. */
-static bool is_on_file_system(const struct super_block *sb)
+/*
+ * On a disk or in memory, also where overlayfs shows it: anybody may mount that over anything. procfs, sysfs, cgroupfs
+ * and the like are neither; FUSE is whatever its server does.
+ */
+static bool is_on_file_system(struct file *target)
 {
+	const struct super_block *sb = d_real_inode(target->f_path.dentry)->i_sb;
+
 	if (sb->s_magic == TMPFS_MAGIC || sb->s_magic == OVERLAYFS_SUPER_MAGIC)
 		return true;
 	return sb->s_type->fs_flags & FS_REQUIRES_DEV && sb->s_magic != FUSE_SUPER_MAGIC;
@@ -45,7 +50,7 @@ static bool is_listed(struct file *target)
 
 	switch (inode->i_mode & S_IFMT) {
 	case S_IFREG:
-		return is_on_file_system(inode->i_sb);
+		return is_on_file_system(target);
 	case S_IFCHR:
 		return is_terminal(inode->i_rdev);
 	case S_IFSOCK:

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What every policy does alike on a stream: whole writes, no SIGPIPE, no timeouts of the socket's. */
+#include "observe.h"
 #include "semantics.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -147,6 +149,16 @@ TEST_CASE(timeouts_of_the_socket_end_nothing, ON(TCP))
 	free(buf);
 }
 
+/* Memory in which no page is there. */
+static char *untouched(size_t nbytes)
+{
+	char *fresh = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(fresh != MAP_FAILED);
+	CHECK(madvise(fresh, nbytes, MADV_NOHUGEPAGE) == 0 || errno == EINVAL); /* it has none */
+	return fresh;
+}
+
 /* Pages that nobody has touched: whoever carries the operation out has them made, and no byte or datagram is
  * lost. */
 TEST_CASE(buffer_is_not_there_yet, ON(PARKABLE))
@@ -160,18 +172,14 @@ TEST_CASE(buffer_is_not_there_yet, ON(PARKABLE))
 	struct op op;
 
 	for (int i = 0; i < 4; i++) {
-		fresh = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		CHECK(fresh != MAP_FAILED);
-		SYS(madvise(fresh, nbytes, MADV_NOHUGEPAGE));
+		fresh = untouched(nbytes);
 		read_start(&s->ring, &op, proxy, fresh, nbytes);
 		SYS(sendto(udp, sent, nbytes, 0, (struct sockaddr *)&ours, sizeof(ours)));
 		CHECK_EQ(await(&s->ring, &op), nbytes);
 		pattern_check(fresh, nbytes, 0, SEED);
 		munmap(fresh, nbytes);
 	}
-	fresh = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(fresh != MAP_FAILED);
-	SYS(madvise(fresh, nbytes, MADV_NOHUGEPAGE));
+	fresh = untouched(nbytes);
 	read_start(&s->ring, &op, link->afd_in, fresh, nbytes);
 	stay_quiet(&s->ring);
 	peer_write(link, sent, nbytes);
@@ -201,4 +209,47 @@ TEST_CASE(bad_buffer_is_efault, ON(PARKABLE))
 	CHECK_EQ(byte, 'x');
 	write_start(&s->ring, &op, link->afd_out, hole, 1);
 	CHECK_EQ(await(&s->ring, &op), -EFAULT);
+}
+
+static long cpu_ticks_of_helpers(void)
+{
+	pid_t pids[HELPERS_MAX];
+	unsigned int n = helpers_find(pids);
+	long sum = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		unsigned long user, system;
+		char path[64], *text;
+
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pids[i]);
+		text = file_text(path);
+		CHECK_EQ(sscanf(strrchr(text, ')'), ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu",
+				&user, &system),
+			 2);
+		sum += (long)(user + system);
+		free(text);
+	}
+	return sum;
+}
+
+/* A negative timeout makes every receive return at once: the helper waits all the same, and not by spinning.
+ */
+TEST_CASE(negative_timeout_spins_no_helper, ON(TCP), AS(CASE_BLOCK))
+{
+	struct link *link = scene_open(s, 1);
+	struct timeval negative = {.tv_sec = -1};
+	struct op op;
+	long ticks;
+	char byte;
+
+	SYS(setsockopt(link->in, SOL_SOCKET, SO_RCVTIMEO, &negative, sizeof(negative)));
+	read_start(&s->ring, &op, link->afd_in, &byte, 1);
+	stay_quiet(&s->ring);
+	ticks = cpu_ticks_of_helpers();
+	pause_ms(1000);
+	ticks = cpu_ticks_of_helpers() - ticks;
+	note("%ld ticks of %ld in a second", ticks, sysconf(_SC_CLK_TCK));
+	CHECK(ticks < sysconf(_SC_CLK_TCK) / 2);
+	peer_write(link, "x", 1);
+	CHECK_EQ(await(&s->ring, &op), 1);
 }
