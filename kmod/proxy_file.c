@@ -126,6 +126,17 @@ static long ioctl_info(struct taio_proxy *proxy, void __user *to)
 	return copy_to_user(to, &info, sizeof(info)) ? -EFAULT : 0;
 }
 
+static long ioctl_same(const struct taio_proxy *proxy, unsigned int fd)
+{
+	struct file *file = fget(fd);
+	long same = file == proxy->target;
+
+	if (!file)
+		return -EBADF;
+	fput(file);
+	return same;
+}
+
 static long proxy_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	switch (cmd) {
@@ -133,6 +144,8 @@ static long proxy_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return ioctl_cancel(file->private_data);
 	case TAIO_IOC_INFO:
 		return ioctl_info(file->private_data, (void __user *)arg);
+	case TAIO_IOC_SAME:
+		return ioctl_same(file->private_data, arg);
 	}
 	return -ENOTTY;
 }

@@ -64,6 +64,9 @@ enum taio_policy_id {
 	TAIO_NPOLICIES
 };
 
+/* What they are called, in this order: for command lines and traces. */
+#define TAIO_POLICY_NAMES "block", "park", "task"
+
 /* The submitter's state that an operation takes along: a mask. */
 #define TAIO_STATE_MM		0x01u		/* address space; cannot be left out */
 #define TAIO_STATE_CRED		0x02u		/* credentials; leaving it out wants CAP_SYS_ADMIN */
@@ -124,5 +127,11 @@ struct taio_ioc_info {
 
 /* TAIO_IOC_INFO, on a proxy. Returns 0. */
 #define TAIO_IOC_INFO _IOR(0xf7, 0x62, struct taio_ioc_info)
+
+/*
+ * TAIO_IOC_SAME, on a proxy: the argument is a descriptor, not a pointer. Returns 1 if its open file is the one that
+ * the proxy stands for, as are those that dup(2) makes of it; else 0. EBADF: no such descriptor.
+ */
+#define TAIO_IOC_SAME _IO(0xf7, 0x63)
 
 #endif

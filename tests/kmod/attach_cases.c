@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* TAIO_IOC_ATTACH and TAIO_IOC_INFO: what they refuse, with which error, and what a refusal leaves behind. */
+/* TAIO_IOC_ATTACH, TAIO_IOC_INFO and TAIO_IOC_SAME: what they refuse, with which error, and what a refusal
+ * leaves behind. */
 #include "semantics.h"
 
 #include <errno.h>
@@ -417,9 +418,10 @@ TEST_CASE(ioctl_numbers_are_ours_alone, ON(NONE), AS(CASE_ONCE))
 	(void)s;
 	CHECK(ioctl(device, TAIO_IOC_CANCEL) == -1 && errno == ENOTTY);
 	CHECK(ioctl(device, TAIO_IOC_INFO, &info) == -1 && errno == ENOTTY);
+	CHECK(ioctl(device, TAIO_IOC_SAME, 0) == -1 && errno == ENOTTY);
 	CHECK(ioctl(proxy, TAIO_IOC_ATTACH, &attach) == -1 && errno == ENOTTY);
 	for (unsigned int nr = 0; nr < 256; nr++) {
-		if (nr >= 0x60 && nr <= 0x62)
+		if (nr >= 0x60 && nr <= 0x63)
 			continue;
 		CHECK(ioctl(device, _IO(0xf7, nr)) == -1 && errno == ENOTTY);
 		CHECK(ioctl(proxy, _IO(0xf7, nr)) == -1 && errno == ENOTTY);
@@ -428,6 +430,29 @@ TEST_CASE(ioctl_numbers_are_ours_alone, ON(NONE), AS(CASE_ONCE))
 	CHECK(ioctl(device, _IOW(0xf7, 0x60, char[8]), &attach) == -1 && errno == ENOTTY);
 	CHECK(ioctl(device, _IOR(0xf7, 0x60, struct taio_ioc_attach), &attach) == -1 && errno == ENOTTY);
 	CHECK(ioctl(proxy, _IOW(0xf7, 0x62, struct taio_ioc_info), &info) == -1 && errno == ENOTTY);
+}
+
+TEST_CASE(same_tells_whether_a_descriptor_is_of_the_open_file, ON(NONE), AS(CASE_ONCE))
+{
+	int file = scratch_file(1), proxy = wrap(file, TAIO_POLICY_BLOCK, 0), copy = SYS(dup(file)), again;
+	char path[32];
+
+	(void)s;
+	CHECK_EQ(ioctl(proxy, TAIO_IOC_SAME, file), 1);
+	CHECK_EQ(ioctl(proxy, TAIO_IOC_SAME, copy), 1);
+	CHECK_EQ(ioctl(proxy, TAIO_IOC_SAME, proxy), 0);
+	CHECK(ioctl(proxy, TAIO_IOC_SAME, -1) == -1 && errno == EBADF);
+	/* The same file with the same flags, opened once more. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	again = SYS(open(path, O_RDWR));
+	CHECK_EQ(ioctl(proxy, TAIO_IOC_SAME, again), 0);
+	SYS(dup2(again, file));
+	CHECK_EQ(ioctl(proxy, TAIO_IOC_SAME, file), 0);
+	CHECK_EQ(ioctl(proxy, TAIO_IOC_SAME, copy), 1);
+	close(again);
+	close(copy);
+	close(file);
+	close(proxy);
 }
 
 TEST_CASE(proxy_holds_the_file, ON(NONE))
