@@ -2,6 +2,7 @@
 /* taio: from the command line to a command, and from its outcome to the exit status. */
 #include "client.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,10 +45,17 @@ static int check_options(enum command command, char **given)
 	return 0;
 }
 
-static int run_command(const struct settings *settings, int nwords, char **words, char **given)
+/* How many operands a command may have: the one that is its target, or as many as there are. */
+static int max_operands(const char *operands)
+{
+	return strstr(operands, "...") ? INT_MAX - 1 : *operands != '\0';
+}
+
+/* @words: the command and its operands, in argv, which goes on behind them. */
+static int run_command(struct settings *settings, int nwords, char **words, char **given)
 {
 	enum command command;
-	bool wants_operand;
+	const char *operands;
 	int status;
 
 	if (!nwords)
@@ -55,13 +63,15 @@ static int run_command(const struct settings *settings, int nwords, char **words
 	command = find_command(words[0]);
 	if (command == COMMAND_COUNT)
 		return usage("unknown command ", words[0]);
-	wants_operand = *taio_program.commands[command].operands;
-	if (nwords > 1 + wants_operand)
-		return usage("unexpected argument ", words[1 + wants_operand]);
-	if (nwords < 1 + wants_operand)
-		return usage("missing operand: ", taio_program.commands[command].operands);
+	operands = taio_program.commands[command].operands;
+	if (nwords > 1 + max_operands(operands))
+		return usage("unexpected argument ", words[1 + max_operands(operands)]);
+	if (nwords == 1 && *operands)
+		return usage("missing operand: ", operands);
+	words[nwords] = NULL;
+	settings->program = &words[1];
 	status = check_options(command, given);
-	return status ? status : runs[command](settings, wants_operand ? words[1] : "");
+	return status ? status : runs[command](settings, *operands ? words[1] : "");
 }
 
 /* Output is buffered: a full disk may show only here. */

@@ -2,7 +2,11 @@
 /* taio's tables of commands and options, from which the command line, --help and the manual are made. */
 #include "options.h"
 
+#include "kmod/uapi/taio.h"
+
 #include <string.h>
+
+const char *const policy_names[] = {TAIO_POLICY_NAMES, NULL};
 
 #define AT(field) offsetof(struct settings, field)
 
@@ -46,6 +50,10 @@ static const struct opt table[] = {
 	  .help = "Print only the names, one per line." },
 	{ .name = "working", .type = OPT_BOOL, .offset = AT(working), .help = "Leave out engines that do not work here." },
 
+	{ .name = "policy", .type = OPT_ENUM, .offset = AT(policy), .arg = "POLICY", .deflt = "park",
+	  .choices = policy_names, .section = ONLY "run",
+	  .help = "How an operation on a socket or a pipe waits in the module; see taio(4)." },
+
 	{ .name = "help", .key = 'h', .type = OPT_ACTION, .offset = AT(help), .section = "Other",
 	  .help = "Show this help." },
 	{ .name = "version", .key = 'V', .type = OPT_ACTION, .offset = AT(version), .help = "Show the version." },
@@ -75,6 +83,18 @@ static const struct opt_command commands[] = {
 	  .help = "Submit a read for which no data arrives, cancel it, and time the cancellation.",
 	  .more = "Connects, submits a read, cancels it after a while, and prints the read's event and the time from "
 		  "the cancel request to the event. If data arrives first, that is reported and nothing is cancelled." },
+	[COMMAND_RUN] = { .name = "run", .operands = "-- PROGRAM [ARGUMENT]...",
+	  .help = "Run a program whose io_submit does not block on sockets, pipes and files.",
+	  .more = "The program is any that uses io_submit(2), by libaio or by syscall(2), and knows nothing of taio: a "
+		  "preloaded library submits its operations on sockets, pipes, files and block devices by way of the "
+		  "module, and leaves all else as it is. Its exit status is that of taio.\n"
+		  "\n"
+		  "If the module is not loaded or may not be used, or if the program is linked statically or gains "
+		  "privileges, so that nothing can be preloaded, one line on standard error says so, and the program runs "
+		  "as it is.\n"
+		  "\n"
+		  "A descriptor that the program submits to takes another one, for as long as the program runs. What starts "
+		  "by exec(3) is preloaded anew." },
 	[COMMAND_COUNT] = { .name = NULL },
 };
 // clang-format on
@@ -84,13 +104,20 @@ static const char description[] = "taio is a client and a diagnostic tool for li
 				  "submitted to an engine of the library and reaped as an event.";
 
 static const char epilogue[] =
+	"ENVIRONMENT:\n"
+	"LD_PRELOAD\trun puts its library before what is preloaded anyway.\n"
+	"TAIO_POLICY\tPolicy of the preloaded library; set by run.\n"
+	"TAIO_VERBOSE\tIf set and not 0, a program under run tells on standard error, when it exits, how many of its "
+	"operations and files went by way of the module.\n"
+	"\n"
 	"EXIT STATUS:\n"
 	"0\tThe command succeeded.\n"
 	"1\tIt failed at run time; one line on standard error says why.\n"
 	"2\tUsage error.\n"
 	"\n"
 	"An interrupted command is ended by the signal; an interrupted ping prints what "
-	"it has measured and exits with 0.\n"
+	"it has measured and exits with 0. The exit status of run is the program's; 126 if it cannot be run, 127 if "
+	"there is no such program.\n"
 	"\n"
 	"EXAMPLES:\n"
 	"  taio engines\n"
@@ -98,9 +125,10 @@ static const char epilogue[] =
 	"  taio get --ca ca.pem -o index.html https://localhost:8443/\n"
 	"  taio ping --engine threads:block --count 1000 --interval 0s localhost:7\n"
 	"  taio cancel-read localhost:7 --after 100ms\n"
+	"  taio run -- fio --ioengine=libaio --iodepth=32 --rw=randread --size=1g --name=job\n"
 	"\n"
 	"SEE ALSO:\n"
-	"taio-load(1), io_cancel(2), io_submit(2), taiod(8)";
+	"taio-load(1), io_cancel(2), io_submit(2), taio(4), ld.so(8), taiod(8)";
 
 const struct opt_program taio_program = {
 	.name = "taio",

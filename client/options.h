@@ -24,6 +24,9 @@ struct settings {
 
 	bool names, working; /* engines */
 
+	int policy;	/* run: index of policy_names */
+	char **program; /* and its arguments, ended by NULL; argv's */
+
 	bool help, version, man;
 };
 
@@ -34,7 +37,8 @@ struct settings {
 	X(CAT, cat)                  \
 	X(GET, get)                  \
 	X(PING, ping)                \
-	X(CANCEL_READ, cancel_read)
+	X(CANCEL_READ, cancel_read)  \
+	X(RUN, run)
 // clang-format on
 
 #define COMMAND_ID(id, name) COMMAND_##id,
@@ -42,6 +46,9 @@ enum command { COMMANDS(COMMAND_ID) COMMAND_COUNT };
 #undef COMMAND_ID
 
 extern const struct opt_program taio_program;
+
+/* The module's policies by number, ended by NULL. */
+extern const char *const policy_names[];
 
 /* The only command that takes @opt, or NULL if all do. */
 const char *option_owner(const struct opt *opt);
