@@ -219,16 +219,3 @@ int io_submit(aio_context_t ctx, long niocbs, struct iocb **iocbs)
 		atomic_fetch_add(redirected, (uint64_t)(taken < nswaps ? taken : nswaps));
 	return (int)(taken < 0 ? -saved : taken);
 }
-
-/*
- * The harness asks for at least 0 events within 30 seconds and means one: on the stock kernel a buffered
- * operation is over when io_submit(2) returns. Here it need not be.
- */
-int io_getevents(aio_context_t ctx, long min, long max, struct io_event *events, struct timespec *timeout);
-int io_getevents(aio_context_t ctx, long min, long max, struct io_event *events, struct timespec *timeout)
-{
-	bool waits = timeout && (timeout->tv_sec > 0 || timeout->tv_nsec > 0);
-	long n = syscall(SYS_io_getevents, ctx, min == 0 && waits ? 1 : min, max, events, timeout);
-
-	return (int)(n < 0 ? -errno : n);
-}
