@@ -85,7 +85,7 @@ static bool policy_applies(const struct test_case *tc, unsigned int policy, enum
 
 static unsigned int variants_of(const struct test_case *tc, unsigned int policy)
 {
-	if (tc->flags & CASE_ONCE)
+	if (tc->flags & (CASE_ONCE | CASE_PLAIN))
 		return 1;
 	return policy == TAIO_POLICY_TASK && tc->flags & CASE_LONG ? 3 : 2;
 }

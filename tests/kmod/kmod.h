@@ -57,6 +57,7 @@ enum case_flags {
 	CASE_LONG = 1 << 1,  /* depends on the moment: its time grows with --rounds and --kills */
 	CASE_BLOCK = 1 << 2, /* policy BLOCK alone */
 	CASE_KEEPS = 1 << 3, /* the counters' settling is the case's own affair */
+	CASE_PLAIN = 1 << 4, /* without INLINE */
 };
 
 /*
