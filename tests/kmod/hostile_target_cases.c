@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -148,4 +149,32 @@ TEST_CASE(files_that_depend_on_the_caller_are_refused_in_namespaces, ON(NONE), A
 	SYS(gethostname(after, sizeof(after) - 1));
 	CHECK(!strcmp(before, after));
 	uffd_allow(allowed);
+}
+
+/* Files of a file system of alice's, on top of the one that her server makes up. */
+static void alice_with_layers(void *arg)
+{
+	struct names *names = arg;
+
+	become_member(ALICE);
+	enter_namespaces(CLONE_NEWNS);
+	fuse_pages(&names->fuse, FUSE_BACKGROUND, 1);
+	SYS(mount("tmpfs", "/tmp", "tmpfs", 0, NULL));
+	SYS(mkdir("/tmp/lower", 0755));
+	SYS(mkdir("/tmp/over", 0755));
+	SYS(mount("overlay", "/tmp/over", "overlay", 0, "lowerdir=/mnt:/tmp/lower"));
+	HERE();
+	refused("overlayfs on FUSE", open("/tmp/over/file", O_RDONLY | O_CLOEXEC));
+}
+
+TEST_CASE(fuse_below_overlayfs_is_refused, ON(NONE), AS(CASE_ONCE))
+{
+	struct names *names = shared_make(sizeof(*names));
+
+	SYS(prctl(PR_SET_CHILD_SUBREAPER, 1));
+	fuse_allow();
+	names->s = s;
+	child_reap(child_start(alice_with_layers, names), 20000);
+	SYS(kill(names->fuse.server, SIGKILL));
+	child_reap(names->fuse.server, 5000);
 }
