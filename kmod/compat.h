@@ -12,6 +12,40 @@
 #include <linux/sched.h>
 #include <linux/version.h>
 
+/*
+ * Threads that a module makes of current: they belong to its process, and tell the module when they are killed. The
+ * kernel exports them for vhost, in this form since 6.10.
+ */
+#if IS_ENABLED(CONFIG_VHOST_TASK) && LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#include <linux/sched/vhost_task.h>
+#define COMPAT_HAS_THREADS true
+#else
+#define COMPAT_HAS_THREADS false
+struct vhost_task;
+static inline struct vhost_task *vhost_task_create(bool (*fn)(void *arg), void (*killed)(void *arg), void *arg,
+						   const char *name)
+{
+	return NULL;
+}
+
+static inline void vhost_task_start(struct vhost_task *thread)
+{
+}
+
+static inline void vhost_task_stop(struct vhost_task *thread)
+{
+}
+#endif
+
+/* NULL: the kernel refuses it. Some kernels say why. */
+static inline struct vhost_task *compat_thread_create(bool (*fn)(void *arg), void (*killed)(void *arg), void *arg,
+						      const char *name)
+{
+	struct vhost_task *thread = vhost_task_create(fn, killed, arg, name);
+
+	return IS_ERR(thread) ? NULL : thread;
+}
+
 /* Pipes honour IOCB_NOWAIT, and show it by FMODE_NOWAIT, since 6.4. Sockets honour it on every kernel. */
 static inline bool compat_honours_nowait(struct file *file)
 {

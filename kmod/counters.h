@@ -29,6 +29,13 @@ struct taio_counters {
 	unsigned long spurious_wakeups;		/* tries of a runner that found nothing to transfer */
 	unsigned long task_runs;		/* queues that the submitter of the first ran in task work */
 	unsigned long task_fallbacks;		/* queues of policy task that a work item ran instead */
+	unsigned long workers_started;		/* workers made of submitters */
+	unsigned long workers_ended;		/* workers ended, whatever the reason */
+	unsigned long workers_refused;		/* workers that the kernel or a cap refused */
+	unsigned long workers_interrupted;	/* notifications that cancels sent to workers */
+	unsigned long worker_runs;		/* operations that a worker began, or began again */
+	unsigned long worker_retries;		/* of those, interrupted by something else than a cancel */
+	unsigned long worker_fallbacks;		/* operations of policy worker that helpers were asked to carry out */
 	unsigned long signals_sent;		/* signals that cancels sent to helpers */
 	unsigned long signals_flushed;		/* signals that helpers received and flushed */
 	unsigned long state_mm_taken;		/* references to address spaces taken */

@@ -7,6 +7,7 @@
 #include <linux/uaccess.h>
 
 #include "dev.h"
+#include "policies.h"
 #include "proxy_file.h"
 #include "uapi/taio.h"
 
@@ -19,7 +20,7 @@ static int request_check(const struct taio_ioc_attach *request)
 	if (request->policy >= TAIO_NPOLICIES || request->flags & ~FLAGS_KNOWN || request->state & ~STATE_KNOWN ||
 	    request->reserved[0] || request->reserved[1])
 		return -EINVAL;
-	if (request->state & STATE_SHARED)
+	if (request->state & STATE_SHARED || !policy_get(request->policy))
 		return -EOPNOTSUPP;
 	if (request->flags & TAIO_ATTACH_STATE)
 		return request->state & TAIO_STATE_MM ? 0 : -EINVAL;

@@ -36,8 +36,8 @@
 static unsigned int helpers_max = 1024;
 static unsigned int user_max = 256;
 
-static unsigned int idle_ms = 5000;
-module_param(idle_ms, uint, 0644);
+unsigned int helpers_idle_ms = 5000;
+module_param_named(idle_ms, helpers_idle_ms, uint, 0644);
 MODULE_PARM_DESC(idle_ms, "Milliseconds after which an idle helper thread ends");
 
 /* How long to wait after the kernel has refused to create a thread. */
@@ -250,7 +250,7 @@ static void helper_run(struct taio_op *op)
 /* Sleeps until there is an admitted operation for us. NULL: time to end; the helper is no longer counted. */
 static struct taio_op *helper_next(void)
 {
-	long timeout = msecs_to_jiffies(READ_ONCE(idle_ms));
+	long timeout = msecs_to_jiffies(READ_ONCE(helpers_idle_ms));
 	struct container container = {
 		.entry = {
 			.private = current,
@@ -371,6 +371,19 @@ void helpers_start(struct taio_op *op)
 	spin_unlock_irq(&pool.idle.lock);
 	if (!moved)
 		op_give_up(op);
+}
+
+void helpers_again(struct taio_op *op)
+{
+	spin_lock(&pool.idle.lock);
+	wait_for_helper(op, may_admit(op->user, op->rw));
+	spin_unlock(&pool.idle.lock);
+}
+
+void helpers_caps(unsigned int *user, unsigned int *all)
+{
+	*user = READ_ONCE(user_max);
+	*all = READ_ONCE(helpers_max);
 }
 
 void helpers_run(struct taio_queue *queue, struct taio_op *op)

@@ -8,6 +8,7 @@
 #include "op.h"
 #include "op_life.h"
 #include "queue.h"
+#include "workers.h"
 
 static int __init taio_init(void)
 {
@@ -22,6 +23,9 @@ static int __init taio_init(void)
 	ret = queue_works_create();
 	if (ret)
 		goto destroy_op_works;
+	ret = workers_create();
+	if (ret)
+		goto destroy_queue_works;
 	debugfs_start();
 	ret = dev_register();
 	if (ret)
@@ -29,6 +33,8 @@ static int __init taio_init(void)
 	return 0;
 stop_debugfs:
 	debugfs_stop();
+	workers_destroy();
+destroy_queue_works:
 	queue_works_destroy();
 destroy_op_works:
 	op_works_destroy();
@@ -42,6 +48,7 @@ static void __exit taio_exit(void)
 {
 	dev_deregister();
 	debugfs_stop();
+	workers_destroy();
 	helpers_destroy();
 	queue_works_destroy();
 	op_works_destroy();

@@ -50,6 +50,7 @@ bool op_account(struct taio_op *op)
 struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
 {
 	struct taio_op *op = kmem_cache_alloc(op_cache, GFP_KERNEL);
+	u32 own;
 
 	if (!op)
 		return NULL;
@@ -70,7 +71,10 @@ struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, struct i
 	INIT_LIST_HEAD(&op->queue);
 	op->helper = NULL;
 	op->submitter = proxy->policy->has_submitter ? get_pid(task_pid(current)) : NULL;
-	cargo_take(&op->cargo, proxy->state & ~proxy->policy->own_state, iocb->ki_ioprio);
+	own = proxy->policy->own_state;
+	if (proxy->policy->reserve)
+		own |= proxy->policy->reserve(op);
+	cargo_take(&op->cargo, proxy->state & ~own, iocb->ki_ioprio);
 	return op;
 free_iov:
 	kfree(op->iov);

@@ -20,6 +20,8 @@ struct pid;
 struct task_struct;
 struct taio_proxy;
 struct taio_user;
+struct taio_worker;
+struct taio_workers;
 
 struct taio_op {
 	atomic_t state;			/* enum op_state */
@@ -41,6 +43,10 @@ struct taio_op {
 	bool admitted;			/* counted as busy */
 	struct taio_user *user;		/* a reference; NULL unless has_helpers or needs_helper */
 	struct task_struct *helper;	/* set before RUNNING, valid until DONE */
+
+	/* policy worker: the lock of workers.c */
+	struct taio_workers *workers;	/* of its submitter; a reference, or NULL */
+	struct taio_worker *worker;	/* reserved for it, or has it; or NULL */
 
 	/* in one of the proxy's queues; proxy->lock */
 	struct list_head wait;

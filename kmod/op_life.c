@@ -130,7 +130,7 @@ ssize_t op_run(struct taio_op *op, bool nowait)
 	ssize_t res;
 
 	cargo_enter(&op->cargo, &saved);
-	if (op->cargo.taken & TAIO_STATE_IOCONTEXT)
+	if (op->proxy->state & TAIO_STATE_IOCONTEXT)
 		from.ki_ioprio = op->cargo.ioprio;
 	trace_taio_start(op);
 	res = run(op, &from, &iter, nowait);
@@ -181,6 +181,8 @@ void op_complete(struct taio_op *op, long res)
 	spin_unlock_irqrestore(&proxy->lock, flags);
 	if (op->done)
 		res = op->done;
+	if (proxy->policy->completed)
+		proxy->policy->completed(op);
 	if (res == -ECANCELED)
 		count(cancelled);
 	count(completed);

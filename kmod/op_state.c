@@ -55,8 +55,7 @@ bool op_mark_cancelled(atomic_t *state, enum op_state *was)
 	return true;
 }
 
-/* Does the result only say that the wait was interrupted? */
-static bool is_interruption(long res)
+bool op_is_interruption(long res)
 {
 	switch (res) {
 	case -EINTR:
@@ -75,10 +74,10 @@ bool op_finish(atomic_t *state, long *res)
 	enum op_state was = atomic_xchg(state, OP_DONE);
 
 	/* -EFAULT: the signal has ended the wait for a page. */
-	if (was != OP_RUNNING && (is_interruption(*res) || *res == -EFAULT))
+	if (was != OP_RUNNING && (op_is_interruption(*res) || *res == -EFAULT))
 		*res = -ECANCELED;
 	/* fs/aio turns the restart codes into -EINTR where they are returned, not where they are completed. */
-	else if (is_interruption(*res) && *res != -EAGAIN)
+	else if (op_is_interruption(*res) && *res != -EAGAIN)
 		*res = -EINTR;
 	return was == OP_CANCELLING;
 }

@@ -33,6 +33,9 @@ bool op_mark_cancelled(atomic_t *state, enum op_state *was);
  */
 bool op_finish(atomic_t *state, long *res);
 
+/* Does the result of a transfer say only that its wait was interrupted? */
+bool op_is_interruption(long res);
+
 /* Has a cancel come? For its owner. */
 bool op_is_cancelled(const atomic_t *state);
 

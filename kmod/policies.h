@@ -6,7 +6,7 @@
 #include "policy.h"
 #include "uapi/taio.h"
 
-/* @id is below TAIO_NPOLICIES. */
+/* @id is below TAIO_NPOLICIES. NULL: this kernel does not export what the policy needs. */
 const struct taio_policy *policy_get(enum taio_policy_id id);
 
 #endif

@@ -19,6 +19,15 @@ struct taio_policy {
 	void (*run)(struct taio_queue *queue, struct taio_op *op);
 	/* Streams. proxy->lock held: the same, where @op needs a helper (op.h). */
 	void (*help)(struct taio_queue *queue, struct taio_op *op);
+	/*
+	 * In the submitter, when its state is about to be taken; may sleep. Returns the TAIO_STATE_ bits that the
+	 * runner is going to have without taking them, besides own_state. NULL: none.
+	 */
+	u32 (*reserve)(struct taio_op *op);
+	/* Streams. In the submitter, proxy->lock held: @op is not to be tried yet. NULL: so what. */
+	void (*queued)(struct taio_op *op);
+	/* Process context. It has completed: gives back what reserve() has got for it. NULL: nothing. */
+	void (*completed)(struct taio_op *op);
 	/* Streams. In a runner, proxy->lock held: is it one for @op? NULL: each is. */
 	bool (*runs_here)(const struct taio_op *op);
 	/* Files. Owner, OP_ARMING, in io_submit: makes sure that the operation completes, now or later. */

@@ -77,7 +77,7 @@ struct taio_proxy *proxy_create(struct file *target, const struct taio_ioc_attac
 		goto free_proxy;
 	proxy->nowait = compat_nowait_file(target);
 	proxy->policy_id = request->policy;
-	if (proxy->is_file || !proxy->nowait)
+	if ((proxy->is_file || !proxy->nowait) && request->policy != TAIO_POLICY_WORKER)
 		proxy->policy_id = TAIO_POLICY_BLOCK;
 	return proxy;
 free_proxy:

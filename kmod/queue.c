@@ -320,6 +320,15 @@ void queue_helped(struct taio_queue *queue, struct taio_op *op, long res)
 	proxy_put(proxy);
 }
 
+void queue_pass_on(struct taio_queue *queue, struct taio_op *op)
+{
+	queue->trying = NULL;
+	if (queue->proxy->nowait)
+		queue_give_to_work(queue);
+	else
+		queue->proxy->policy->run(queue, op);
+}
+
 static void run_by_work(struct work_struct *work)
 {
 	queue_run(container_of(to_delayed_work(work), struct taio_queue, work));
@@ -374,6 +383,8 @@ static void enqueue(struct taio_queue *queue, struct taio_op *op, bool claimed)
 		count(parked);
 		trace_taio_queue(op);
 		list_add_tail(&op->wait, claimed ? queue->ops.next : &queue->ops);
+		if (proxy->policy->queued && (queue->busy || first(queue) != op))
+			proxy->policy->queued(op);
 	} else {
 		again = claimed;
 		op_give_up(op);

@@ -50,6 +50,11 @@ void queue_wait(struct taio_queue *queue);
 void queue_run(struct taio_queue *queue);
 /* A helper has carried out the first, which is DONE: completes it, and goes on to the next. */
 void queue_helped(struct taio_queue *queue, struct taio_op *op, long res);
+/*
+ * proxy->lock held: a helper that was to carry out the first, which is WAITING, cannot do so any more. A work item
+ * tries where that can be done without waiting; the policy's run() goes on.
+ */
+void queue_pass_on(struct taio_queue *queue, struct taio_op *op);
 /* Has the queue, which is busy, run by a work item. Any context. */
 void queue_give_to_work(struct taio_queue *queue);
 

@@ -235,16 +235,22 @@ static const struct {
 
 void cargo_take(struct op_cargo *cargo, u32 mask, u16 ioprio)
 {
-	unsigned long bits = mask;
-	int bit;
-
-	cargo->taken = mask;
+	cargo->taken = 0;
 	cargo->mm = current->mm;
 	cargo->ioprio = ioprio;
 	cargo->nice = nice_of_current();
+	cargo_add(cargo, mask);
+}
+
+void cargo_add(struct op_cargo *cargo, u32 mask)
+{
+	unsigned long bits = mask & ~cargo->taken;
+	int bit;
+
 	for_each_set_bit(bit, &bits, ARRAY_SIZE(rows))
 		if (rows[bit].take)
 			rows[bit].take(cargo);
+	cargo->taken |= mask;
 }
 
 void cargo_put(struct op_cargo *cargo)

@@ -39,6 +39,8 @@ struct op_saved {
 
 /* In the submitter: takes what @mask selects. Cannot fail. */
 void cargo_take(struct op_cargo *cargo, u32 mask, u16 ioprio);
+/* Likewise in a thread that shares it all with the submitter: takes what of @mask was left out. Any context there. */
+void cargo_add(struct op_cargo *cargo, u32 mask);
 void cargo_put(struct op_cargo *cargo);
 
 /* Before @helper, which sleeps, is woken for the operation: gives it the nice value of the submitter. Any context. */

@@ -14,6 +14,7 @@ struct taio_op;
 TRACE_DEFINE_ENUM(TAIO_POLICY_BLOCK);
 TRACE_DEFINE_ENUM(TAIO_POLICY_PARK);
 TRACE_DEFINE_ENUM(TAIO_POLICY_TASK);
+TRACE_DEFINE_ENUM(TAIO_POLICY_WORKER);
 TRACE_DEFINE_ENUM(OP_ARMING);
 TRACE_DEFINE_ENUM(OP_WAITING);
 TRACE_DEFINE_ENUM(OP_RUNNING);
@@ -22,7 +23,7 @@ TRACE_DEFINE_ENUM(OP_RUNNING);
 
 #define show_policy(policy)                                                                        \
 	__print_symbolic(policy, { TAIO_POLICY_BLOCK, "block" }, { TAIO_POLICY_PARK, "park" },      \
-			 { TAIO_POLICY_TASK, "task" })
+			 { TAIO_POLICY_TASK, "task" }, { TAIO_POLICY_WORKER, "worker" })
 
 /* The states in which a cancel can find an operation. */
 #define show_state(state)                                                                          \

@@ -16,6 +16,8 @@ struct taio_user {
 	refcount_t refs;
 	kuid_t uid;
 
+	unsigned int workers;		/* that have not ended; the lock of workers.c */
+
 	/* The pool's, under pool.idle.lock; see helpers.c. By READ and WRITE. */
 	unsigned int busy[2];		/* operations that have a helper, or will get the next one */
 	struct list_head queue[2];	/* operations that wait until the user has room */

@@ -55,12 +55,24 @@
 
 /*
  * How an operation waits. Regular files, block devices and streams that cannot be asked not to wait (terminals)
- * always wait by BLOCK: TAIO_IOC_INFO tells.
+ * always wait by BLOCK, or by WORKER where that was asked for: TAIO_IOC_INFO tells.
+ *
+ * WORKER: threads called taio-worker, which io_submit(2) adds to the calling thread's process when it has none that
+ * is idle. They have all that the caller had then, whatever the mask says, but its credentials, which are those of
+ * the operation; when the caller changes its nice value, cgroup, affinity or ioprio, it gets others. They count
+ * against RLIMIT_NPROC, user_max and helpers_max. One that has been idle for idle_ms ends, and so they do with the
+ * process. They are threads of it in all that looks at those: SIGSTOP stops them, and with them what they carry out
+ * and what waits behind it; unshare(2) and setns(2) refuse what they refuse to a process with threads; a process
+ * whose own threads have all ended goes on until its workers have, and its exit status is 0 then. A cancel
+ * interrupts what waits for a stream but not what waits for a disk: that gives its event when the disk answers. A
+ * worker that reads from the terminal of a session in the background gives -EIO. Where there is no worker to be
+ * had, or one ends before its operation, a helper of BLOCK carries the operation out, with what the mask says.
  */
 enum taio_policy_id {
 	TAIO_POLICY_BLOCK,	/* a helper thread blocks for it; a signal cancels */
 	TAIO_POLICY_PARK,	/* in a queue of the proxy's; when the file wakes, a work item transfers */
 	TAIO_POLICY_TASK,	/* likewise; then the submitter transfers, by task work */
+	TAIO_POLICY_WORKER,	/* a thread that the kernel adds to the submitter's process blocks for it */
 	TAIO_NPOLICIES
 };
 
@@ -112,8 +124,9 @@ struct taio_ioc_info {
  *		TAIO_STATE_MM; a file that io_submit(2) could not read or write either (epoll, ...)
  * EISDIR	a directory
  * ELOOP	a proxy
- * EOPNOTSUPP	a file that is not on the list above, such as an AF_UNIX socket (a proxy would hide it from the kernel's
- *		collector of descriptors in flight); TAIO_STATE_FS, TAIO_STATE_FILES
+ * EOPNOTSUPP	WORKER, on a kernel that lets no module add threads to a process: before Linux 6.10, or without
+ *		CONFIG_VHOST_TASK; a file that is not on the list above, such as an AF_UNIX socket (a proxy would
+ *		hide it from the kernel's collector of descriptors in flight); TAIO_STATE_FS, TAIO_STATE_FILES
  * EPERM	a state bit left out that only a privileged caller may leave out
  * EMFILE, ENFILE, ENOMEM, EFAULT
  */

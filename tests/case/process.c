@@ -133,3 +133,27 @@ unsigned int entries_of(const char *path)
 	closedir(dir);
 	return count;
 }
+
+unsigned int threads_called(const char *name)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned int count = 0;
+	struct dirent *entry;
+
+	CHECK(dir);
+	while ((entry = readdir(dir))) {
+		char path[320], comm[32] = "";
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+		file = fopen(path, "re");
+		if (!file) /* it has ended */
+			continue;
+		if (fgets(comm, sizeof(comm), file) && !strncmp(comm, name, strlen(name)) &&
+		    comm[strlen(name)] == '\n')
+			count++;
+		fclose(file);
+	}
+	closedir(dir);
+	return count;
+}

@@ -32,6 +32,9 @@ void *shared_make(size_t nbytes);
 /* The number of names in a directory, including "." and "..". */
 unsigned int entries_of(const char *path);
 
+/* How many threads of this process have that name. */
+unsigned int threads_called(const char *name);
+
 #define child_reap(pid, timeout_ms) (HERE(), child_reap_(pid, timeout_ms))
 
 #endif

@@ -39,7 +39,7 @@ static bool write_keeps_bit(struct scene *s, int file, int proxy)
 	return has_uid_bit(file);
 }
 
-TEST_CASE(file_write_has_the_submitters_credentials, ON(NONE), AS(CASE_BLOCK))
+TEST_CASE(file_write_has_the_submitters_credentials, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
 {
 	int file = scratch_file(100), proxy = proxy_make(s, file);
 

@@ -24,6 +24,7 @@ static const char *const policies[TAIO_NPOLICIES] = {
 	[TAIO_POLICY_BLOCK] = "block",
 	[TAIO_POLICY_PARK] = "park",
 	[TAIO_POLICY_TASK] = "task",
+	[TAIO_POLICY_WORKER] = "worker",
 };
 
 static const struct {
@@ -45,7 +46,7 @@ static struct {
 } options = {.kills = KILLS_DEFAULT};
 
 static const struct option_row option_rows[] = {
-	{"policy", "block|park|task", .text = &options.policy},
+	{"policy", "block|park|task|worker", .text = &options.policy},
 	{"kills", "N", .count = &options.kills},
 	{"seed", "N", .number = &options.seed},
 };
@@ -74,11 +75,25 @@ static void case_run_on_module(struct run *run)
 	case_report(run);
 }
 
+/* Not before Linux 6.10, and only where the kernel has CONFIG_VHOST_TASK. */
+static bool has_workers(void)
+{
+	return taio_attach(-1, TAIO_POLICY_WORKER, 0) != -EOPNOTSUPP;
+}
+
 static bool policy_applies(const struct test_case *tc, unsigned int policy, enum link_kind kind)
 {
-	bool is_block_only = tc->flags & (CASE_ONCE | CASE_BLOCK) || kind & (LINK_TTY | LINK_FILE);
+	bool blocks = policy == TAIO_POLICY_BLOCK || policy == TAIO_POLICY_WORKER;
+	bool chosen[TAIO_NPOLICIES] = {
+		[TAIO_POLICY_BLOCK] = tc->flags & (CASE_ONCE | CASE_BLOCK),
+		[TAIO_POLICY_WORKER] = tc->flags & CASE_WORKER,
+	};
 
-	if (policy != TAIO_POLICY_BLOCK && is_block_only)
+	if (tc->flags & (CASE_ONCE | CASE_BLOCK | CASE_WORKER) && !chosen[policy])
+		return false;
+	if (kind & (LINK_TTY | LINK_FILE) && !blocks)
+		return false;
+	if (policy == TAIO_POLICY_WORKER && !has_workers())
 		return false;
 	return !options.policy || !strcmp(options.policy, policies[policy]);
 }

@@ -58,10 +58,12 @@ enum case_flags {
 	CASE_BLOCK = 1 << 2, /* policy BLOCK alone */
 	CASE_KEEPS = 1 << 3, /* the counters' settling is the case's own affair */
 	CASE_PLAIN = 1 << 4, /* without INLINE */
+	/* policy WORKER alone, or with BLOCK those two; left out where the kernel has no workers */
+	CASE_WORKER = 1 << 5,
 };
 
 /*
- * harness.c: runs the cases chosen on the command line (--case GLOB, --policy block|park|task, --link KIND,
+ * harness.c: runs the cases chosen on the command line (--case GLOB, --policy block|park|task|worker, --link KIND,
  * --rounds N, --kills N, --seed N, --list). Returns main()'s value: 0, 1, 2 for usage, or 77 without
  * /dev/taio.
  */

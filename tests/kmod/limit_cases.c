@@ -45,7 +45,7 @@ static long write_at(struct scene *s, int fd, long long offset, size_t nbytes)
 	return await(&s->ring, &op);
 }
 
-TEST_CASE(fsize_limit_holds_for_helpers, ON(NONE), AS(CASE_BLOCK))
+TEST_CASE(fsize_limit_holds_for_helpers, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
 {
 	static const struct {
 		long long offset;

@@ -261,11 +261,17 @@ TEST_CASE(streams_take_no_io_context, ON(STREAMS))
 
 static const char *policy_in_force(int proxy)
 {
-	static const char *const names[] = {"block", "park", "task"};
+	static const char *const names[] = {"block", "park", "task", "worker"};
 	struct taio_ioc_info info;
 
 	proxy_info(proxy, &info);
 	return names[info.policy];
+}
+
+/* What waits has somebody who has begun with it. */
+static bool is_blocking(const char *policy)
+{
+	return !strcmp(policy, "block") || !strcmp(policy, "worker");
 }
 
 TEST_CASE(inflight_list_shows_the_op, ON(STREAMS))
@@ -277,7 +283,7 @@ TEST_CASE(inflight_list_shows_the_op, ON(STREAMS))
 
 	snprintf(mine, sizeof(mine), " submitter %d bytes 1 ", (int)getpid());
 	snprintf(shown, sizeof(shown), " %s read %s ", policy,
-		 strcmp(policy, "block") ? "waiting" : "running");
+		 is_blocking(policy) ? "running" : "waiting");
 	scene_ring(s, 4);
 	text = file_text(INFLIGHT);
 	CHECK(!strstr(text, mine));
@@ -334,7 +340,7 @@ static void expect_events(struct scene *s, char *text, const char *want, const c
 TEST_CASE(tracepoints_come_in_order, ON(STREAMS))
 {
 	struct link *link = scene_open(s, 4);
-	bool blocks = !strcmp(policy_in_force(link->afd_in), "block");
+	bool blocks = is_blocking(policy_in_force(link->afd_in));
 	struct op op;
 	char byte;
 

@@ -194,7 +194,7 @@ TEST_CASE(bad_vectors_fail_as_on_the_file, ON(PARKABLE | LINK_FILE))
 		}
 }
 
-TEST_CASE(file_ops_at_offsets_leave_the_position, ON(NONE), AS(CASE_BLOCK))
+TEST_CASE(file_ops_at_offsets_leave_the_position, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
 {
 	int file = scratch_file(8192), proxy = proxy_make(s, file);
 	char buf[1000];
@@ -220,7 +220,7 @@ TEST_CASE(file_ops_at_offsets_leave_the_position, ON(NONE), AS(CASE_BLOCK))
 }
 
 /* IOCB_NOWAIT does not keep a synchronous direct read from waiting for the device: it must not be tried. */
-TEST_CASE(direct_reads_do_not_hold_up_io_submit, ON(NONE), AS(CASE_BLOCK))
+TEST_CASE(direct_reads_do_not_hold_up_io_submit, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
 {
 	struct op ops[SLOW_READS];
 	uint64_t begin, took;
@@ -246,7 +246,7 @@ TEST_CASE(direct_reads_do_not_hold_up_io_submit, ON(NONE), AS(CASE_BLOCK))
 	free(buf);
 }
 
-TEST_CASE(append_appends, ON(NONE), AS(CASE_BLOCK))
+TEST_CASE(append_appends, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
 {
 	int file = scratch_file(100), proxy, flagged;
 	struct op op;
@@ -269,7 +269,7 @@ TEST_CASE(append_appends, ON(NONE), AS(CASE_BLOCK))
 	CHECK(memcmp(buf, "abcdefghijklmnop", 16) == 0);
 }
 
-TEST_CASE(eof_of_a_file_is_zero, ON(NONE), AS(CASE_BLOCK))
+TEST_CASE(eof_of_a_file_is_zero, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
 {
 	int proxy = proxy_make(s, scratch_file(100));
 	char buf[200];

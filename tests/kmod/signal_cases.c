@@ -134,7 +134,7 @@ static void race_one(struct gate *gate, struct crowd *crowd, struct steer *steer
 	gate_pass(gate, round);
 }
 
-TEST_CASE(cancels_disturb_no_other_op, ON(STREAMS), AS(CASE_LONG | CASE_BLOCK))
+TEST_CASE(cancels_disturb_no_other_op, ON(STREAMS), AS(CASE_LONG | CASE_BLOCK | CASE_WORKER))
 {
 	static struct crowd crowd;
 	struct gate gate = {
@@ -179,7 +179,7 @@ TEST_CASE(cancels_disturb_no_other_op, ON(STREAMS), AS(CASE_LONG | CASE_BLOCK))
 /*
  * Writes to a file, every other one of them cancelled: the others are complete, not short, not interrupted.
  */
-TEST_CASE(cancels_disturb_no_file_op, ON(FILE), AS(CASE_LONG | CASE_BLOCK))
+TEST_CASE(cancels_disturb_no_file_op, ON(FILE), AS(CASE_LONG | CASE_BLOCK | CASE_WORKER))
 {
 	static char buf[FILE_OP], seen[FILE_OP];
 	static struct op ops[FILE_OPS];

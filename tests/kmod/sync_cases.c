@@ -140,7 +140,7 @@ static void compare_steps(const struct step *steps, unsigned int nsteps, const i
 	}
 }
 
-TEST_CASE(sync_calls_on_a_file_go_as_on_the_file, ON(NONE), AS(CASE_BLOCK))
+TEST_CASE(sync_calls_on_a_file_go_as_on_the_file, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
 {
 	static const struct step steps[] = {
 		STEP("read", READ, .nbytes = 100),
@@ -257,7 +257,7 @@ TEST_CASE(what_a_proxy_cannot_do_is_refused, ON(STREAMS | LINK_FILE))
 	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, proxy, 0) == MAP_FAILED && errno == ENODEV);
 }
 
-TEST_CASE(proxy_of_a_file_has_its_own_position, ON(NONE), AS(CASE_BLOCK))
+TEST_CASE(proxy_of_a_file_has_its_own_position, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
 {
 	int file = scratch_file(FILE_BYTES), one, other, copy;
 	char buf[100];

@@ -139,7 +139,7 @@ static void file_body(struct scene *s)
 	uring_close(&uring);
 }
 
-TEST_CASE(uring_on_a_file_proxy, ON(NONE), AS(CASE_BLOCK))
+TEST_CASE(uring_on_a_file_proxy, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
 {
 	in_child(s, file_body);
 }
@@ -162,7 +162,7 @@ static void partly_cached_body(struct scene *s)
 	free(buf);
 }
 
-TEST_CASE(uring_on_a_proxy_of_a_partly_cached_file, ON(NONE), AS(CASE_BLOCK))
+TEST_CASE(uring_on_a_proxy_of_a_partly_cached_file, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
 {
 	in_child(s, partly_cached_body);
 }

@@ -48,8 +48,10 @@ static _Noreturn void die(const char *what, int fd)
 
 static void read_environment(void)
 {
-	static const char *const policies[] = {
-		[TAIO_POLICY_BLOCK] = "block", [TAIO_POLICY_PARK] = "park", [TAIO_POLICY_TASK] = "task"};
+	static const char *const policies[] = {[TAIO_POLICY_BLOCK] = "block",
+					       [TAIO_POLICY_PARK] = "park",
+					       [TAIO_POLICY_TASK] = "task",
+					       [TAIO_POLICY_WORKER] = "worker"};
 	const char *policy = getenv("TAIO_SHIM_POLICY"), *is_inline = getenv("TAIO_SHIM_INLINE");
 
 	how.policy = TAIO_NPOLICIES;
