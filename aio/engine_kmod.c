@@ -214,6 +214,12 @@ static int device_check(struct kmod_ring *k, char *why)
 
 	if (ret == -EBADF)
 		return 0;
+	if (ret == -EOPNOTSUPP) {
+		snprintf(why, TAIO_WHY_LEN,
+			 "this kernel lets no module add threads to a process: Linux 6.10 or later, with "
+			 "CONFIG_VHOST_TASK");
+		return ret;
+	}
 	snprintf(why, TAIO_WHY_LEN,
 		 TAIO_DEVICE " does not support %s: the versions of module and library differ (modinfo taio)",
 		 ret == -EINVAL ? "this policy or one of its flags" : "TAIO_IOC_ATTACH");
@@ -366,6 +372,10 @@ KMOD_ENGINE(park, "park", TAIO_POLICY_PARK, TAIO_ATTACH_INLINE,
 	    "in the kernel; when the file is ready, a kernel work item transfers");
 KMOD_ENGINE(park_noinline, "park-noinline", TAIO_POLICY_PARK, 0,
 	    "like kmod:park, but never tried inside io_submit first");
+KMOD_ENGINE(worker, "worker", TAIO_POLICY_WORKER, TAIO_ATTACH_INLINE,
+	    "a thread that the kernel adds to the process blocks for it; task work cancels");
+KMOD_ENGINE(worker_noinline, "worker-noinline", TAIO_POLICY_WORKER, 0,
+	    "like kmod:worker, but never tried inside io_submit first");
 KMOD_ENGINE(block, "block", TAIO_POLICY_BLOCK, TAIO_ATTACH_INLINE,
 	    "a kernel thread blocks for it; cancelled by a signal");
 KMOD_ENGINE(block_noinline, "block-noinline", TAIO_POLICY_BLOCK, 0,

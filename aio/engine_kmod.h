@@ -10,11 +10,13 @@
 
 extern const struct engine engine_kmod_task;
 extern const struct engine engine_kmod_park;
+extern const struct engine engine_kmod_worker;
 extern const struct engine engine_kmod_block;
 
 /* The same without a first try inside io_submit. */
 extern const struct engine engine_kmod_task_noinline;
 extern const struct engine engine_kmod_park_noinline;
+extern const struct engine engine_kmod_worker_noinline;
 extern const struct engine engine_kmod_block_noinline;
 
 #endif

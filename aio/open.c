@@ -36,6 +36,8 @@ static const struct engine *const engines[] = {
 	&engine_kmod_task_noinline,
 	&engine_kmod_park,
 	&engine_kmod_park_noinline,
+	&engine_kmod_worker,
+	&engine_kmod_worker_noinline,
 	&engine_kmod_block,
 	&engine_kmod_block_noinline,
 };
