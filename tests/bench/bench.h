@@ -43,7 +43,7 @@ struct variant {
 	enum taio_policy_id policy;
 	uint32_t flags;
 };
-#define VARIANTS 6
+#define VARIANTS 8
 extern const struct variant variants[VARIANTS];
 extern const char *const policy_names[TAIO_NPOLICIES];
 

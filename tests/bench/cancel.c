@@ -89,7 +89,8 @@ static void wait_for_state(const char *state)
 
 static uint64_t cancel_time(struct scene *s, struct link *link)
 {
-	const char *state = s->policy == TAIO_POLICY_BLOCK ? " running " : " waiting ";
+	bool blocks = s->policy == TAIO_POLICY_BLOCK || s->policy == TAIO_POLICY_WORKER;
+	const char *state = blocks ? " running " : " waiting ";
 	char buf[NBYTES];
 	struct op op = {0};
 	uint64_t began;
@@ -121,12 +122,15 @@ int cmd_cancel(int argc, char **argv)
 	struct samples pingpong = {0}, cancels[TAIO_NPOLICIES] = {0};
 	long rounds = number_of(argv[1], "ROUNDS");
 	struct scene scenes[TAIO_NPOLICIES];
+	unsigned int npolicies = TAIO_NPOLICIES;
 	struct link *links[TAIO_NPOLICIES];
 
 	CHECK_EQ(argc, 2);
+	/* The last one needs Linux 6.10. */
+	npolicies -= taio_attach(-1, TAIO_POLICY_WORKER, 0) == -EOPNOTSUPP;
 	pin_to_cpu(HERE_CPU);
 	partner_start();
-	for (unsigned int p = 0; p < TAIO_NPOLICIES; p++) {
+	for (unsigned int p = 0; p < npolicies; p++) {
 		scenes[p] = (struct scene){.policy = p, .kind = LINK_TCP};
 		scene_ring(&scenes[p], 8);
 		links[p] = scene_link(&scenes[p]);
@@ -140,14 +144,14 @@ int cmd_cancel(int argc, char **argv)
 		ns = pingpong_time();
 		if (i >= 0)
 			samples_add(&pingpong, ns);
-		for (unsigned int p = 0; p < TAIO_NPOLICIES; p++) {
+		for (unsigned int p = 0; p < npolicies; p++) {
 			ns = cancel_time(&scenes[p], links[p]);
 			if (i >= 0)
 				samples_add(&cancels[p], ns);
 		}
 	}
 	printf("{");
-	for (unsigned int p = 0; p < TAIO_NPOLICIES; p++) {
+	for (unsigned int p = 0; p < npolicies; p++) {
 		column_print(policy_names[p], &cancels[p], false);
 		scene_finish(&scenes[p]);
 	}

@@ -11,15 +11,17 @@
 #include <unistd.h>
 
 const struct variant variants[VARIANTS] = {
-	{"task", TAIO_POLICY_TASK, TAIO_ATTACH_INLINE},	  {"task-noinline", TAIO_POLICY_TASK, 0},
-	{"park", TAIO_POLICY_PARK, TAIO_ATTACH_INLINE},	  {"park-noinline", TAIO_POLICY_PARK, 0},
-	{"block", TAIO_POLICY_BLOCK, TAIO_ATTACH_INLINE}, {"block-noinline", TAIO_POLICY_BLOCK, 0},
+	{"task", TAIO_POLICY_TASK, TAIO_ATTACH_INLINE},	    {"task-noinline", TAIO_POLICY_TASK, 0},
+	{"park", TAIO_POLICY_PARK, TAIO_ATTACH_INLINE},	    {"park-noinline", TAIO_POLICY_PARK, 0},
+	{"block", TAIO_POLICY_BLOCK, TAIO_ATTACH_INLINE},   {"block-noinline", TAIO_POLICY_BLOCK, 0},
+	{"worker", TAIO_POLICY_WORKER, TAIO_ATTACH_INLINE}, {"worker-noinline", TAIO_POLICY_WORKER, 0},
 };
 
 const char *const policy_names[TAIO_NPOLICIES] = {
 	[TAIO_POLICY_BLOCK] = "block",
 	[TAIO_POLICY_PARK] = "park",
 	[TAIO_POLICY_TASK] = "task",
+	[TAIO_POLICY_WORKER] = "worker",
 };
 
 static const struct {
