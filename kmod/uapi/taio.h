@@ -77,7 +77,7 @@ enum taio_policy_id {
 };
 
 /* What they are called, in this order: for command lines and traces. */
-#define TAIO_POLICY_NAMES "block", "park", "task"
+#define TAIO_POLICY_NAMES "block", "park", "task", "worker"
 
 /* The submitter's state that an operation takes along: a mask. */
 #define TAIO_STATE_MM		0x01u		/* address space; cannot be left out */
