@@ -34,7 +34,7 @@
  * the helper.
  *
  * A buffer may be memory that is not there yet, or never comes: what waits for it is a helper, and io_cancel(2) or
- * the end of the process ends that.
+ * the end of the process ends that. Where the submitter itself or a WORKER transfers, only the end of the process does.
  *
  * Operations that do not come from io_submit(2), such as read(2) and those of io_uring, are passed to the file
  * in the caller's context: they behave there as on the file itself. So do fsync(2), fdatasync(2), IOCB_CMD_FSYNC and

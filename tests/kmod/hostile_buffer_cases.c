@@ -241,7 +241,9 @@ static void alice(void *arg)
 		ring.inflight = OPS;
 		ops[0].seq = (uint64_t)ops[0].iocb.data;
 		CHECK_EQ(op_cancel(&ring, &ops[0]), 0);
-		if (!attack->is_fuse || attack->mode == FUSE_BACKGROUND)
+		/* A worker, as any thread of the process, waits for the page until it comes or the process
+		 * ends. */
+		if (s->policy != TAIO_POLICY_WORKER && (!attack->is_fuse || attack->mode == FUSE_BACKGROUND))
 			CHECK(await(&ring, &ops[0]) < 0);
 	}
 	atomic_store(&attack->stage, CANCELLED);

@@ -21,7 +21,7 @@
 #define REAP_MS 20000
 
 struct shared {
-	_Atomic int stage;
+	_Atomic int stage, orphanable;
 	struct scene *s;
 	struct link *link;
 	int sock[2];
@@ -106,7 +106,10 @@ static void child_reads(void *arg)
 
 static void child_reads_orphaned(void *arg)
 {
+	struct shared *shared = arg;
+
 	prctl(PR_SET_PDEATHSIG, 0);
+	atomic_store(&shared->orphanable, 1);
 	child_reads(arg);
 }
 
@@ -122,6 +125,7 @@ static void parent_of_reader(void *arg)
 	for (unsigned int i = 0; i < 3; i++)
 		next_start(s, &ops[i], bufs[i]);
 	shared->pid = child_start(child_reads_orphaned, shared);
+	stage_await(&shared->orphanable, 1);
 	raise(SIGKILL);
 }
 
