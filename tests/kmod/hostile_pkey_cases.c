@@ -54,10 +54,8 @@ static void under_key(struct scene *s, struct link *link, char *page, unsigned i
 		peer_write(link, "x", 1);
 		got = ours(s, link, page, writes);
 		link_clear(link);
-		if (s->policy == TAIO_POLICY_WORKER)
-			want = 1; /* the rights with which it was made */
-		else if (!is_in_submitter(s))
-			want = -EFAULT;
+		if (!is_in_submitter(s)) /* a worker has the rights with which it was made */
+			want = s->policy == TAIO_POLICY_WORKER ? 1 : -EFAULT;
 		if (got != want)
 			fail_at(HERE(), "rights %u, %s: %ld, not %ld", rights, writes ? "write" : "read", got,
 				want);
