@@ -109,13 +109,13 @@ static struct io_context *iocontext_swap(struct io_context *ioc)
 /* A submitter without one gets the helper's own, which serves as well as a new one: it has no ioprio either. */
 static void iocontext_enter(const struct op_cargo *cargo, struct op_saved *saved)
 {
-	if (cargo->ioc && is_helper())
+	if (cargo->ioc)
 		saved->ioc = iocontext_swap(cargo->ioc);
 }
 
 static void iocontext_leave(const struct op_cargo *cargo, const struct op_saved *saved)
 {
-	if (cargo->ioc && is_helper())
+	if (cargo->ioc)
 		iocontext_swap(saved->ioc);
 }
 
@@ -159,14 +159,12 @@ static void fsize_put(struct op_cargo *cargo)
 static void fsize_enter(const struct op_cargo *cargo, struct op_saved *saved)
 {
 	saved->fsize = rlimit(RLIMIT_FSIZE);
-	if (is_helper())
-		WRITE_ONCE(current->signal->rlim[RLIMIT_FSIZE].rlim_cur, cargo->fsize);
+	WRITE_ONCE(current->signal->rlim[RLIMIT_FSIZE].rlim_cur, cargo->fsize);
 }
 
 static void fsize_leave(const struct op_cargo *cargo, const struct op_saved *saved)
 {
-	if (is_helper())
-		WRITE_ONCE(current->signal->rlim[RLIMIT_FSIZE].rlim_cur, saved->fsize);
+	WRITE_ONCE(current->signal->rlim[RLIMIT_FSIZE].rlim_cur, saved->fsize);
 }
 
 /*
@@ -176,8 +174,6 @@ static void fsize_leave(const struct op_cargo *cargo, const struct op_saved *sav
 
 static void memcg_enter(const struct op_cargo *cargo, struct op_saved *saved)
 {
-	if (!is_helper())
-		return;
 	saved->memcg = get_mem_cgroup_from_mm(cargo->mm);
 	count(state_memcg_taken);
 	saved->memcg_before = set_active_memcg(saved->memcg);
@@ -185,8 +181,6 @@ static void memcg_enter(const struct op_cargo *cargo, struct op_saved *saved)
 
 static void memcg_leave(const struct op_cargo *cargo, const struct op_saved *saved)
 {
-	if (!is_helper())
-		return;
 	set_active_memcg(saved->memcg_before);
 	mem_cgroup_put(saved->memcg);
 	count(state_memcg_put);
@@ -218,7 +212,7 @@ void cargo_prepare(const struct op_cargo *cargo, struct task_struct *helper)
 	set_user_nice(helper, cargo->nice);
 }
 
-/* By number of the bit. No row depends on another. */
+/* By number of the bit. No row depends on another. Helpers alone enter and leave, but for CRED. */
 static const struct {
 	void (*take)(struct op_cargo *cargo);
 	void (*put)(struct op_cargo *cargo);
@@ -263,16 +257,22 @@ void cargo_put(struct op_cargo *cargo)
 			rows[bit].put(cargo);
 }
 
-/* The address space comes first. A helper enters it whether or not a reference was taken. */
+/*
+ * The address space comes first. A helper enters it whether or not a reference was taken. Who is none is the submitter,
+ * and has everything but perhaps other credentials by now.
+ */
 void cargo_enter(const struct op_cargo *cargo, struct op_saved *saved)
 {
 	unsigned long bits = cargo->taken;
 	int bit;
 
-	if (is_helper()) {
-		kthread_use_mm(cargo->mm);
-		nice_enter(cargo, saved);
+	if (!is_helper()) {
+		if (bits & TAIO_STATE_CRED)
+			cred_enter(cargo, saved);
+		return;
 	}
+	kthread_use_mm(cargo->mm);
+	nice_enter(cargo, saved);
 	for_each_set_bit(bit, &bits, ARRAY_SIZE(rows))
 		if (rows[bit].enter)
 			rows[bit].enter(cargo, saved);
@@ -283,11 +283,14 @@ void cargo_leave(const struct op_cargo *cargo, const struct op_saved *saved)
 	unsigned long bits = cargo->taken;
 	int bit;
 
+	if (!is_helper()) {
+		if (bits & TAIO_STATE_CRED)
+			cred_leave(cargo, saved);
+		return;
+	}
 	for_each_set_bit(bit, &bits, ARRAY_SIZE(rows))
 		if (rows[bit].leave)
 			rows[bit].leave(cargo, saved);
-	if (is_helper()) {
-		nice_leave(saved);
-		kthread_unuse_mm(cargo->mm);
-	}
+	nice_leave(saved);
+	kthread_unuse_mm(cargo->mm);
 }
