@@ -27,6 +27,7 @@ struct taio_queue {
 	/* proxy->lock */
 	struct list_head ops;		/* op->wait, the oldest first */
 	bool ready;			/* the file may have changed since the last try began */
+	bool woken;			/* it has said so by a wake-up since, and need not be asked */
 	bool busy;			/* somebody tries the first, or was asked to, and holds the proxy */
 	struct taio_op *trying;		/* the first, while it is tried, or a helper is to do so */
 

@@ -6,7 +6,8 @@
  * Whoever sets @busy becomes the queue's runner, or has the policy ask one: a work item, the submitter's task work, a
  * helper. It alone tries, and only the first. @ready is cleared before each try and set by the wake function, so that
  * a wake-up that comes during a try is seen after it; while it is clear, nothing is tried and the file is not asked.
- * What has completed, or was cancelled as the first, leaves @ready set: the next may want something else.
+ * What has completed, or was cancelled as the first, leaves @ready set: the next may want something else. The file is
+ * asked before a read is tried, unless it was its wake-up that set @ready.
  *
  * So operations of one direction complete in the order of their submission, one wake-up makes for one try, and a file
  * that says ready and gives nothing is waited for. tests/model/wait.pml checks it.
@@ -108,6 +109,7 @@ static int hook_wake(struct wait_queue_entry *entry, unsigned int mode, int sync
 			continue;
 		was_busy = proxy->queues[rw].busy;
 		proxy->queues[rw].ready = true;
+		proxy->queues[rw].woken = !!mask;
 		look(&proxy->queues[rw]);
 		if (proxy->queues[rw].busy && !was_busy)
 			count(woken);
@@ -169,8 +171,9 @@ void queues_end(struct taio_proxy *proxy)
 
 /*
  * The first, which is now being tried; NULL: there is none, or another runner was asked, and the queue is not ours.
+ * @woken: the file has said that there is something for it.
  */
-static struct taio_op *take(struct taio_queue *queue, bool go_on)
+static struct taio_op *take(struct taio_queue *queue, bool go_on, bool *woken)
 {
 	struct taio_proxy *proxy = queue->proxy;
 	const struct taio_policy *policy = proxy->policy;
@@ -179,7 +182,9 @@ static struct taio_op *take(struct taio_queue *queue, bool go_on)
 	spin_lock_irq(&proxy->lock);
 	op = first(queue);
 	if (op && go_on && !op->needs_helper && (!policy->runs_here || policy->runs_here(op))) {
+		*woken = queue->woken;
 		queue->ready = false;
+		queue->woken = false;
 		queue->trying = op;
 		op_move(&op->state, OP_WAITING, OP_RUNNING);
 		spin_unlock_irq(&proxy->lock);
@@ -269,13 +274,14 @@ static void finish(struct taio_queue *queue, struct taio_op *op, long res)
 	op_complete(op, res);
 }
 
-static long try(struct taio_queue *queue, struct taio_op *op)
+static long try(struct taio_queue *queue, struct taio_op *op, bool woken)
 {
 	bool at_end = transfer_is_at_end(queue->proxy, queue->rw);
 	int tries = 0;
 	long res;
 
-	if (!transfer_is_worth_a_try(queue->proxy, queue->rw))
+	/* Of a terminal it would have to be asked (VMIN), but that has no @nowait and so no try here. */
+	if (!woken && !transfer_is_worth_a_try(queue->proxy, queue->rw))
 		return -EAGAIN;
 	do
 		res = op_run(op, true);
@@ -290,10 +296,11 @@ void queue_run(struct taio_queue *queue)
 	enum outcome outcome;
 	unsigned int tries = 0;
 	struct taio_op *op;
+	bool woken;
 	long res;
 
-	while ((op = take(queue, tries++ < TRIES_MAX))) {
-		res = try(queue, op);
+	while ((op = take(queue, tries++ < TRIES_MAX, &woken))) {
+		res = try(queue, op, woken);
 		outcome = OUTCOME_ENDS;
 		if (res == -EAGAIN)
 			outcome = wait_again(queue, op);
@@ -352,6 +359,7 @@ static bool claim(struct taio_queue *queue)
 	if (!queue->busy && queue->ready && list_empty(&queue->ops)) {
 		queue->busy = true;
 		queue->ready = false;
+		queue->woken = false;
 		claimed = true;
 	}
 	spin_unlock_irq(&proxy->lock);
