@@ -2,8 +2,8 @@
 /*
  * The life of an operation except its waiting: started by its policy, transferred by a runner, completed exactly once.
  *
- * The order in op_begin() is what fs/aio demands: everything that can fail; iocb->private; the proxy's list;
- * kiocb_set_cancel_fn(); then start. From kiocb_set_cancel_fn() on a cancel may come, and an error is completed, never
+ * The order in op_begin() is what fs/aio demands: everything that can fail; iocb->private; kiocb_set_cancel_fn(); then
+ * the proxy's list, and start. From kiocb_set_cancel_fn() on a cancel may come, and an error is completed, never
  * returned. The order in op_complete(): off the proxy's list, ki_complete(), then free. Once it is off the list,
  * TAIO_IOC_CANCEL does not find it; after ki_complete() no cancel of fs/aio is running or can run for it.
  */
@@ -82,12 +82,14 @@ struct taio_op *op_begin(struct taio_proxy *proxy, struct kiocb *iocb, struct io
 	count(submitted);
 	trace_taio_submit(op);
 	iocb->private = op;
-	spin_lock_irq(&proxy->lock);
-	list_add_tail(&op->link, &proxy->ops);
-	proxy->nops++;
-	spin_unlock_irq(&proxy->lock);
 	kiocb_set_cancel_fn(iocb, cancel_iocb);
 	return op;
+}
+
+void op_list(struct taio_op *op)
+{
+	list_add_tail(&op->link, &op->proxy->ops);
+	op->proxy->nops++;
 }
 
 ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw)
@@ -96,6 +98,9 @@ ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter 
 
 	if (!op)
 		return -ENOMEM;
+	spin_lock_irq(&proxy->lock);
+	op_list(op);
+	spin_unlock_irq(&proxy->lock);
 	proxy->policy->start(op);
 	/* Neither op nor iocb may be touched from here on. */
 	return -EIOCBQUEUED;
@@ -169,26 +174,37 @@ ssize_t op_run_to_end(struct taio_op *op)
 	return res;
 }
 
-void op_complete(struct taio_op *op, long res)
+void op_unlist(struct taio_op *op)
 {
-	struct taio_proxy *proxy = op->proxy;
-	struct kiocb *iocb = op->iocb;
-	unsigned long flags;
-
-	spin_lock_irqsave(&proxy->lock, flags);
 	list_del(&op->link);
-	proxy->nops--;
-	spin_unlock_irqrestore(&proxy->lock, flags);
+	op->proxy->nops--;
+}
+
+void op_end(struct taio_op *op, long res)
+{
+	struct kiocb *iocb = op->iocb;
+
 	if (op->done)
 		res = op->done;
-	if (proxy->policy->completed)
-		proxy->policy->completed(op);
+	if (op->proxy->policy->completed)
+		op->proxy->policy->completed(op);
 	if (res == -ECANCELED)
 		count(cancelled);
 	count(completed);
 	trace_taio_complete(op, res);
 	iocb->ki_complete(iocb, res);
 	op_free(op);
+}
+
+void op_complete(struct taio_op *op, long res)
+{
+	struct taio_proxy *proxy = op->proxy;
+	unsigned long flags;
+
+	spin_lock_irqsave(&proxy->lock, flags);
+	op_unlist(op);
+	spin_unlock_irqrestore(&proxy->lock, flags);
+	op_end(op, res);
 }
 
 int op_works_create(void)

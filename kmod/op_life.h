@@ -11,10 +11,12 @@ struct taio_op;
 struct taio_proxy;
 
 /*
- * Makes an operation of what fs/aio submits, ARMING, or returns NULL without memory. From then on a cancel may come,
- * and it has to complete. May sleep for memory, never for the file.
+ * Makes an operation of what fs/aio submits, ARMING, or returns NULL without memory. From then on a cancel of fs/aio
+ * may come; it has to be listed, and to complete. May sleep for memory, never for the file.
  */
 struct taio_op *op_begin(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
+/* proxy->lock held: puts it on the proxy's list, where TAIO_IOC_CANCEL finds it. */
+void op_list(struct taio_op *op);
 
 /* The same on a file, and starts it: -EIOCBQUEUED, after which it completes exactly once, or -ENOMEM. */
 ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
@@ -46,6 +48,10 @@ void op_give_up(struct taio_op *op);
  * afterwards, and the proxy may be, too.
  */
 void op_complete(struct taio_op *op, long res);
+/* Its two halves, for a caller that has the lock anyway. proxy->lock held: takes it off the proxy's list. */
+void op_unlist(struct taio_op *op);
+/* The rest. */
+void op_end(struct taio_op *op, long res);
 
 int op_works_create(void);
 void op_works_destroy(void);

@@ -268,10 +268,11 @@ static void finish(struct taio_queue *queue, struct taio_op *op, long res)
 
 	spin_lock_irq(&proxy->lock);
 	list_del(&op->wait);
+	op_unlist(op);
 	queue->trying = NULL;
 	queue->ready = true;
 	spin_unlock_irq(&proxy->lock);
-	op_complete(op, res);
+	op_end(op, res);
 }
 
 static long try(struct taio_queue *queue, struct taio_op *op, bool woken)
@@ -385,6 +386,7 @@ static void enqueue(struct taio_queue *queue, struct taio_op *op, bool claimed)
 	struct taio_proxy *proxy = queue->proxy;
 
 	spin_lock_irq(&proxy->lock);
+	op_list(op);
 	if (claimed)
 		queue->busy = false;
 	if (op_move(&op->state, OP_ARMING, OP_WAITING)) {
