@@ -50,6 +50,6 @@ extern const char *const policy_names[TAIO_NPOLICIES];
 /* Commands. argv[0] is the command's name. */
 typedef int command_fn(int argc, char **argv);
 command_fn cmd_serve, cmd_wait, cmd_sample, cmd_profile, cmd_insns, cmd_floor, cmd_submit, cmd_cancel,
-	cmd_state;
+	cmd_state, cmd_herd;
 
 #endif

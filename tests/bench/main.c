@@ -50,6 +50,9 @@ static const struct {
 	{.name = "submit", .run = cmd_submit, .usage = "ROUNDS: time inside io_submit(2)"},
 	{.name = "cancel", .run = cmd_cancel, .usage = "ROUNDS: time from io_cancel(2) to the event"},
 	{.name = "state", .run = cmd_state, .usage = "PAIRS ROUNDS: cost of each bit of the state mask"},
+	{.name = "herd",
+	 .run = cmd_herd,
+	 .usage = "READS ROUNDS: time inside sendto(2) with one read that waits, and with as many"},
 };
 
 static int usage(void)
