@@ -10,7 +10,7 @@
 #include <linux/aio.h>
 #include <linux/jiffies.h>
 #include <linux/llist.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/workqueue.h>
 
 #include "counters.h"
@@ -152,26 +152,30 @@ bool op_goes_on(const struct taio_op *op, ssize_t res)
 	return op->rw == WRITE && res > 0 && iov_iter_count(&op->iter) && !op->proxy->is_file;
 }
 
-/* SO_RCVTIMEO or SO_SNDTIMEO is over, which no other runner looks at. A negative one is over at once, each time. */
-static bool is_timeout(const struct taio_op *op, ssize_t res, unsigned long begun)
+/* SO_RCVTIMEO or SO_SNDTIMEO is over, which no other runner looks at. */
+static bool is_timeout(const struct taio_op *op, ssize_t res)
 {
-	if (res != -EAGAIN || !op->proxy->sock)
-		return false;
-	if (!time_after(jiffies, begun))
-		schedule_timeout_interruptible(1);
-	return true;
+	return res == -EAGAIN && op->proxy->sock;
 }
 
+/* A negative timeout is over at once, each time, and before the socket looks for a signal. */
 ssize_t op_run_to_end(struct taio_op *op)
 {
 	unsigned long begun;
 	ssize_t res;
 
-	do {
+	for (;;) {
 		begun = jiffies;
 		res = op_run(op, false);
-	} while (!op_is_cancelled(&op->state) && (op_goes_on(op, res) || is_timeout(op, res, begun)));
-	return res;
+		if (op_is_cancelled(&op->state) || !(op_goes_on(op, res) || is_timeout(op, res)))
+			return res;
+		if (!is_timeout(op, res))
+			continue;
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+		if (!time_after(jiffies, begun))
+			schedule_timeout_interruptible(1);
+	}
 }
 
 void op_unlist(struct taio_op *op)

@@ -28,6 +28,7 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "compat.h"
@@ -50,7 +51,7 @@ enum worker_state {
 	WORKER_RESERVED,	/* for @op, which it may not touch */
 	WORKER_HANDED,		/* @op is WAITING, and the worker's to begin */
 	WORKER_RUNNING,		/* it has @op */
-	WORKER_ENDED,		/* a work item stops the thread and frees it */
+	WORKER_ENDED,		/* on its next turn it has a work item stop the thread and free it */
 };
 
 /* The workers of one submitting thread. There are some, or an operation that may use them. */
@@ -71,8 +72,11 @@ struct taio_worker {
 	struct taio_op *op;		/* while RESERVED, HANDED or RUNNING */
 	struct list_head idle;
 	struct list_head all;		/* until ENDED */
+	bool is_reaped;			/* @reap is queued */
 	struct task_struct *task;	/* itself, from its first turn on */
-	int ioprio;			/* of its submitter, when it was made */
+	/* Of its submitter, when it was made. */
+	int ioprio, static_prio, policy;
+	unsigned int rt_priority;
 	unsigned long deadline;		/* jiffies: idle until then */
 	bool is_killed;			/* it has no further turn */
 
@@ -86,8 +90,9 @@ struct taio_worker {
 static DEFINE_SPINLOCK(workers_lock); /* irqs off; guards all above and below, inside proxy->lock */
 static DEFINE_HASHTABLE(table, 8);
 static LIST_HEAD(all);
-static unsigned int nworkers;
+static unsigned int nworkers;	/* threads that there are */
 static struct workqueue_struct *reapers;
+static DECLARE_WAIT_QUEUE_HEAD(reaped);
 
 /* --- the workers of a thread; under workers_lock --- */
 
@@ -126,16 +131,29 @@ static void wake(struct taio_worker *worker)
 		wake_up_process(worker->task);
 }
 
-/* It is on no list of idle ones, and has no operation. vhost_task_stop() wakes it. */
+/* By the thread: it is ENDED, and will not sleep for long before vhost_task_stop() finds it. */
+static void have_reaped(struct taio_worker *worker)
+{
+	if (worker->is_reaped)
+		return;
+	worker->is_reaped = true;
+	queue_work(reapers, &worker->reap);
+}
+
+/*
+ * It is on no list of idle ones, and has no operation. The thread itself has the rest done, on its next turn: whoever
+ * waited for one that is stopped, or traced, would do so for as long as others like.
+ */
 static void end(struct taio_worker *worker)
 {
 	worker->state = WORKER_ENDED;
 	worker->op = NULL;
 	list_del(&worker->all);
-	worker->user->workers--;
-	nworkers--;
 	count(workers_ended);
-	queue_work(reapers, &worker->reap);
+	if (worker->is_killed)
+		have_reaped(worker);
+	else
+		wake(worker);
 }
 
 static void reserve(struct taio_worker *worker, struct taio_op *op)
@@ -178,11 +196,11 @@ static bool is_like_current(const struct taio_worker *worker)
 
 	if (!task) /* it is new */
 		return true;
-	return task->static_prio == current->static_prio && task->policy == current->policy &&
-	       task->rt_priority == current->rt_priority && worker->ioprio == get_current_ioprio() &&
+	return worker->static_prio == current->static_prio && worker->policy == current->policy &&
+	       worker->rt_priority == current->rt_priority && worker->ioprio == get_current_ioprio() &&
 	       rcu_access_pointer(task->cgroups) == rcu_access_pointer(current->cgroups) &&
 	       task->nsproxy == current->nsproxy && task->fs == current->fs &&
-	       cpumask_equal(task->cpus_ptr, current->cpus_ptr);
+	       cpumask_equal(&task->cpus_mask, &current->cpus_mask);
 }
 
 /* Likewise: one that is; those that are none any more end. */
@@ -199,6 +217,8 @@ static struct taio_worker *take_like_current(struct taio_workers *workers)
 
 static bool has_interrupted(long res)
 {
+	if (res == -EFAULT) /* perhaps a page that was waited for */
+		return fatal_signal_pending(current);
 	return op_is_interruption(res) && res != -EAGAIN && signal_pending(current);
 }
 
@@ -291,8 +311,12 @@ static bool worker_main(void *arg)
 	struct taio_op *op;
 	long left = 0;
 
-	if (READ_ONCE(worker->state) == WORKER_ENDED)
+	if (READ_ONCE(worker->state) == WORKER_ENDED) {
+		spin_lock_irq(&workers_lock);
+		have_reaped(worker);
+		spin_unlock_irq(&workers_lock);
 		return false;
+	}
 	__set_current_state(TASK_RUNNING);
 	if (has_pending())
 		return true;
@@ -362,8 +386,10 @@ static void worker_killed(void *arg)
 		/* NULL: a cancel takes it back, and ends the worker. */
 		op = begin(worker);
 		break;
-	case WORKER_RUNNING:
 	case WORKER_ENDED:
+		have_reaped(worker);
+		break;
+	case WORKER_RUNNING:
 		break;
 	}
 	spin_unlock_irq(&workers_lock);
@@ -380,10 +406,13 @@ static void reap(struct work_struct *work)
 	vhost_task_stop(worker->thread);
 	if (worker->is_interrupted)
 		wait_for_completion(&worker->interrupt.completion);
-	user_put(worker->user);
 	spin_lock_irq(&workers_lock);
 	last = workers_put(worker->workers);
+	worker->user->workers--;
+	nworkers--;
+	wake_up(&reaped);
 	spin_unlock_irq(&workers_lock);
+	user_put(worker->user);
 	workers_free(last);
 	kfree(worker);
 }
@@ -430,6 +459,9 @@ static bool create(struct taio_op *op)
 	worker->workers = op->workers;
 	worker->user = user_hold(op->user);
 	worker->ioprio = get_current_ioprio();
+	worker->static_prio = current->static_prio;
+	worker->policy = current->policy;
+	worker->rt_priority = current->rt_priority;
 	spin_lock_irq(&workers_lock);
 	may = may_create(op->workers, op->user);
 	if (may) {
@@ -556,7 +588,8 @@ bool workers_interrupt(struct taio_op *op)
 
 	spin_lock_irqsave(&workers_lock, flags);
 	worker = op->worker;
-	if (worker) {
+	/* One that is killed does not block any more: it finds the operation cancelled. */
+	if (worker && !worker->is_killed) {
 		/* Of an operation there is one cancel, and of a worker one operation until the last has arrived. */
 		WARN_ON_ONCE(worker->is_interrupted);
 		worker->is_interrupted = true;
@@ -603,5 +636,6 @@ void workers_destroy(void)
 		end(worker);
 	}
 	spin_unlock_irq(&workers_lock);
+	wait_event(reaped, !READ_ONCE(nworkers));
 	destroy_workqueue(reapers);
 }

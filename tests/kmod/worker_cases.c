@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -282,6 +284,43 @@ TEST_CASE(stop_and_continue_end_nothing, ON(STREAMS), AS(CASE_WORKER))
 	pattern_fill(bytes, NBYTES, 0, 12);
 	peer_write(s->links[0], bytes, NBYTES);
 	CHECK_EQ(child_reap(pid, LIMIT_MS), 0);
+}
+
+/* Every receive of the socket returns at once, before it looks for a signal: the worker looks itself. */
+static void read_with_negative_timeout(void *arg)
+{
+	struct stopped *stopped = arg;
+	struct scene *s = stopped->s;
+	struct timeval negative = {.tv_sec = -1};
+	static char byte;
+	static struct op op;
+
+	s->ring = (struct ring){0};
+	scene_ring(s, 1);
+	SYS(setsockopt(s->links[0]->in, SOL_SOCKET, SO_RCVTIMEO, &negative, sizeof(negative)));
+	read_start(&s->ring, &op, s->links[0]->afd_in, &byte, 1);
+	until_workers(1);
+	stay_quiet(&s->ring);
+	atomic_store(&stopped->stage, 1);
+	for (;;)
+		pause();
+}
+
+TEST_CASE(negative_timeout_keeps_no_process_from_its_end, ON(TCP), AS(CASE_WORKER))
+{
+	struct stopped *stopped = shared_make(sizeof(*stopped));
+	int status;
+	pid_t pid;
+
+	stopped->s = s;
+	scene_link(s);
+	pid = child_start(read_with_negative_timeout, stopped);
+	stage_await(&stopped->stage, 1);
+	SYS(kill(pid, SIGSTOP));
+	CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+	CHECK(WIFSTOPPED(status));
+	SYS(kill(pid, SIGKILL));
+	CHECK_EQ(child_reap(pid, LIMIT_MS), SIGKILL);
 }
 
 static void leave_worker(void *arg)
