@@ -10,6 +10,7 @@
 #include <linux/cgroup.h>
 #include <linux/fs.h>
 #include <linux/sched.h>
+#include <linux/uio.h>
 #include <linux/version.h>
 
 /*
@@ -85,6 +86,16 @@ static inline ssize_t compat_iocb_write(struct file *file, struct kiocb *iocb, s
 	return ret;
 #else
 	return vfs_iocb_iter_write(file, iocb, iter);
+#endif
+}
+
+/* The segments of @iter, which is an iovec, from the present one on. */
+static inline const struct iovec *compat_iovec(const struct iov_iter *iter)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+	return iter->iov;
+#else
+	return iter_iov(iter);
 #endif
 }
 

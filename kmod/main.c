@@ -7,7 +7,7 @@
 #include "helpers.h"
 #include "op.h"
 #include "op_life.h"
-#include "queue.h"
+#include "user.h"
 #include "workers.h"
 
 static int __init taio_init(void)
@@ -20,12 +20,12 @@ static int __init taio_init(void)
 	ret = op_works_create();
 	if (ret)
 		goto destroy_cache;
-	ret = queue_works_create();
+	ret = users_create();
 	if (ret)
 		goto destroy_op_works;
 	ret = workers_create();
 	if (ret)
-		goto destroy_queue_works;
+		goto destroy_users;
 	debugfs_start();
 	ret = dev_register();
 	if (ret)
@@ -34,8 +34,8 @@ static int __init taio_init(void)
 stop_debugfs:
 	debugfs_stop();
 	workers_destroy();
-destroy_queue_works:
-	queue_works_destroy();
+destroy_users:
+	users_destroy();
 destroy_op_works:
 	op_works_destroy();
 destroy_cache:
@@ -50,7 +50,7 @@ static void __exit taio_exit(void)
 	debugfs_stop();
 	workers_destroy();
 	helpers_destroy();
-	queue_works_destroy();
+	users_destroy();
 	op_works_destroy();
 	op_cache_destroy();
 }

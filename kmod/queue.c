@@ -26,12 +26,11 @@
 #include "queue.h"
 #include "trace.h"
 #include "transfer.h"
+#include "user.h"
 
 /* Tries in a row, after which others get the processor: of the operations of a queue, and of one of them. */
 #define TRIES_MAX    64
 #define TRIES_OF_ONE 16
-
-static struct workqueue_struct *works;
 
 static const __poll_t events_of[] = {
 	[READ] = EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLERR | EPOLLHUP,
@@ -233,7 +232,7 @@ static enum outcome wait_again(struct taio_queue *queue, struct taio_op *op)
 	if (woken)
 		return OUTCOME_AGAIN;
 	if (later)
-		queue_delayed_work(works, &queue->work, 1);
+		queue_delayed_work(proxy->user->works, &queue->work, 1);
 	else
 		proxy_put(proxy);
 	return OUTCOME_WAITS;
@@ -282,7 +281,7 @@ static long try(struct taio_queue *queue, struct taio_op *op, bool woken)
 	long res;
 
 	/* Of a terminal it would have to be asked (VMIN), but that has no @nowait and so no try here. */
-	if (!woken && !transfer_is_worth_a_try(queue->proxy, queue->rw))
+	if (!woken && !transfer_is_worth_a_try(queue->proxy, queue->rw, iov_iter_count(&op->iter)))
 		return -EAGAIN;
 	do
 		res = op_run(op, true);
@@ -345,7 +344,7 @@ static void run_by_work(struct work_struct *work)
 void queue_give_to_work(struct taio_queue *queue)
 {
 	/* False would mean two runners. */
-	WARN_ON_ONCE(!queue_delayed_work(works, &queue->work, 0));
+	WARN_ON_ONCE(!queue_delayed_work(queue->proxy->user->works, &queue->work, 0));
 }
 
 /* --- submit --- */
@@ -456,16 +455,4 @@ void queues_init(struct taio_proxy *proxy)
 {
 	queue_init(&proxy->queues[READ], proxy, READ);
 	queue_init(&proxy->queues[WRITE], proxy, WRITE);
-}
-
-int queue_works_create(void)
-{
-	works = alloc_workqueue("taio", WQ_UNBOUND, 0);
-	return works ? 0 : -ENOMEM;
-}
-
-/* No proxy is open and so nothing is in flight, but a work item that completed the last may still be returning. */
-void queue_works_destroy(void)
-{
-	destroy_workqueue(works);
 }

@@ -58,7 +58,4 @@ void queue_pass_on(struct taio_queue *queue, struct taio_op *op);
 /* Has the queue, which is busy, run by a work item. Any context. */
 void queue_give_to_work(struct taio_queue *queue);
 
-int queue_works_create(void);
-void queue_works_destroy(void);
-
 #endif

@@ -5,12 +5,14 @@
  */
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <linux/mm.h>
 #include <linux/net.h>
 #include <linux/poll.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <net/inet_connection_sock.h>
 #include <net/sock.h>
+#include <net/tcp.h>
 #include <net/tcp_states.h>
 
 #include "compat.h"
@@ -84,7 +86,7 @@ ssize_t transfer_try(struct taio_proxy *proxy, struct kiocb *from, struct iov_it
 {
 	if (proxy->sock)
 		return transfer_socket(proxy->sock, iter, rw, MSG_DONTWAIT);
-	if (is_broken(proxy, rw))
+	if (iov_iter_count(iter) && is_broken(proxy, rw))
 		return -EPIPE;
 	return transfer_file(proxy->nowait, from, iter, rw, IOCB_NOWAIT);
 }
@@ -116,9 +118,20 @@ static bool is_named_fifo(const struct taio_proxy *proxy)
 	return S_ISFIFO(inode->i_mode) && inode->i_sb->s_magic != PIPEFS_MAGIC;
 }
 
-bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw)
+/* SO_RCVLOWAT: poll(2) waits for as many bytes, but a shorter read only for its own. */
+static bool has_enough(const struct taio_proxy *proxy, size_t nbytes)
 {
-	return rw == WRITE || is_ready(proxy, READ) || is_listening(proxy) || is_named_fifo(proxy);
+	struct sock *sk = proxy->sock ? proxy->sock->sk : NULL;
+
+	if (!sk || !sk_is_tcp(sk) || nbytes >= READ_ONCE(sk->sk_rcvlowat))
+		return false;
+	return tcp_inq(sk) >= nbytes;
+}
+
+bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw, size_t nbytes)
+{
+	return rw == WRITE || is_ready(proxy, READ) || is_listening(proxy) || is_named_fifo(proxy) ||
+	       has_enough(proxy, nbytes);
 }
 
 bool transfer_is_at_end(const struct taio_proxy *proxy, int rw)
@@ -146,8 +159,8 @@ ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov
 }
 
 /*
- * Does a try that meets a page that is not there leave a trace? A receive loses the datagram, or a record of TLS; a
- * write to a pipe takes up a page of it for nothing.
+ * Does a try that meets a page that is not there leave a trace? A receive loses the datagram, or a record of TLS, and a
+ * send of TLS would have it brought; a write to a pipe takes up a page of it for nothing.
  */
 static bool leaves_a_trace(const struct taio_proxy *proxy, int rw)
 {
@@ -155,27 +168,46 @@ static bool leaves_a_trace(const struct taio_proxy *proxy, int rw)
 
 	if (!sock)
 		return rw == WRITE;
-	return rw == READ && (sock->type != SOCK_STREAM || inet_csk_has_ulp(sock->sk));
+	return sock->type == SOCK_STREAM ? inet_csk_has_ulp(sock->sk) : rw == READ;
 }
 
 /* As much as is looked at and transferred at once, which no datagram exceeds. */
 #define PRESENT_MAX 65536
 
-static bool is_present(struct iov_iter iter)
+/* Without mmap_lock, which others may hold for as long as they like. */
+static bool are_pages_present(unsigned long from, unsigned long to, int rw)
 {
 	struct page *pages[16];
-	size_t offset;
-	ssize_t res;
-	int i, n;
+	int i, n, got;
 
-	iter.nofault = true;
-	while (iov_iter_count(&iter)) {
-		res = iov_iter_get_pages2(&iter, pages, iov_iter_count(&iter), ARRAY_SIZE(pages), &offset);
-		if (res <= 0)
-			return false;
-		n = DIV_ROUND_UP(offset + res, PAGE_SIZE);
-		for (i = 0; i < n; i++)
+	for (from &= PAGE_MASK; from < to; from += n * PAGE_SIZE) {
+		n = min_t(unsigned long, DIV_ROUND_UP(to - from, PAGE_SIZE), ARRAY_SIZE(pages));
+		got = get_user_pages_fast_only(from, n, rw == READ ? FOLL_WRITE : 0, pages);
+		for (i = 0; i < got; i++)
 			put_page(pages[i]);
+		if (got < n)
+			return false;
+	}
+	return true;
+}
+
+static bool is_present(const struct iov_iter *iter, int rw)
+{
+	size_t left = iov_iter_count(iter), offset = iter->iov_offset, len;
+	const struct iovec *iov;
+	unsigned long from;
+
+	if (iter_is_ubuf(iter)) {
+		from = (unsigned long)iter->ubuf + offset;
+		return are_pages_present(from, from + left, rw);
+	}
+	for (iov = compat_iovec(iter); left; iov++) {
+		from = (unsigned long)iov->iov_base + offset;
+		len = min(left, iov->iov_len - offset);
+		if (len && !are_pages_present(from, from + len, rw))
+			return false;
+		left -= len;
+		offset = 0;
 	}
 	return true;
 }
@@ -190,7 +222,7 @@ ssize_t transfer_without_faults(struct taio_proxy *proxy, struct kiocb *iocb, st
 
 	if (leaves_a_trace(proxy, rw)) {
 		iov_iter_truncate(iter, PRESENT_MAX);
-		if (!is_present(*iter))
+		if (!is_present(iter, rw))
 			return -EFAULT;
 	}
 	iter->nofault = true;
@@ -257,7 +289,7 @@ static ssize_t try_stream(struct taio_proxy *proxy, struct kiocb *iocb, struct i
 	struct iov_iter copy = *iter;
 	ssize_t res;
 
-	if (!transfer_is_worth_a_try(proxy, rw))
+	if (!transfer_is_worth_a_try(proxy, rw, iov_iter_count(iter)))
 		return -EAGAIN;
 	res = transfer_try(proxy, iocb, &copy, rw);
 	return res == -EAGAIN && at_end ? 0 : res;

@@ -23,7 +23,7 @@ bool transfer_is_nonblock(const struct taio_proxy *proxy, const struct kiocb *io
  * False: a read would find nothing. Asks the file, which is cheap compared with a read in vain: the response to what
  * was just written is seldom there yet.
  */
-bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw);
+bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw, size_t nbytes);
 
 /*
  * Asked before a try without waiting: would -EAGAIN of it be the end of input? A socket of datagrams that is shut for

@@ -10,6 +10,39 @@
 
 static DEFINE_HASHTABLE(users, 6);
 static DEFINE_SPINLOCK(users_lock);
+static struct workqueue_struct *enders;
+
+/* Of one user at once. */
+#define WORKS_MAX 32
+
+/* A work item: the last reference may be dropped by one of those that this waits for. */
+static void end(struct work_struct *work)
+{
+	struct taio_user *user = container_of(work, struct taio_user, end);
+
+	destroy_workqueue(user->works);
+	kfree(user);
+}
+
+static struct taio_user *create(kuid_t uid)
+{
+	struct taio_user *user = kzalloc(sizeof(*user), GFP_KERNEL_ACCOUNT);
+
+	if (!user)
+		return NULL;
+	user->works = alloc_workqueue("taio-%u", WQ_UNBOUND, WORKS_MAX, __kuid_val(uid));
+	if (!user->works) {
+		kfree(user);
+		return NULL;
+	}
+	user->uid = uid;
+	refcount_set(&user->refs, 1);
+	INIT_LIST_HEAD(&user->queue[READ]);
+	INIT_LIST_HEAD(&user->queue[WRITE]);
+	INIT_LIST_HEAD(&user->ready);
+	INIT_WORK(&user->end, end);
+	return user;
+}
 
 static struct taio_user *find(kuid_t uid)
 {
@@ -43,14 +76,9 @@ struct taio_user *user_get(kuid_t uid)
 	if (user)
 		return user;
 
-	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
+	fresh = create(uid);
 	if (!fresh)
 		return NULL;
-	fresh->uid = uid;
-	refcount_set(&fresh->refs, 1);
-	INIT_LIST_HEAD(&fresh->queue[READ]);
-	INIT_LIST_HEAD(&fresh->queue[WRITE]);
-	INIT_LIST_HEAD(&fresh->ready);
 
 	spin_lock(&users_lock);
 	user = find(uid);
@@ -59,7 +87,7 @@ struct taio_user *user_get(kuid_t uid)
 	spin_unlock(&users_lock);
 	if (!user)
 		return fresh;
-	kfree(fresh);
+	end(&fresh->end);
 	return user;
 }
 
@@ -84,5 +112,16 @@ void user_put(struct taio_user *user)
 	if (!last)
 		return;
 	WARN_ON_ONCE(user->busy[READ] || user->busy[WRITE]);
-	kfree(user);
+	queue_work(enders, &user->end);
+}
+
+int users_create(void)
+{
+	enders = alloc_workqueue("taio-users", WQ_UNBOUND, 0);
+	return enders ? 0 : -ENOMEM;
+}
+
+void users_destroy(void)
+{
+	destroy_workqueue(enders);
 }

@@ -10,6 +10,7 @@
 #include <linux/list.h>
 #include <linux/refcount.h>
 #include <linux/uidgid.h>
+#include <linux/workqueue.h>
 
 struct taio_user {
 	struct hlist_node node;		/* in the table; its lock */
@@ -22,6 +23,13 @@ struct taio_user {
 	unsigned int busy[2];		/* operations that have a helper, or will get the next one */
 	struct list_head queue[2];	/* operations that wait until the user has room */
 	struct list_head ready;		/* in the pool's list of users with a queue, or empty */
+
+	/*
+	 * For the queues of his proxies. They sleep on no memory of a user's, but on locks that a task of his may hold
+	 * while it does (of a pipe, of a socket): then only his own operations wait.
+	 */
+	struct workqueue_struct *works;
+	struct work_struct end;
 };
 
 /* Whose account counts for current. Any context. */
@@ -31,5 +39,9 @@ struct taio_user *user_get(kuid_t uid);
 /* Another reference to an account; the caller holds one. */
 struct taio_user *user_hold(struct taio_user *user);
 void user_put(struct taio_user *user);
+
+int users_create(void);
+/* No account has a reference left. */
+void users_destroy(void);
 
 #endif
