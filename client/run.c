@@ -5,6 +5,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -72,13 +73,17 @@ static bool gains_privileges(const char *path)
 /* An ELF program that names no loader. Anything else, such as a script, is left to its interpreter. */
 static bool is_static(const char *path)
 {
-	FILE *file = fopen(path, "re");
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a FIFO */
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 	bool found = false, is_elf;
 	Elf64_Ehdr head;
 	Elf64_Phdr segment;
 
-	if (!file)
+	if (!file) {
+		if (fd >= 0)
+			close(fd);
 		return false;
+	}
 	is_elf = fread(&head, sizeof(head), 1, file) == 1 && !memcmp(head.e_ident, ELFMAG, SELFMAG) &&
 		 head.e_ident[EI_CLASS] == ELFCLASS64 && !fseek(file, (long)head.e_phoff, SEEK_SET);
 	for (int i = 0; is_elf && i < head.e_phnum && fread(&segment, sizeof(segment), 1, file) == 1; i++)
@@ -141,6 +146,7 @@ int run_run(const struct settings *settings, const char *operand)
 {
 	const char *policy = policy_names[settings->policy];
 	char library[PATH_MAX] = "", why[TAIO_WHY_LEN];
+	int err;
 
 	if (!find_library(library))
 		*library = '\0';
@@ -149,6 +155,7 @@ int run_run(const struct settings *settings, const char *operand)
 	else if (preload(library, policy))
 		return fail("out of memory");
 	execvp(operand, settings->program);
-	fail("cannot run %s: %s", operand, strerror(errno));
-	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+	err = errno;
+	fail("cannot run %s: %s", operand, strerror(err));
+	return err == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -209,6 +210,36 @@ TEST_CASE(bad_buffer_is_efault, ON(PARKABLE))
 	CHECK_EQ(byte, 'x');
 	write_start(&s->ring, &op, link->afd_out, hole, 1);
 	CHECK_EQ(await(&s->ring, &op), -EFAULT);
+}
+
+/* A read that asks for less than SO_RCVLOWAT waits for no more than it asks for, as read(2). */
+TEST_CASE(low_water_mark_holds_up_no_shorter_read, ON(TCP))
+{
+	struct link *link = scene_open(s, 1);
+	int mark = 100, there = 0;
+	char buf[50] = "";
+	struct op op;
+
+	SYS(setsockopt(link->in, SOL_SOCKET, SO_RCVLOWAT, &mark, sizeof(mark)));
+	peer_write(link, buf, sizeof(buf));
+	while (there < (int)sizeof(buf))
+		SYS(ioctl(link->in, FIONREAD, &there));
+	read_start(&s->ring, &op, link->afd_in, buf, 10);
+	CHECK_EQ(await(&s->ring, &op), 10);
+}
+
+/* As write(2): it is not told that nobody reads. */
+TEST_CASE(write_of_nothing_to_a_broken_pipe_is_nothing, ON(PIPE))
+{
+	struct link *link = scene_open(s, 1);
+	struct op op;
+	int ret;
+
+	link_peer_close(link);
+	CHECK_EQ(write(link->out, "", 0), 0);
+	op_write(&op, link->afd_out, "", 0);
+	ret = op_try(&s->ring, &op);
+	CHECK_EQ(ret == 1 ? await(&s->ring, &op) : ret, 0);
 }
 
 static long cpu_ticks_of_helpers(void)
