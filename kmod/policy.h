@@ -24,7 +24,7 @@ struct taio_policy {
 	 * runner is going to have without taking them, besides own_state. NULL: none.
 	 */
 	u32 (*reserve)(struct taio_op *op);
-	/* Streams. In the submitter, proxy->lock held: @op is not to be tried yet. NULL: so what. */
+	/* Streams. In the submitter, proxy->lock held: @op is not to be tried yet. NULL: nothing to do. */
 	void (*queued)(struct taio_op *op);
 	/* Process context. It has completed: gives back what reserve() has got for it. NULL: nothing. */
 	void (*completed)(struct taio_op *op);

@@ -15,6 +15,9 @@
  * It is sent under the lock and only while the worker has the operation, and the worker does not begin another while
  * anything is pending: none is interrupted for one before it.
  *
+ * All of it is in one file because one lock guards one state machine, of which reserving, running and ending are steps:
+ * parting them would make the struct and its lock an interface.
+ *
  * None of our code may run once the module is gone. vhost_task_stop() waits until worker_main() and worker_killed()
  * are over. The callback of an interrupt may come later, when the thread exits: so it is a function of the kernel's
  * own, wakeme_after_rcu(), which completes a completion that is waited for as well.
