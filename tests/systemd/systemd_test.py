@@ -131,6 +131,7 @@ class Install(Installed):
             "usr/lib/systemd/system/taiod.socket": 0o644,
             "usr/lib/sysusers.d/taio.conf": 0o644,
             "usr/lib/udev/rules.d/60-taio.rules": 0o644,
+            f"usr/{LIBDIR}/libtaio-preload.so": 0o644,
             f"usr/{LIBDIR}/libtaio.a": 0o644,
             f"usr/{LIBDIR}/pkgconfig/taio.pc": 0o644,
             "usr/sbin/taiod": 0o755,
