@@ -54,7 +54,7 @@ static void admit(struct acceptor *a, int fd, const union addr *peer)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	ret = conn_op_reserve(a->shard, a->shard->nconns + 1);
 	if (!ret)
-		ret = conn_create(&c, a->shard, a->endpoint, fd, peer);
+		ret = conn_create(&c, a->shard, a->endpoint, CONN_ACCEPTED, fd, peer);
 	if (!ret) {
 		conn_fsm_start(c);
 		return;
@@ -64,10 +64,10 @@ static void admit(struct acceptor *a, int fd, const union addr *peer)
 	close(fd);
 }
 
-/* Operations that the next connection may bring their number to. */
+/* Operations that the next connection may bring their number to, with those that its session opens. */
 static unsigned int ops_wanted(const struct acceptor *a)
 {
-	return 2 * (a->shard->nconns + 1);
+	return 2 * (a->shard->nconns + 1 + a->endpoint->service->outgoing);
 }
 
 static void complain_of_slots(struct acceptor *a)
@@ -88,7 +88,7 @@ static void complain_of_slots(struct acceptor *a)
 /* The ring takes more slots as connections need them. */
 static bool is_full(struct acceptor *a)
 {
-	if (a->shard->nconns >= a->limit)
+	if (a->shard->naccepted >= a->limit)
 		return true;
 	if (!taio_reserve(a->shard->ring, ops_wanted(a)))
 		return false;
@@ -99,7 +99,7 @@ static bool is_full(struct acceptor *a)
 /* The same without a try to get more. */
 static bool is_still_full(const struct acceptor *a)
 {
-	return a->shard->nconns >= a->limit || !taio_has_room(a->shard->ring, ops_wanted(a));
+	return a->shard->naccepted >= a->limit || !taio_has_room(a->shard->ring, ops_wanted(a));
 }
 
 /* The bound may be exceeded by the one that goes, until its operation is back. */
@@ -131,7 +131,7 @@ static bool is_fatal(int err)
 static void wait_for_room(struct acceptor *a)
 {
 	a->full = true;
-	if (a->shard->nconns < a->limit)
+	if (a->shard->naccepted < a->limit)
 		pause_for(a, SLOTS_S);
 	else
 		ev_io_stop(a->loop, &a->io);

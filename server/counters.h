@@ -23,9 +23,12 @@
 	X(bytes_out, counter, "bytes written to the network")                                                \
 	X(reads, counter, "read operations completed")                                                       \
 	X(writes, counter, "write operations completed")                                                     \
+	X(connects, counter, "connects to backends completed")                                               \
 	X(file_reads, counter, "file read operations completed")                                             \
 	X(cancels, counter, "operations cancelled")                                                          \
 	X(cancel_raced, counter, "cancels that lost the race against data")                                  \
+	X(backend_failed, counter, "connections to backends that could not be made")                         \
+	X(backend_none, counter, "connections for which no backend was left")                                \
 	X(ring_full, counter, "batches that the ring had no room for")                                       \
 	X(submits, counter, "batches submitted to the ring")                                                 \
 	X(tls_handshakes, counter, "TLS handshakes completed")                                               \

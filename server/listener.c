@@ -57,6 +57,15 @@ static int parse_own(struct listener *l, const char *name, const char *value, ch
 	return ret;
 }
 
+/* Whether @word alone says yes. */
+static bool is_switch(const struct service *service, const char *word)
+{
+	for (const struct opt *row = service->words; row && row->name; row++)
+		if (row->type == OPT_BOOL && !strcmp(row->name, word))
+			return true;
+	return false;
+}
+
 static int parse_word(struct listener *l, const char *word, char *why)
 {
 	const char *value = strchr(word, '=');
@@ -66,6 +75,8 @@ static int parse_word(struct listener *l, const char *word, char *why)
 		l->tls = true;
 		return 0;
 	}
+	if (!value && is_switch(l->service, word))
+		return parse_own(l, word, "yes", why);
 	if (!value || !value[1] || value - word >= (ptrdiff_t)sizeof(name))
 		return not_understood(l, word, why);
 	*(char *)mempcpy(name, word, (size_t)(value - word)) = '\0';

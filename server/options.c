@@ -7,7 +7,6 @@
 #include "services.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -48,7 +47,7 @@ static int tls_version_check(const char *text, char *why)
 }
 
 /* Made from the table of services by options_init(). */
-static char listen_more[2048];
+static char listen_more[4096];
 
 // clang-format off
 static const struct opt own[] = {
@@ -208,10 +207,19 @@ static size_t add_services(size_t at)
 	return at;
 }
 
-/*
- * The services with their summaries, then their own words: "With http, root=DIR sets the directory to
- * serve."
- */
+/* A service's own fields, as a list. */
+static void describe_words(FILE *to, const struct service *service)
+{
+	if (service->words)
+		fprintf(to, "\n\nFields of %s:\n", service->name);
+	for (const struct opt *row = service->words; row && row->name; row++) {
+		fprintf(to, "\n%s%s%s\t%s", row->name, row->type == OPT_BOOL ? "" : "=",
+			row->type == OPT_BOOL ? "" : row->arg, row->help);
+		if (row->deflt && row->type != OPT_BOOL)
+			fprintf(to, " Default: %s.", row->deflt);
+	}
+}
+
 static void describe_listen(void)
 {
 	FILE *to = fmemopen(listen_more, sizeof(listen_more), "w");
@@ -224,12 +232,12 @@ static void describe_listen(void)
 		"; the default is %s. tls turns on TLS, with the certificate cert=FILE and key=FILE or else "
 		"the general one.",
 		services[0]->name);
-	for (size_t i = 0; services[i]; i++)
-		for (const struct opt *row = services[i]->words; row && row->name; row++)
-			fprintf(to, " With %s, %s=%s sets the %c%s", services[i]->name, row->name, row->arg,
-				tolower((unsigned char)row->help[0]), row->help + 1);
 	fprintf(to, " Port 0 lets the kernel choose a free port. fd:NAME instead of an address uses the "
 		    "socket that a systemd socket unit passes under that name.");
+	for (size_t i = 0; services[i]; i++)
+		describe_words(to, services[i]);
+	/* It would be cut. */
+	assert(ftell(to) < (long)sizeof(listen_more));
 	fclose(to);
 }
 
@@ -286,7 +294,8 @@ struct opt_program taiod_program = {
 		"second one exits at once.\n"
 		"SIGHUP\tReload the configuration and the certificates, and open the directories of root= "
 		"anew. Listeners are added and removed; the sockets of an address that stays are kept, so "
-		"that no connection is refused. Connections of a listener that is removed finish the requests "
+		"that no connection is refused. Connections of a listener that is removed finish the "
+		"requests "
 		"under way. Timeouts and limits hold for all connections at once; the service of a listener, "
 		"its fields, and the services' own options for new connections. The log names each changed "
 		"option that needs a restart. If anything is wrong, a listener that cannot be bound for "

@@ -10,6 +10,7 @@
 #define CLOSE_REASONS(X)                                                                                     \
 	X(PEER, peer, "closed by the peer", false)                                                           \
 	X(DONE, done, "served", false)                                                                       \
+	X(CONNECT, connect, "connect timeout", true)                                                         \
 	X(HANDSHAKE, handshake, "handshake timeout", true)                                                   \
 	X(HEADER, header, "header timeout", true)                                                            \
 	X(REQUEST, request, "request timeout", true)                                                         \
@@ -20,6 +21,9 @@
 	X(LINGER, linger, "linger timeout", true)                                                            \
 	X(DRAIN, drain, "drained", true)                                                                     \
 	X(EVICTED, evicted, "evicted to make room", true)                                                    \
+	X(LIFETIME, lifetime, "maximum lifetime", true)                                                      \
+	X(BACKEND, backend, "no backend could be reached", false)                                            \
+	X(OTHER, other, "the other side has ended", false)                                                   \
 	X(TLS, tls, "TLS error", false)                                                                      \
 	X(RESET, reset, "reset by the peer", false)                                                          \
 	X(ERROR, error, "local error", false)                                                                \

@@ -38,6 +38,7 @@ struct service_env {
 };
 
 #define SERVICE_SESSION_MAX 256
+#define SERVICE_PREFACE_MAX 1024
 
 struct service {
 	const char *name;
@@ -46,13 +47,13 @@ struct service {
 	/* Sent in the place of an alert where TLS is expected and a peer speaks HTTP without it; NULL: an
 	 * alert. */
 	const char *plain_response;
-	size_t session_size; /* zeroed memory kept for a session; at most SERVICE_SESSION_MAX bytes */
+	unsigned int outgoing; /* connections that a session opens, at most one at a time of each */
+	size_t session_size;   /* zeroed memory kept for a session; at most SERVICE_SESSION_MAX bytes */
 
 	/*
 	 * Its own options, and its own words of a listener ("root=DIR"). Each table ends with a row without a
 	 * name; its offsets are into a struct whose size follows it. NULL and 0: none. Options hold for new
-	 * connections after a reload. The help of a word is a noun phrase: "With http, root=DIR sets the ..."
-	 * goes before it.
+	 * connections after a reload. The help of a word is a sentence without a verb: "Directory to serve."
 	 */
 	const struct opt *options;
 	size_t options_size;
@@ -84,14 +85,23 @@ struct service {
 	int (*site_reload)(void *site, char *why);
 
 	/*
-	 * Both may be NULL, if a session needs only the zeroed memory. @peer is valid until close()
-	 * returns.
+	 * An outgoing connection is made: writes what goes ahead of everything, a TLS handshake included, to
+	 * text[SERVICE_PREFACE_MAX] and returns how many bytes. NULL: nothing.
+	 */
+	size_t (*preface)(void *session, char *text);
+
+	/*
+	 * All may be NULL, if a session needs only the zeroed memory. @peer is valid until close()
+	 * returns. ended() is called when it is certain that the connection ends, and why, before its
+	 * operations are: nothing more is called but close().
 	 */
 	void (*open)(void *session, void *site, struct peer *peer);
+	void (*ended)(void *session, enum close_reason reason);
 	void (*close)(void *session);
 
 	/*
 	 * @data holds all bytes received and not yet consumed; input() sets *used to how many it consumes.
+	 * The first call comes before any bytes, once the connection is made and its handshake is over.
 	 * The rest is offered again with more behind it. At most 64 KiB are kept, so a session that needs
 	 * more in one piece must refuse earlier. Called only while @out is below the high-water mark
 	 * (OUTQ_HIGH); input() returns once @out is above it. Returns
@@ -115,6 +125,9 @@ struct service {
 	 * input(); STEP_FAILED: close at once.
 	 */
 	enum step (*eof)(void *session, size_t left, struct outq *out);
+
+	/* Output may have been sent. NULL: the session does not care. */
+	void (*sent)(void *session, const struct outq *out);
 
 	enum phase (*phase)(const void *session);
 

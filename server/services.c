@@ -3,12 +3,10 @@
 
 #include "echo.h"
 #include "http/http.h"
+#include "proxy/proxy.h"
 
 #include <stddef.h>
 
 const struct service *const services[] = {
-	&service_echo,
-	&service_discard,
-	&service_http,
-	NULL,
+	&service_echo, &service_discard, &service_http, &service_proxy, NULL,
 };

@@ -9,6 +9,8 @@
 
 /* clang-format off */
 #define TIMEOUTS(X)                                                                                          \
+	X(CONNECT, connect, "5s", 0, CONNECT, NOTHING,                                                       \
+	  "Maximum time for a connection to a backend to be made.", NULL)                                    \
 	X(HANDSHAKE, handshake, "10s", 0, HANDSHAKE, NOTHING,                                                \
 	  "Maximum time for a TLS handshake.",                                                               \
 	  "0 disables this timeout, and likewise those for header, idle and write. When a timeout expires, " \

@@ -89,9 +89,10 @@ static void deadlines_watch(struct worker *w)
 static bool run_ring(struct worker *w)
 {
 	for (int round = 0; round < TURN_ROUNDS; round++) {
+		turn_wake(&w->shard);
 		turn_submit(&w->shard);
 		clock_update(&w->shard);
-		if (!turn_reap(&w->shard) && !w->shard.batch.len)
+		if (!turn_reap(&w->shard) && !w->shard.batch.len && STAILQ_EMPTY(&w->shard.woken))
 			return true;
 	}
 	return false;
@@ -184,7 +185,7 @@ static void drain(struct worker *w)
 
 static bool is_at(const struct conn *c, const void *sockets)
 {
-	return endpoint_sockets(c->endpoint) == sockets;
+	return !c->is_outgoing && endpoint_sockets(c->endpoint) == sockets;
 }
 
 static bool is_late(const struct conn *c, const void *now_us)

@@ -18,8 +18,16 @@ void conn_shrink_input(struct conn *c)
 	c->in = (struct buf){.data = conn_inline(c), .cap = c->inline_cap};
 }
 
-int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoint, int fd,
-		const union addr *peer)
+/* The state that a connection begins in. */
+static enum conn_state first_state(const struct conn *c)
+{
+	if (c->is_outgoing)
+		return CONN_CONNECT;
+	return conn_is_tls(c) ? CONN_HANDSHAKE : CONN_SERVE;
+}
+
+int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoint, enum conn_origin origin,
+		int fd, const union addr *peer)
 {
 	const struct service *service = endpoint->service;
 	unsigned int inline_cap = endpoint->tls ? CONN_INLINE_TLS : CONN_INLINE;
@@ -33,6 +41,7 @@ int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoi
 	c->magic = CONN_MAGIC;
 	c->refs = 1;
 	c->fd = fd;
+	c->is_outgoing = origin == CONN_OUTGOING;
 	c->shard = shard;
 	c->endpoint = endpoint;
 	c->peer = *peer;
@@ -43,7 +52,8 @@ int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoi
 	c->wr.kind = OP_WRITE;
 	outq_init(&c->out);
 	conn_shrink_input(c);
-	ret = endpoint->tls ? conn_tls_open(&c->tls, endpoint->tls) : 0;
+	ret = endpoint->tls ? conn_tls_open(&c->tls, endpoint->tls, c->is_outgoing ? endpoint->host : NULL)
+			    : 0;
 	if (ret)
 		goto free_conn;
 	c->afd = taio_attach(shard->ring, fd, TAIO_CLASS_STREAM);
@@ -52,13 +62,16 @@ int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoi
 		goto fini_tls;
 	}
 	endpoint_get(endpoint);
-	c->state = conn_is_tls(c) ? CONN_HANDSHAKE : CONN_SERVE;
+	c->state = (uint8_t)first_state(c);
 	if (service->open)
 		service->open(c->session, endpoint->site, conn_peer(c));
 	LIST_INSERT_HEAD(&shard->conns, c, link);
 	shard->nconns++;
-	count(&shard->counters, accepted);
-	count(&shard->counters, active);
+	if (!c->is_outgoing) {
+		shard->naccepted++;
+		count(&shard->counters, accepted);
+		count(&shard->counters, active);
+	}
 	*conn = c;
 	return 0;
 fini_tls:
@@ -77,7 +90,10 @@ static void conn_destroy(struct conn *c)
 	assert(op_is_idle(&c->rd) && op_is_idle(&c->wr) && c->deadline_class == DEADLINE_NONE);
 	LIST_REMOVE(c, link);
 	shard->nconns--;
-	count_by(&shard->counters, active, -1);
+	if (!c->is_outgoing) {
+		shard->naccepted--;
+		count_by(&shard->counters, active, -1);
+	}
 	if (c->endpoint->service->close)
 		c->endpoint->service->close(c->session);
 	outq_clear(&c->out);

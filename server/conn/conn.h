@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 enum conn_state {
+	CONN_CONNECT,	/* an outgoing connection is being made */
 	CONN_HANDSHAKE, /* TLS handshake */
 	CONN_SERVE,	/* bytes go to the service */
 	CONN_FLUSH,	/* no more input; what is queued still goes out */
@@ -36,8 +37,15 @@ enum input_state {
 	INPUT_ENDED,   /* the peer's last byte has arrived */
 };
 
-/* The kind of an operation, whose iocb.data is the connection. OP_FILE shares the write's op. */
-enum op_kind { OP_READ, OP_WRITE, OP_FILE };
+enum output_state {
+	OUTPUT_OPEN,
+	OUTPUT_ENDING, /* the sending side is closed once what is queued has been sent, and input goes on */
+	OUTPUT_ENDED,
+};
+
+/* The kind of an operation, whose iocb.data is the connection. OP_FILE and OP_CONNECT share the write's op.
+ */
+enum op_kind { OP_READ, OP_WRITE, OP_FILE, OP_CONNECT };
 
 /*
  * What a listener gives its connections; each worker has its own (server/endpoint.c). A reload replaces it if
@@ -47,6 +55,7 @@ struct endpoint {
 	const struct service *service;
 	void *site;
 	struct tls_ctx *tls; /* NULL: plain. Replaced on reload; sessions hold references of their own */
+	const char *host;    /* of outgoing connections under TLS: the name that the certificate is for */
 	unsigned int refs;   /* the acceptor's, and one of each connection */
 	uint64_t ends_us;    /* its listener is gone: when what is left is cancelled; 0: it is there */
 	void (*release)(struct endpoint *endpoint); /* called with the last reference gone */
@@ -75,15 +84,19 @@ struct conn {
 	uint32_t magic;
 	uint8_t state;		/* enum conn_state */
 	uint8_t input;		/* enum input_state */
+	uint8_t output;		/* enum output_state */
 	uint8_t reason;		/* enum close_reason */
 	uint8_t cancel_reason;	/* enum close_reason: why a cancel is under way */
 	uint8_t deadline_class; /* enum deadline_class */
 	uint8_t moved;		/* MOVED_*, or-ed */
-	bool is_late;		/* its deadline has passed: it is in shard->late */
-	bool in_session;	/* its session's input() runs */
-	bool read_full;		/* the last read filled its buffer: more may be waiting */
-	bool output_lost;	/* out is to be cleared once the read of a file into it has ended */
-	uint8_t looks;		/* at what the peer takes, since it last took something */
+	uint8_t asked;		/* enum close_reason: a session has asked for this end (peer_end) */
+	bool is_woken;		/* it is in shard->woken */
+	bool is_outgoing;
+	bool is_late;	  /* its deadline has passed: it is in shard->late */
+	bool in_session;  /* its session's input() runs */
+	bool read_full;	  /* the last read filled its buffer: more may be waiting */
+	bool output_lost; /* out is to be cleared once the read of a file into it has ended */
+	uint8_t looks;	  /* at what the peer takes, since it last took something */
 	uint16_t inline_cap;
 	uint32_t refs;
 	int fd, afd;
@@ -91,9 +104,11 @@ struct conn {
 	struct endpoint *endpoint; /* holds a reference */
 	LIST_ENTRY(conn) link;
 	TAILQ_ENTRY(conn) deadline_link;
+	STAILQ_ENTRY(conn) woken_link;
 	struct watch *watch; /* deadline.c's; NULL: it is not looked at */
 	uint64_t deadline_us;
 	uint64_t opened_us;
+	int err;		 /* -errno that has ended it, or 0 */
 	uint64_t cancel_us;	 /* when the last cancel was requested */
 	uint32_t cancel_took_us; /* from then to its completion */
 	uint32_t taken;		 /* what the last look saw */
@@ -123,12 +138,14 @@ static inline struct peer *conn_peer(struct conn *c)
 	return (struct peer *)c;
 }
 
+enum conn_origin { CONN_ACCEPTED, CONN_OUTGOING };
+
 /*
  * On success the connection owns @fd and holds the table's reference; on failure (-ENOMEM, or an error of
- * taio_attach()) @fd is still the caller's.
+ * taio_attach()) @fd is still the caller's. connect(2) has begun on the socket of an outgoing one.
  */
-int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoint, int fd,
-		const union addr *peer);
+int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoint, enum conn_origin origin,
+		int fd, const union addr *peer);
 void conn_get(struct conn *c);
 void conn_put(struct conn *c);
 

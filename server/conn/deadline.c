@@ -48,12 +48,15 @@ void deadline_init(struct shard *shard)
 	for (int i = 0; i < DEADLINE_NCLASSES; i++)
 		TAILQ_INIT(&shard->deadlines[i]);
 	TAILQ_INIT(&shard->late);
+	STAILQ_INIT(&shard->woken);
 	TAILQ_INIT(&shard->watched);
 }
 
 static enum deadline_class class_of(const struct conn *c)
 {
 	switch ((enum conn_state)c->state) {
+	case CONN_CONNECT:
+		return DEADLINE_CONNECT;
 	case CONN_HANDSHAKE:
 		return DEADLINE_HANDSHAKE;
 	case CONN_SERVE:
@@ -172,7 +175,7 @@ static bool has_request(const struct conn *c)
 /* Whether @c has output that the peer must take at a minimum rate. */
 static bool has_paced_output(const struct conn *c)
 {
-	if (!c->shard->settings->send_min_rate || c->state == CONN_HANDSHAKE || c->state == CONN_CLOSING)
+	if (!c->shard->settings->send_min_rate || c->state < CONN_SERVE || c->state == CONN_CLOSING)
 		return false;
 	return c->wr.state != OP_IDLE || c->deadline_class == DEADLINE_WRITE || c->state == CONN_LINGER;
 }

@@ -2,10 +2,13 @@
 /*
  * The states of a connection:
  *
+ *   CONNECT
+ *      ▼
  *   HANDSHAKE ──► SERVE ──► FLUSH ──► LINGER ──► CLOSING ──► freed when the last completion is in
  *       └───────────┴─────────┴──────────┴────────►┘
  *
- * HANDSHAKE goes to FLUSH if TLS fails, so that the alert is still sent.
+ * Only an outgoing connection begins in CONNECT; a plain one has no HANDSHAKE. HANDSHAKE goes to FLUSH if TLS
+ * fails, so that the alert is still sent.
  *
  * A deadline cancels the pending operation and does nothing else; its completion (ON_CANCELLED) closes, after
  * a last answer where there is one (408, close_notify). If data won the race the connection goes on, unless
@@ -31,8 +34,8 @@ static void advance(struct conn *c);
 static void served(struct conn *c, enum step step);
 
 static const char *const state_names[] = {
-	[CONN_HANDSHAKE] = "handshake", [CONN_SERVE] = "serve",	    [CONN_FLUSH] = "flush",
-	[CONN_LINGER] = "linger",	[CONN_CLOSING] = "closing",
+	[CONN_CONNECT] = "connect", [CONN_HANDSHAKE] = "handshake", [CONN_SERVE] = "serve",
+	[CONN_FLUSH] = "flush",	    [CONN_LINGER] = "linger",	    [CONN_CLOSING] = "closing",
 };
 
 const char *conn_state_name(enum conn_state state)
@@ -72,6 +75,8 @@ static void close_now(struct conn *c, enum close_reason reason)
 	conn_set_reason(c, reason);
 	c->state = CONN_CLOSING;
 	deadline_clear(c);
+	if (c->endpoint->service->ended)
+		c->endpoint->service->ended(c->session, (enum close_reason)c->reason);
 	log_end(c);
 	conn_op_cancel(c, &c->rd);
 	conn_op_cancel(c, &c->wr);
@@ -116,6 +121,15 @@ static void failed(struct conn *c)
 	flush_then_close(c, CLOSE_TLS);
 }
 
+/* The peer is to see a reset, too. */
+static void reset(struct conn *c, enum close_reason reason)
+{
+	const struct linger now = {.l_onoff = 1};
+
+	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close_now(c, reason);
+}
+
 static bool is_reset(long err)
 {
 	return err == -ECONNRESET || err == -EPIPE || err == -ETIMEDOUT;
@@ -123,6 +137,7 @@ static bool is_reset(long err)
 
 static void broken(struct conn *c, long res)
 {
+	c->err = (int)res;
 	close_now(c, is_reset(res) ? CLOSE_RESET : CLOSE_ERROR);
 }
 
@@ -153,8 +168,10 @@ static void cancelled(struct conn *c, long res)
 		timed_out(c, reason);
 		return;
 	case CLOSE_IDLE:
-		if (conn_is_tls(c)) {
-			flush_then_close(c, CLOSE_IDLE);
+	case CLOSE_OTHER:
+	case CLOSE_LIFETIME:
+		if (c->state == CONN_SERVE && conn_is_tls(c)) {
+			flush_then_close(c, reason);
 			return;
 		}
 		break;
@@ -190,6 +207,16 @@ static void stop(struct conn *c, long res)
 	cancel_pending(c, CLOSE_DRAIN);
 }
 
+/* A session has asked for it: the other side of a pair has ended, say. */
+static void end(struct conn *c, long res)
+{
+	deadline_clear(c);
+	if (res == CLOSE_RESET)
+		reset(c, CLOSE_OTHER);
+	else if (c->cancel_reason == CLOSE_NONE) /* else it ends already, for that reason: see cancel_holds() */
+		cancel_pending(c, (enum close_reason)res);
+}
+
 static void evict(struct conn *c, long res)
 {
 	deadline_clear(c);
@@ -206,7 +233,7 @@ static bool cancel_holds(struct conn *c)
 
 	if (reason == CLOSE_NONE || conn_op_is_cancelling(&c->rd) || conn_op_is_cancelling(&c->wr))
 		return false;
-	if (reason == CLOSE_EVICTED || reason == CLOSE_DRAIN || deadline_holds(c, reason)) {
+	if (reason == CLOSE_EVICTED || reason == CLOSE_DRAIN || c->asked || deadline_holds(c, reason)) {
 		cancelled(c, 0);
 		return true;
 	}
@@ -217,6 +244,12 @@ static bool cancel_holds(struct conn *c)
 
 /* --- after each step --- */
 
+/* Whether the peer's last bytes are not waited for. */
+static bool is_abrupt(unsigned int reason)
+{
+	return reason == CLOSE_IDLE || reason == CLOSE_OTHER || reason == CLOSE_LIFETIME;
+}
+
 /* Everything is sent: ends our direction and lets the peer finish. */
 static void flushed(struct conn *c)
 {
@@ -224,7 +257,7 @@ static void flushed(struct conn *c)
 		advance(c);
 		return;
 	}
-	if (c->input == INPUT_ENDED || c->reason == CLOSE_IDLE || shutdown(c->fd, SHUT_WR) < 0) {
+	if (c->input == INPUT_ENDED || is_abrupt(c->reason) || shutdown(c->fd, SHUT_WR) < 0) {
 		close_now(c, CLOSE_DONE);
 		return;
 	}
@@ -233,23 +266,37 @@ static void flushed(struct conn *c)
 	advance(c);
 }
 
+/* Everything is sent, and nothing more will be: the peer gets to know, and may still send. */
+static bool half_close(struct conn *c)
+{
+	if (output_end(c))
+		return output_start(c) != STEP_FAILED;
+	c->output = OUTPUT_ENDED;
+	return shutdown(c->fd, SHUT_WR) == 0;
+}
+
 /* False: the connection is being closed, or its state has changed and it has advanced. */
 static bool advance_output(struct conn *c)
 {
+	const struct service *service = c->endpoint->service;
+	enum step step;
+
 	if (c->state == CONN_LINGER)
 		return true;
-	switch (output_start(c)) {
-	case STEP_FAILED:
-		close_now(c, CLOSE_ERROR);
-		return false;
-	case STEP_DONE:
-		if (c->state != CONN_FLUSH)
-			return true;
+	step = output_start(c);
+	if (step == STEP_DONE && c->state == CONN_FLUSH) {
 		flushed(c);
 		return false;
-	default:
-		return true;
 	}
+	if (step == STEP_DONE && c->output == OUTPUT_ENDING && !half_close(c))
+		step = STEP_FAILED;
+	if (step == STEP_FAILED) {
+		close_now(c, CLOSE_ERROR);
+		return false;
+	}
+	if (service->sent && c->state == CONN_SERVE)
+		service->sent(c->session, &c->out);
+	return true;
 }
 
 static bool advance_input(struct conn *c)
@@ -266,6 +313,41 @@ static void advance(struct conn *c)
 		deadline_update(c);
 }
 
+/* --- CONNECT --- */
+
+static void handshake(struct conn *c);
+static void serve_first(struct conn *c);
+
+static int send_preface(struct conn *c)
+{
+	const struct service *service = c->endpoint->service;
+	char text[SERVICE_PREFACE_MAX];
+	size_t len = service->preface ? service->preface(c->session, text) : 0;
+
+	if (conn_is_tls(c))
+		return conn_tls_preface(&c->tls, &c->shard->blocks, text, len);
+	return outq_append(&c->out, text, len);
+}
+
+static void connected(struct conn *c, long res)
+{
+	if (send_preface(c)) {
+		close_now(c, CLOSE_MEMORY);
+	} else if (conn_is_tls(c)) {
+		c->state = CONN_HANDSHAKE;
+		handshake(c);
+	} else {
+		c->state = CONN_SERVE;
+		serve_first(c);
+	}
+}
+
+static void connect_failed(struct conn *c, long res)
+{
+	c->err = (int)res;
+	close_now(c, CLOSE_BACKEND);
+}
+
 /* --- HANDSHAKE --- */
 
 static void handshake_done(struct conn *c)
@@ -277,8 +359,7 @@ static void handshake_done(struct conn *c)
 	if (info.resumed)
 		count(&c->shard->counters, tls_resumed);
 	c->state = CONN_SERVE;
-	/* In any case: it may have asked for it meanwhile. */
-	served(c, input_resume(c));
+	serve_first(c);
 }
 
 static void handshake(struct conn *c)
@@ -324,6 +405,12 @@ static void handshake_eof(struct conn *c, long res)
 }
 
 /* --- SERVE --- */
+
+/* The session sees that it has begun; nothing has been read yet, except under TLS. */
+static void serve_first(struct conn *c)
+{
+	served(c, input_resume(c));
+}
 
 static void end_of_input(struct conn *c)
 {
@@ -523,39 +610,46 @@ static void never(struct conn *c, long res)
 
 // clang-format off
 static conn_step *const steps[CONN_NSTATES][CONN_NEVENTS] = {
+	[CONN_CONNECT] = {
+		[ON_READ] = never,	      [ON_EOF] = never,		  [ON_READ_ERROR] = never,
+		[ON_WRITE] = connected,	      [ON_WRITE_ERROR] = connect_failed,
+		[ON_FILE] = never,	      [ON_FILE_ERROR] = never,
+		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_END] = end, [ON_RESUME] = ignore,
+		[ON_DRAIN] = ignore,	      [ON_STOP] = stop,		  [ON_EVICT] = evict,
+	},
 	[CONN_HANDSHAKE] = {
 		[ON_READ] = handshake_read,   [ON_EOF] = handshake_eof,	  [ON_READ_ERROR] = broken,
 		[ON_WRITE] = handshake_write, [ON_WRITE_ERROR] = broken,
 		[ON_FILE] = never,	      [ON_FILE_ERROR] = never,
-		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_RESUME] = ignore,
+		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_END] = end, [ON_RESUME] = ignore,
 		[ON_DRAIN] = force,	      [ON_STOP] = stop,		  [ON_EVICT] = evict,
 	},
 	[CONN_SERVE] = {
 		[ON_READ] = serve_read,	      [ON_EOF] = serve_eof,	  [ON_READ_ERROR] = broken,
 		[ON_WRITE] = serve_write,     [ON_WRITE_ERROR] = broken,
 		[ON_FILE] = serve_file,	      [ON_FILE_ERROR] = serve_file_error,
-		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_RESUME] = serve_resume,
+		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_END] = end, [ON_RESUME] = serve_resume,
 		[ON_DRAIN] = serve_drain,     [ON_STOP] = stop,		  [ON_EVICT] = evict,
 	},
 	[CONN_FLUSH] = {
 		[ON_READ] = drop_read,	      [ON_EOF] = flush_eof,	  [ON_READ_ERROR] = broken,
 		[ON_WRITE] = flush_write,     [ON_WRITE_ERROR] = broken,
 		[ON_FILE] = flush_file,	      [ON_FILE_ERROR] = flush_file_error,
-		[ON_CANCELLED] = flush_cancelled, [ON_DEADLINE] = expire,	  [ON_RESUME] = ignore,
+		[ON_CANCELLED] = flush_cancelled, [ON_DEADLINE] = expire,	  [ON_END] = end, [ON_RESUME] = ignore,
 		[ON_DRAIN] = ignore,	      [ON_STOP] = stop,		  [ON_EVICT] = evict,
 	},
 	[CONN_LINGER] = {
 		[ON_READ] = drop_read,	      [ON_EOF] = linger_eof,	  [ON_READ_ERROR] = linger_eof,
 		[ON_WRITE] = never,	      [ON_WRITE_ERROR] = never,
 		[ON_FILE] = never,	      [ON_FILE_ERROR] = never,
-		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_RESUME] = ignore,
+		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_END] = end, [ON_RESUME] = ignore,
 		[ON_DRAIN] = ignore,	      [ON_STOP] = stop,		  [ON_EVICT] = evict,
 	},
 	[CONN_CLOSING] = {
 		[ON_READ] = ignore,	      [ON_EOF] = ignore,	  [ON_READ_ERROR] = ignore,
 		[ON_WRITE] = ignore,	      [ON_WRITE_ERROR] = ignore,
 		[ON_FILE] = ignore,	      [ON_FILE_ERROR] = ignore,
-		[ON_CANCELLED] = ignore,      [ON_DEADLINE] = never,	  [ON_RESUME] = ignore,
+		[ON_CANCELLED] = ignore,      [ON_DEADLINE] = never,	  [ON_END] = ignore, [ON_RESUME] = ignore,
 		[ON_DRAIN] = ignore,	      [ON_STOP] = ignore,	  [ON_EVICT] = ignore,
 	},
 };
@@ -574,5 +668,15 @@ void conn_fsm(struct conn *c, enum conn_event event, long res)
 
 void conn_fsm_start(struct conn *c)
 {
-	advance(c);
+	switch ((enum conn_state)c->state) {
+	case CONN_CONNECT:
+		conn_op_connect(c);
+		deadline_update(c);
+		return;
+	case CONN_SERVE:
+		serve_first(c);
+		return;
+	default:
+		advance(c);
+	}
 }

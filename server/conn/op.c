@@ -13,6 +13,13 @@ static void start(struct conn *c, struct op *op)
 	op_start(op, &c->shard->batch);
 }
 
+void conn_op_connect(struct conn *c)
+{
+	io_prep_pwrite(&c->wr.iocb, c->afd, c->tail, 0, 0);
+	c->wr.kind = OP_CONNECT;
+	start(c, &c->wr);
+}
+
 void conn_op_read(struct conn *c, char *data, size_t len)
 {
 	io_prep_pread(&c->rd.iocb, c->afd, data, len, 0);

@@ -11,6 +11,11 @@
 /* Makes room for the operations of @nconns connections, so that starting one cannot fail. 0 or -ENOMEM. */
 int conn_op_reserve(struct shard *shard, unsigned int nconns);
 
+/*
+ * Waits until connect(2), which has begun, is over: a write of no bytes, which tcp_sendmsg() answers once the
+ * socket is connected (0) or cannot be (-errno).
+ */
+void conn_op_connect(struct conn *c);
 void conn_op_read(struct conn *c, char *data, size_t len);
 void conn_op_write(struct conn *c, const char *data, size_t len);
 void conn_op_read_file(struct conn *c, int afd, char *data, size_t len, uint64_t offset);

@@ -3,13 +3,118 @@
 
 #include "base/clock.h"
 #include "fsm.h"
+#include "op.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct conn *conn_of(const struct peer *peer)
+{
+	return (struct conn *)(uintptr_t)peer;
+}
 
 void peer_resume(struct peer *peer)
 {
-	struct conn *c = (struct conn *)peer;
+	struct conn *c = conn_of(peer);
 
 	assert(!c->in_session);
 	/* The turn's clock is from before the loop slept: deadlines counted from it would be early. */
 	c->shard->now_us = clock_us();
 	conn_fsm(c, ON_RESUME, 0);
+}
+
+static int start_connect(int *fd, const struct sockaddr *to, socklen_t tolen)
+{
+	int one = 1, ret;
+
+	*fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd < 0)
+		return -errno;
+	if (to->sa_family != AF_UNIX)
+		setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (!connect(*fd, to, tolen) || errno == EINPROGRESS)
+		return 0;
+	ret = -errno;
+	close(*fd);
+	return ret;
+}
+
+int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpoint,
+		 const struct sockaddr *to, socklen_t tolen)
+{
+	struct shard *shard = conn_of(peer)->shard;
+	union addr addr = {.sa.sa_family = to->sa_family};
+	struct conn *c;
+	int fd, ret;
+
+	if (tolen <= sizeof(addr))
+		memcpy(&addr, to, tolen);
+	ret = start_connect(&fd, to, tolen);
+	if (ret)
+		return ret;
+	ret = conn_op_reserve(shard, shard->nconns + 1);
+	if (!ret)
+		ret = conn_create(&c, shard, endpoint, CONN_OUTGOING, fd, &addr);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	conn_fsm_start(c);
+	*opened = conn_peer(c);
+	return 0;
+}
+
+void *peer_session(struct peer *peer)
+{
+	return conn_of(peer)->session;
+}
+
+void peer_wake(struct peer *peer)
+{
+	struct conn *c = conn_of(peer);
+
+	if (c->is_woken)
+		return;
+	c->is_woken = true;
+	conn_get(c);
+	STAILQ_INSERT_TAIL(&c->shard->woken, c, woken_link);
+}
+
+struct outq *peer_output(struct peer *peer)
+{
+	return &conn_of(peer)->out;
+}
+
+void peer_finish(struct peer *peer)
+{
+	struct conn *c = conn_of(peer);
+
+	if (c->output == OUTPUT_OPEN)
+		c->output = OUTPUT_ENDING;
+	peer_wake(peer);
+}
+
+void peer_end(struct peer *peer, enum close_reason reason)
+{
+	conn_of(peer)->asked = (uint8_t)reason;
+	peer_wake(peer);
+}
+
+int peer_error(const struct peer *peer)
+{
+	return conn_of(peer)->err;
+}
+
+const union addr *peer_addr(const struct peer *peer)
+{
+	return &conn_of(peer)->peer;
+}
+
+int peer_local_addr(const struct peer *peer, union addr *addr)
+{
+	socklen_t len = sizeof(*addr);
+
+	return getsockname(conn_of(peer)->fd, &addr->sa, &len) ? -errno : 0;
 }

@@ -3,6 +3,13 @@
 #ifndef CONN_PEER_H
 #define CONN_PEER_H
 
+#include "base/addr.h"
+#include "server/reason.h"
+
+#include <stdbool.h>
+
+struct endpoint;
+struct outq;
 struct peer;
 
 /*
@@ -12,5 +19,41 @@ struct peer;
  * from the event loop, never from inside a function of a session, be it another's.
  */
 void peer_resume(struct peer *peer);
+
+/* --- for sessions that come in pairs: these may be called from inside a session's functions --- */
+
+/*
+ * Opens a connection to @to, served by @endpoint, on the worker of @peer. Its session's input() is called
+ * without bytes once it is made, or else its ended(). 0, or -errno of socket(2), connect(2) and
+ * conn_create(): there is none then.
+ */
+int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpoint,
+		 const struct sockaddr *to, socklen_t tolen);
+
+/* The session of a connection, for its pair. */
+void *peer_session(struct peer *peer);
+
+/* peer_resume(), once what is under way has returned; also sends what was appended to its output. */
+void peer_wake(struct peer *peer);
+
+/* What is to be sent to it. Append only below OUTQ_HIGH, and call peer_wake() then. */
+struct outq *peer_output(struct peer *peer);
+
+/* Nothing more will be appended: the sending side is closed behind what is queued. Input goes on. */
+void peer_finish(struct peer *peer);
+
+/*
+ * Ends the connection once what is under way has returned, by cancelling what it waits for. CLOSE_RESET: its
+ * peer gets a reset, too.
+ */
+void peer_end(struct peer *peer, enum close_reason reason);
+
+/* The -errno that has ended it, 0 if none has. */
+int peer_error(const struct peer *peer);
+
+/* Where it comes from, or where it leads. */
+const union addr *peer_addr(const struct peer *peer);
+/* Our end of it. 0 or -errno of getsockname(2). */
+int peer_local_addr(const struct peer *peer, union addr *addr);
 
 #endif

@@ -25,6 +25,7 @@ struct settings;
 TAILQ_HEAD(conn_queue, conn);
 TAILQ_HEAD(watch_queue, watch);
 LIST_HEAD(conn_list, conn);
+STAILQ_HEAD(conn_woken, conn);
 
 struct shard {
 	struct taio *ring;
@@ -35,8 +36,10 @@ struct shard {
 	struct conn_queue late;	    /* their deadlines have passed, but there are bytes to be read first */
 	struct watch_queue watched; /* in the order in which they are looked at */
 	struct conn_list conns;
-	unsigned int nconns;
-	uint64_t turn;	 /* from 1; another whenever events or the clock were taken */
+	struct conn_woken
+		woken; /* to be resumed, or ended, before this turn submits; each holds a reference */
+	unsigned int nconns, naccepted; /* all, and those that are not outgoing */
+	uint64_t turn;			/* from 1; another whenever events or the clock were taken */
 	uint64_t now_us; /* clock_us() at the start of the turn, or at what libev has brought since */
 	bool draining;
 	struct counters counters;

@@ -10,9 +10,9 @@
 /* Minimum room for which one more TLS record is worthwhile. */
 #define ROOM_MIN 1024
 
-int conn_tls_open(struct conn_tls *t, struct tls_ctx *ctx)
+int conn_tls_open(struct conn_tls *t, struct tls_ctx *ctx, const char *host)
 {
-	t->session = tls_accept(ctx);
+	t->session = host ? tls_connect(ctx, host) : tls_accept(ctx);
 	return t->session ? 0 : -ENOMEM;
 }
 
@@ -140,6 +140,11 @@ void conn_tls_say(struct conn_tls *t, struct blocks *blocks, const char *text)
 		return;
 	memcpy(t->wire.data, text, len);
 	t->wire.len = (uint32_t)len;
+}
+
+int conn_tls_preface(struct conn_tls *t, struct blocks *blocks, const char *data, size_t len)
+{
+	return !len || buf_append(&t->wire, blocks, data, len) ? 0 : -ENOMEM;
 }
 
 bool conn_tls_end(struct conn_tls *t, struct blocks *blocks)

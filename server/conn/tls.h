@@ -29,8 +29,8 @@ struct conn_tls {
 	enum conn_tls_state state;
 };
 
-/* 0 or -ENOMEM. */
-int conn_tls_open(struct conn_tls *t, struct tls_ctx *ctx);
+/* @host: NULL for a server's session, else the name that the peer's certificate must be for. 0 or -ENOMEM. */
+int conn_tls_open(struct conn_tls *t, struct tls_ctx *ctx, const char *host);
 void conn_tls_fini(struct conn_tls *t, struct blocks *blocks);
 
 /* Runs the handshake on the ciphertext in @in. STEP_DONE: it is complete. */
@@ -60,6 +60,9 @@ void conn_tls_sent(struct conn_tls *t, size_t n);
 
 /* Sends @text instead of an alert to a peer that does not speak TLS. Nothing may have been sent before. */
 void conn_tls_say(struct conn_tls *t, struct blocks *blocks, const char *text);
+
+/* Puts @len bytes ahead of the handshake. 0 or -ENOMEM. */
+int conn_tls_preface(struct conn_tls *t, struct blocks *blocks, const char *data, size_t len);
 
 /* Puts close_notify behind what was sent, once. True if there is something to send now. */
 bool conn_tls_end(struct conn_tls *t, struct blocks *blocks);

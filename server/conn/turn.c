@@ -15,6 +15,7 @@ static const struct {
 } kinds[] = {
 	[OP_READ] = {COUNT_reads, ON_READ, ON_EOF, ON_READ_ERROR},
 	[OP_WRITE] = {COUNT_writes, ON_WRITE, ON_WRITE_ERROR, ON_WRITE_ERROR},
+	[OP_CONNECT] = {COUNT_connects, ON_WRITE, ON_WRITE, ON_WRITE_ERROR},
 	[OP_FILE] = {COUNT_file_reads, ON_FILE, ON_FILE_ERROR, ON_FILE_ERROR},
 };
 
@@ -53,6 +54,21 @@ static void complete(struct op *op, long res)
 		account_cancel(c, res);
 	conn_fsm(c, event_of(op, res), res);
 	conn_put(c);
+}
+
+void turn_wake(struct shard *shard)
+{
+	struct conn *c;
+
+	while ((c = STAILQ_FIRST(&shard->woken))) {
+		STAILQ_REMOVE_HEAD(&shard->woken, woken_link);
+		c->is_woken = false;
+		if (c->asked != CLOSE_NONE)
+			conn_fsm(c, ON_END, c->asked);
+		else
+			conn_fsm(c, ON_RESUME, 0);
+		conn_put(c);
+	}
 }
 
 void turn_submit(struct shard *shard)

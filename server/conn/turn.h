@@ -8,6 +8,9 @@
 
 #include "shard.h"
 
+/* Resumes, or ends, the connections for which sessions have asked it. Before turn_submit(). */
+void turn_wake(struct shard *shard);
+
 /* Submits what was started. What the ring has no room for stays for the next turn. */
 void turn_submit(struct shard *shard);
 

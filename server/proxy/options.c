@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include "backend.h"
+
+#define FIELD(name) offsetof(struct proxy_options, name)
+#define WORD(name)  offsetof(struct proxy_words, name)
+
+static const char *const balances[] = {"round-robin", "least-connections", NULL};
+static const char *const no_yes[] = {"no", "yes", NULL};
+static const char *const versions[] = {"off", "v1", "v2", NULL};
+
+// clang-format off
+const struct opt proxy_options[] = {
+	{ .section = "Proxy",
+	  .name = "lifetime-timeout", .type = OPT_DURATION, .offset = FIELD(lifetime_us), .arg = "DURATION", .deflt = "0",
+	  .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Maximum time that a proxied connection may last, whatever it does; 0 means no limit." },
+	{ .name = "backend-rest", .type = OPT_DURATION, .offset = FIELD(rest_us), .arg = "DURATION", .deflt = "10s",
+	  .on_reload = OPT_RELOAD_APPLY,
+	  .help = "How long a backend that could not be reached is passed over.",
+	  .more = "It is still tried if no other is left. Each worker finds out for itself." },
+	{ 0 }
+};
+
+const struct opt proxy_words[] = {
+	{ .name = "to", .type = OPT_LIST, .offset = WORD(to), .arg = "ADDRESS:PORT|unix:PATH", .check = backend_check,
+	  .help = "Backend to connect to; repeatable." },
+	{ .name = "balance", .type = OPT_ENUM, .offset = WORD(balance), .arg = "round-robin|least-connections",
+	  .deflt = "round-robin", .choices = balances,
+	  .help = "Way to choose among backends." },
+	{ .name = "send-proxy", .type = OPT_ENUM, .offset = WORD(send_proxy), .arg = "off|v1|v2", .deflt = "off",
+	  .choices = versions,
+	  .help = "Version of the PROXY protocol header that tells the backend where the client is." },
+	{ .name = "to-tls", .type = OPT_BOOL, .offset = WORD(to_tls), .arg = "yes|no", .deflt = "no",
+	  .help = "TLS towards the backends." },
+	{ .name = "verify", .type = OPT_ENUM, .offset = WORD(verify), .arg = "yes|no", .deflt = "yes", .choices = no_yes,
+	  .help = "Whether the backends' certificates are checked." },
+	{ .name = "ca", .type = OPT_STRING, .offset = WORD(ca), .arg = "FILE",
+	  .help = "Certificates (PEM) that the backends' certificates must be signed by, instead of the system's." },
+	{ .name = "server-name", .type = OPT_STRING, .offset = WORD(server_name), .arg = "NAME",
+	  .help = "Name that the backends' certificates must be for, and that is sent as SNI; by default that of the "
+		  "first backend." },
+	{ 0 }
+};
+// clang-format on

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* The options of the service proxy, and its fields of a listener. */
+#ifndef PROXY_OPTIONS_H
+#define PROXY_OPTIONS_H
+
+#include "base/opt.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum send_proxy { SEND_PROXY_OFF, SEND_PROXY_V1, SEND_PROXY_V2 };
+
+struct proxy_options {
+	uint64_t lifetime_us; /* 0: none */
+	uint64_t rest_us;
+};
+
+struct proxy_words {
+	struct opt_list to; /* checked by backend_check() */
+	int balance;	    /* enum balance (backend.h) */
+	int send_proxy;	    /* enum send_proxy */
+	bool to_tls;
+	int verify; /* 0 or 1 */
+	char *ca, *server_name;
+};
+
+extern const struct opt proxy_options[], proxy_words[];
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The two sessions of a pair.
+ *
+ *	front	the client's: chooses a backend, connects, and tries the next if that fails
+ *	back	the backend's: there is none until a connection to it has been begun
+ *
+ * The front reads nothing before its backend is connected, so that nothing is lost by trying another.
+ */
+#include "proxy.h"
+
+#include "base/clock.h"
+#include "header.h"
+#include "options.h"
+#include "relay.h"
+#include "server/conn/peer.h"
+#include "server/counters.h"
+#include "server/log.h"
+#include "site.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum front_state {
+	FRONT_NEW,	  /* nothing has been done for it */
+	FRONT_CONNECTING, /* its backend is being connected, or the next is to be chosen */
+	FRONT_OPEN,
+};
+
+struct front {
+	struct side side;
+	struct site *site;
+	enum front_state state;
+	uint64_t tried; /* backends, one bit each */
+	struct lifetime lifetime;
+};
+
+struct back {
+	struct side side;
+	struct site *site;
+	struct backend *backend;
+};
+
+static struct front *front_of(struct side *side)
+{
+	return (struct front *)side;
+}
+
+/* --- the client's side --- */
+
+/* What lacks is here, not at the backend. */
+static bool is_local(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
+}
+
+static enum step no_backend(struct front *front, const char *why)
+{
+	struct site *site = front->site;
+	char peer[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
+	const char *more = log_limited(&site->none_limit, clock_us(), buf);
+
+	count(site->counters, backend_none);
+	if (more)
+		log_warning("%s: %s%s", addr_text(peer_addr(front->side.peer), peer), why, more);
+	peer_end(front->side.peer, CLOSE_BACKEND);
+	return STEP_BLOCKED;
+}
+
+/* Begins to connect to the next backend. STEP_BLOCKED: it is under way, or the front ends. */
+static enum step connect_next(struct front *front)
+{
+	struct site *site = front->site;
+	struct backend *backend;
+	struct peer *peer;
+	int ret;
+
+	while ((backend = backends_pick(&site->backends, &front->tried, clock_us()))) {
+		struct back *back;
+
+		ret = peer_connect(&peer, front->side.peer, &site->to, &backend->addr.sa, backend->addr_len);
+		if (!ret) {
+			back = peer_session(peer);
+			back->backend = backend;
+			relay_join(&front->side, &back->side);
+			front->state = FRONT_CONNECTING;
+			return STEP_BLOCKED;
+		}
+		backend->active--;
+		if (is_local(ret))
+			return no_backend(front, strerror(-ret));
+		site_backend_failed(site, backend, strerror(-ret));
+	}
+	return no_backend(front, "no backend can be reached");
+}
+
+static void front_open(void *session, void *site, struct peer *peer)
+{
+	struct front *front = session;
+
+	front->side.peer = peer;
+	front->site = site;
+	lifetime_begin(&front->lifetime, site, peer);
+}
+
+static enum step front_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
+{
+	struct front *front = session;
+
+	*used = 0;
+	switch (front->state) {
+	case FRONT_NEW:
+		return connect_next(front);
+	case FRONT_CONNECTING:
+		return front->side.other ? STEP_BLOCKED : connect_next(front);
+	case FRONT_OPEN:
+		break;
+	}
+	if (!front->side.other) /* it ends: see front_ended() and back_ended() */
+		return relay_is_over(&front->side) ? STEP_MORE : STEP_BLOCKED;
+	return relay_input(&front->side, data, len, used);
+}
+
+static enum step side_eof(void *session, size_t left, struct outq *out)
+{
+	return relay_eof(session, left);
+}
+
+static void side_sent(void *session, const struct outq *out)
+{
+	relay_sent(session, out);
+}
+
+/* A side has ended, and the other with it, unless that is at its end by itself. */
+static void end_other(struct side *side, struct side *other, enum close_reason reason)
+{
+	if (other && !relay_is_over(side))
+		peer_end(other->peer, reason == CLOSE_RESET ? CLOSE_RESET : CLOSE_OTHER);
+}
+
+static void front_ended(void *session, enum close_reason reason)
+{
+	struct front *front = session;
+
+	lifetime_end(&front->lifetime, front->site);
+	end_other(&front->side, relay_part(&front->side), reason);
+}
+
+static enum phase side_phase(const void *session)
+{
+	return PHASE_BODY;
+}
+
+static enum step side_drain(void *session)
+{
+	return STEP_MORE;
+}
+
+/* --- the backend's side --- */
+
+static void back_open(void *session, void *site, struct peer *peer)
+{
+	struct back *back = session;
+
+	back->side.peer = peer;
+	back->site = site;
+}
+
+/* PROXY protocol: the client's address and the one that it has connected to. */
+static size_t back_preface(void *session, char *text)
+{
+	struct back *back = session;
+	struct proxy_header header = {0};
+	const struct peer *client = back->side.other->peer;
+
+	if (back->site->send_proxy == SEND_PROXY_OFF)
+		return 0;
+	header.source = *peer_addr(client);
+	if (peer_local_addr(client, &header.destination))
+		header.source.sa.sa_family = AF_UNSPEC;
+	return proxy_header_write(&header, back->site->send_proxy == SEND_PROXY_V2, text,
+				  SERVICE_PREFACE_MAX);
+}
+
+static enum step back_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
+{
+	struct back *back = session;
+	struct front *front = front_of(back->side.other);
+
+	*used = 0;
+	if (!front) /* it ends */
+		return relay_is_over(&back->side) ? STEP_MORE : STEP_BLOCKED;
+	if (front->state == FRONT_CONNECTING) {
+		front->state = FRONT_OPEN;
+		back->backend->rests_until_us = 0;
+		peer_wake(front->side.peer);
+	}
+	return relay_input(&back->side, data, len, used);
+}
+
+static const char *text_of(const struct back *back, enum close_reason reason)
+{
+	int err = peer_error(back->side.peer);
+
+	return err ? strerror(-err) : close_reason_text(reason);
+}
+
+static void back_ended(void *session, enum close_reason reason)
+{
+	struct back *back = session;
+	struct side *other = relay_part(&back->side);
+
+	back->backend->active--;
+	if (other && front_of(other)->state == FRONT_CONNECTING) {
+		site_backend_failed(back->site, back->backend, text_of(back, reason));
+		peer_wake(other->peer); /* tries the next */
+	} else {
+		end_other(&back->side, other, reason);
+	}
+}
+
+static const struct service service_back = {
+	.name = "backend",
+	.session_size = sizeof(struct back),
+	.open = back_open,
+	.preface = back_preface,
+	.input = back_input,
+	.eof = side_eof,
+	.sent = side_sent,
+	.phase = side_phase,
+	.drain = side_drain,
+	.ended = back_ended,
+};
+
+static int proxy_site_open(void **opened, const void *options, const void *words,
+			   const struct service_env *env, char *why)
+{
+	return site_open((struct site **)opened, &service_back, options, words, env, why);
+}
+
+static void proxy_site_close(void *site)
+{
+	site_close(site);
+}
+
+const struct service service_proxy = {
+	.name = "proxy",
+	.summary = "passes bytes to a backend and back",
+	.outgoing = 1,
+	.session_size = sizeof(struct front),
+	.options = proxy_options,
+	.options_size = sizeof(struct proxy_options),
+	.words = proxy_words,
+	.words_size = sizeof(struct proxy_words),
+	.verify = site_verify,
+	.site_open = proxy_site_open,
+	.site_close = proxy_site_close,
+	.open = front_open,
+	.ended = front_ended,
+	.input = front_input,
+	.eof = side_eof,
+	.sent = side_sent,
+	.phase = side_phase,
+	.drain = side_drain,
+};

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "site.h"
+
+#include "base/clock.h"
+#include "server/conn/peer.h"
+#include "server/counters.h"
+#include "tls/tls.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WHY_LEN 256
+
+/* --- the lifetime of pairs --- */
+
+/* All have the same limit, so that the list is in the order of their ends. */
+static void timer_start(struct site *site)
+{
+	struct lifetime *first = TAILQ_FIRST(&site->lifetimes);
+	uint64_t now_us = clock_us();
+
+	ev_timer_stop(site->loop, &site->lifetime);
+	if (!first)
+		return;
+	ev_now_update(site->loop);
+	ev_timer_set(&site->lifetime, first->ends_us > now_us ? (double)(first->ends_us - now_us) / 1e6 : 0.,
+		     0.);
+	ev_timer_start(site->loop, &site->lifetime);
+}
+
+void lifetime_begin(struct lifetime *lifetime, struct site *site, struct peer *peer)
+{
+	if (!site->lifetime_us)
+		return;
+	lifetime->peer = peer;
+	lifetime->ends_us = clock_us() + site->lifetime_us;
+	TAILQ_INSERT_TAIL(&site->lifetimes, lifetime, link);
+	if (!ev_is_active(&site->lifetime))
+		timer_start(site);
+}
+
+void lifetime_end(struct lifetime *lifetime, struct site *site)
+{
+	if (lifetime->peer)
+		TAILQ_REMOVE(&site->lifetimes, lifetime, link);
+	lifetime->peer = NULL;
+}
+
+static void on_lifetime(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct site *site = timer->data;
+	struct lifetime *lifetime;
+
+	while ((lifetime = TAILQ_FIRST(&site->lifetimes)) && lifetime->ends_us <= clock_us()) {
+		peer_end(lifetime->peer, CLOSE_LIFETIME);
+		lifetime_end(lifetime, site);
+	}
+	timer_start(site);
+}
+
+/* --- backends --- */
+
+void site_backend_failed(struct site *site, struct backend *backend, const char *why)
+{
+	uint64_t now_us = clock_us();
+	char buf[LOG_MORE_LEN];
+	const char *more = log_limited(&site->failed_limit, now_us, buf);
+
+	backend->rests_until_us = now_us + site->rest_us;
+	count(site->counters, backend_failed);
+	if (more)
+		log_warning("backend %s: %s%s", backend->name, why, more);
+}
+
+/* --- life --- */
+
+static int no_memory(char *why)
+{
+	snprintf(why, WHY_LEN, "out of memory");
+	return -ENOMEM;
+}
+
+static void site_release(struct endpoint *to)
+{
+	struct site *site = to->site;
+
+	tls_ctx_put(to->tls);
+	free(site->host);
+	free(site);
+}
+
+/* The name of the first backend, without its port. */
+static char *host_of(const struct proxy_words *words)
+{
+	unsigned int port;
+	char host[256];
+
+	if (words->server_name)
+		return strdup(words->server_name);
+	if (addr_split(words->to.items[0], host, sizeof(host), &port))
+		return strdup("localhost");
+	return strdup(host);
+}
+
+static int open_tls(struct site *site, const struct proxy_words *words, char *why)
+{
+	const struct tls_client_params params = {.ca_file = words->ca, .insecure = !words->verify};
+
+	site->host = host_of(words);
+	if (!site->host)
+		return no_memory(why);
+	site->to.host = site->host;
+	return tls_ctx_client(&site->to.tls, &params, why);
+}
+
+int site_verify(const void *given, char *why)
+{
+	const struct proxy_words *words = given;
+
+	if (words->to.len)
+		return 0;
+	snprintf(why, WHY_LEN, "the service proxy needs a backend: add ,to=ADDRESS:PORT or ,to=unix:PATH");
+	return -EINVAL;
+}
+
+int site_open(struct site **opened, const struct service *back, const struct proxy_options *options,
+	      const struct proxy_words *words, const struct service_env *env, char *why)
+{
+	struct site *site = calloc(1, sizeof(*site));
+	int ret;
+
+	if (!site)
+		return no_memory(why);
+	site->to = (struct endpoint){.service = back, .site = site, .refs = 1, .release = site_release};
+	site->send_proxy = (enum send_proxy)words->send_proxy;
+	site->lifetime_us = options->lifetime_us;
+	site->rest_us = options->rest_us;
+	site->backends.balance = (enum balance)words->balance;
+	site->loop = env->loop;
+	site->counters = env->counters;
+	TAILQ_INIT(&site->lifetimes);
+	ev_init(&site->lifetime, on_lifetime);
+	site->lifetime.data = site;
+	ret = site_verify(words, why);
+	if (!ret)
+		ret = backends_resolve(&site->backends, &words->to, why);
+	if (!ret && words->to_tls)
+		ret = open_tls(site, words, why);
+	if (ret) {
+		endpoint_put(&site->to);
+		return ret;
+	}
+	*opened = site;
+	return 0;
+}
+
+/* The last client has gone. Connections to backends may still be ending. */
+void site_close(struct site *site)
+{
+	ev_timer_stop(site->loop, &site->lifetime);
+	endpoint_put(&site->to);
+}

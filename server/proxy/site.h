@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* A listener's proxy, as one worker runs it: its backends, and how connections to them are made. */
+#ifndef PROXY_SITE_H
+#define PROXY_SITE_H
+
+#include "backend.h"
+#include "options.h"
+#include "server/conn/conn.h"
+#include "server/log.h"
+
+#include <ev.h>
+
+/* Of one pair; embedded in its front. */
+struct lifetime {
+	TAILQ_ENTRY(lifetime) link; /* in site->lifetimes */
+	struct peer *peer;	    /* NULL: there is no limit */
+	uint64_t ends_us;
+};
+
+TAILQ_HEAD(lifetimes, lifetime);
+
+struct site {
+	/* Of the connections to backends. Its references are the site's: one of the listener's endpoint, one
+	 * of each such connection, which may outlive that. */
+	struct endpoint to;
+	struct backends backends;
+	char *host; /* that the backends' certificates are for */
+	enum send_proxy send_proxy;
+	uint64_t lifetime_us, rest_us;
+	struct ev_loop *loop;
+	struct counters *counters;
+	struct log_limit failed_limit, none_limit;
+	struct lifetimes lifetimes; /* the oldest first */
+	ev_timer lifetime;
+};
+
+/* As service.verify(), site_open() and site_close(); @back serves the connections to backends. */
+int site_verify(const void *words, char *why);
+int site_open(struct site **site, const struct service *back, const struct proxy_options *options,
+	      const struct proxy_words *words, const struct service_env *env, char *why);
+void site_close(struct site *site);
+
+/* @backend could not be reached, for the reason @why: it rests. */
+void site_backend_failed(struct site *site, struct backend *backend, const char *why);
+
+/* From now on, if the site sets a limit, the pair of @peer, a client, may last so long. */
+void lifetime_begin(struct lifetime *lifetime, struct site *site, struct peer *peer);
+/* It has ended. */
+void lifetime_end(struct lifetime *lifetime, struct site *site);
+
+#endif

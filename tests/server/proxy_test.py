@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: MIT
+"""The service proxy: bytes both ways, half-closes, resets, back-pressure, backends that fail, PROXY headers out."""
+import contextlib
+import os
+import shutil
+import socket
+import ssl
+import struct
+import tempfile
+import threading
+import time
+import unittest
+
+from harness import (PATIENCE, SLOW, Server, ServerCase, connect, curl, exchange, is_open, make_certificate, pattern,
+                     read_exactly, read_to_end, reset, run, until)
+
+V2 = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+class Backend:
+    """A listening socket of the test's own; what connects to it is taken one by one."""
+
+    def __init__(self, family=socket.AF_INET, path=None):
+        self.sock = socket.socket(family)
+        self.sock.settimeout(PATIENCE)
+        self.sock.bind(path or ("127.0.0.1", 0))
+        self.sock.listen(128)
+        self.where = f"unix:{path}" if path else "127.0.0.1:%d" % self.sock.getsockname()[1]
+
+    def accept(self):
+        sock, _ = self.sock.accept()
+        sock.settimeout(PATIENCE)
+        return sock
+
+    def close(self):
+        self.sock.close()
+
+
+def free_port():
+    """A port that nobody listens on, for a moment at least."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Pairs(ServerCase):
+    """Each test has the client's end, plain or under TLS, and the backend's."""
+
+    options = ("--idle-timeout", f"{20 * SLOW}s")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.backend = Backend()
+        cls.addClassCleanup(cls.backend.close)
+        cls.listeners = (f"service=proxy,to={cls.backend.where}", f"service=proxy,tls,to={cls.backend.where}")
+        super().setUpClass()
+
+    def pair(self, tls=False):
+        client = self.connect(int(tls), tls=tls)
+        backend = self.backend.accept()
+        self.addCleanup(backend.close)
+        return client, backend
+
+    def each(self):
+        for tls in (False, True):
+            with self.subTest(tls=tls):
+                yield self.pair(tls)
+
+    def test_the_backend_may_speak_first(self):
+        for client, backend in self.each():
+            backend.sendall(b"220 hello\r\n")
+            self.assertEqual(read_exactly(client, 11), b"220 hello\r\n")
+
+    def test_bytes_pass_both_ways(self):
+        for client, backend in self.each():
+            client.sendall(b"question")
+            self.assertEqual(read_exactly(backend, 8), b"question")
+            backend.sendall(b"answer")
+            self.assertEqual(read_exactly(client, 6), b"answer")
+
+    def test_much_passes_both_ways_at_once(self):
+        size = (8 if SLOW == 1 else 1) << 20
+        up, down = pattern(size, 1), pattern(size, 2)
+        for client, backend in self.each():
+            got = {}
+            thread = threading.Thread(target=lambda sock=backend: got.update(up=exchange(sock, down)))
+            thread.start()
+            got["down"] = exchange(client, up)
+            thread.join(PATIENCE)
+            self.assertTrue(got["up"] == up and got["down"] == down)
+
+    def test_the_client_half_closes(self):
+        """A plain one: what is under way towards it still comes, and may take its time."""
+        client, backend = self.pair()
+        client.sendall(b"all")
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(read_to_end(backend), (b"all", True))
+        self.assertTrue(is_open(client))
+        backend.sendall(b"late")
+        self.assertEqual(read_exactly(client, 4), b"late")
+        backend.close()
+        self.assertEqual(read_to_end(client), (b"", True))
+
+    def test_the_backend_half_closes(self):
+        for client, backend in self.each():
+            backend.sendall(b"all")
+            backend.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_to_end(client), (b"all", True))
+            client.sendall(b"late")
+            self.assertEqual(read_exactly(backend, 4), b"late")
+            client.close()
+            self.assertEqual(read_to_end(backend), (b"", True))
+
+    def test_a_reset_of_the_backend_reaches_the_client(self):
+        client, backend = self.pair()
+        client.sendall(b"x")
+        read_exactly(backend, 1)
+        reset(backend)
+        with self.assertRaises(ConnectionResetError):
+            client.recv(1)
+
+    def test_a_reset_of_the_client_reaches_the_backend(self):
+        client, backend = self.pair()
+        client.sendall(b"x")
+        read_exactly(backend, 1)
+        reset(client)
+        with self.assertRaises(ConnectionResetError):
+            backend.recv(1)
+
+    def test_a_side_that_does_not_read_stops_the_other(self):
+        """In both directions: what is queued is bounded, and nothing is lost."""
+        for tls in (False, True):
+            for upwards in (True, False):
+                with self.subTest(tls=tls, upwards=upwards):
+                    client, backend = self.pair(tls)
+                    source, sink = (client, backend) if upwards else (backend, client)
+                    before = self.server.memory()
+                    source.setblocking(False)
+                    sent, quiet = bytearray(), time.monotonic() + 0.5 * SLOW
+                    while time.monotonic() < quiet and len(sent) < 64 << 20:
+                        piece = pattern(1 << 16, len(sent))
+                        try:
+                            n = source.send(piece)
+                        except (BlockingIOError, ssl.SSLWantWriteError):
+                            time.sleep(0.01)  # not for order: until nothing has been taken for a while
+                            continue
+                        sent += piece[:n]
+                        quiet = time.monotonic() + 0.5 * SLOW
+                    self.assertLess(len(sent), 64 << 20)
+                    self.assertLess(self.server.memory() - before, 2 << 20)
+                    self.assertTrue(read_exactly(sink, len(sent)) == sent)
+                    source.settimeout(PATIENCE)
+
+
+class Ends(unittest.TestCase):
+    def proxy(self, *words, options=()):
+        server = Server(*words, options=options)
+        self.addCleanup(server.kill)
+        return server
+
+    def setUp(self):
+        self.backend = Backend()
+        self.addCleanup(self.backend.close)
+
+    def pair(self, server, tls=False):
+        client = connect(server.ports[0], tls=tls)
+        self.addCleanup(client.close)
+        backend = self.backend.accept()
+        self.addCleanup(backend.close)
+        return client, backend
+
+    def test_an_idle_pair_ends_in_time_and_one_that_moves_does_not(self):
+        idle = 1.0 * SLOW
+        server = self.proxy(f"service=proxy,to={self.backend.where}", options=("--idle-timeout", f"{idle}s"))
+        moves, ends = self.pair(server), self.pair(server)
+        begin = time.monotonic()
+        while time.monotonic() < begin + 2 * idle:
+            moves[1].sendall(b"x")
+            read_exactly(moves[0], 1)
+            time.sleep(idle / 4)  # not for order: the pace
+        for sock in ends:
+            self.assertEqual(read_to_end(sock)[0], b"")
+        self.assertTrue(is_open(moves[0]))
+        stats = server.stats()
+        # Both may be due before the first that is ended ends the other.
+        self.assertGreaterEqual(stats["closed_idle"], 1)
+        self.assertEqual(stats["closed_idle"] + stats["closed_other"], 2)
+        for sock in moves:
+            sock.close()
+        server.stop()
+
+    def test_a_lifetime_ends_what_still_moves(self):
+        life = 1.0 * SLOW
+        server = self.proxy(f"service=proxy,to={self.backend.where}", options=("--lifetime-timeout", f"{life}s"))
+        client, backend = self.pair(server)
+        begin = time.monotonic()
+        with contextlib.suppress(OSError):
+            while read_to_move(backend, client):
+                self.assertLess(time.monotonic() - begin, PATIENCE)
+        self.assertGreaterEqual(time.monotonic() - begin, life)
+        self.assertEqual(server.stats()["closed_lifetime"], 1)
+        server.stop()
+
+    def test_pairs_end_when_the_server_does(self):
+        server = self.proxy(f"service=proxy,to={self.backend.where}", options=("--drain-timeout", f"{0.5 * SLOW}s"))
+        client, backend = self.pair(server)
+        stats = server.stop()
+        self.assertEqual(stats["closed_drain"], 2)
+        for sock in (client, backend):
+            self.assertEqual(read_to_end(sock)[0], b"")
+
+
+def read_to_move(source, sink):
+    """Whether a byte passes from @source to @sink."""
+    source.sendall(b"x")
+    time.sleep(0.05)  # not for order: the pace
+    return sink.recv(1)
+
+
+class Choice(unittest.TestCase):
+    """Backends that fail, and which one is next."""
+
+    def serve(self, words, options=()):
+        server = Server("service=proxy," + words, options=options)
+        self.addCleanup(server.kill)
+        return server
+
+    def backends(self, n):
+        made = [Backend() for _ in range(n)]
+        for backend in made:
+            self.addCleanup(backend.close)
+        return made
+
+    def test_one_that_refuses_is_passed_over_and_rests(self):
+        good, = self.backends(1)
+        server = self.serve(f"to=127.0.0.1:{free_port()},to={good.where}", ("--workers", "1"))
+        for _ in range(4):
+            with connect(server.port) as client, good.accept() as backend:
+                client.sendall(b"x")
+                self.assertEqual(read_exactly(backend, 1), b"x")
+        self.assertEqual(server.stats()["backend_failed"], 1)
+        self.assertIn("Connection refused", server.log())
+        server.stop()
+
+    def test_it_is_tried_again_once_it_has_rested(self):
+        port = free_port()
+        server = self.serve(f"to=127.0.0.1:{port}", ("--workers", "1", "--backend-rest", "1h"))
+        with connect(server.port) as client:
+            self.assertEqual(read_to_end(client)[0], b"")
+        # The only one is tried although it rests.
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+            listener.settimeout(PATIENCE)
+            with connect(server.port) as client:
+                backend, _ = listener.accept()
+                with backend:
+                    backend.sendall(b"x")
+                    self.assertEqual(read_exactly(client, 1), b"x")
+        stats = server.stop()
+        self.assertEqual((stats["backend_failed"], stats["backend_none"], stats["closed_backend"]), (1, 1, 2))
+
+    def test_one_that_does_not_answer_is_given_up_in_time(self):
+        """A listener whose backlog is full takes no more connections, and refuses none."""
+        full = socket.socket()
+        self.addCleanup(full.close)
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = []
+        for _ in range(8):
+            sock = socket.socket()
+            self.addCleanup(sock.close)
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect(full.getsockname())
+            fillers.append(sock)
+        good, = self.backends(1)
+        server = self.serve("to=127.0.0.1:%d,to=%s" % (full.getsockname()[1], good.where),
+                            ("--workers", "1", "--connect-timeout", f"{0.5 * SLOW}s"))
+        begin = time.monotonic()
+        with connect(server.port) as client, good.accept() as backend:
+            self.assertGreaterEqual(time.monotonic() - begin, 0.5 * SLOW)
+            backend.sendall(b"x")
+            self.assertEqual(read_exactly(client, 1), b"x")
+        stats = server.stop()
+        self.assertEqual((stats["closed_connect"], stats["backend_failed"]), (1, 1))
+
+    def test_they_take_turns(self):
+        backends = self.backends(3)
+        server = self.serve(",".join(f"to={b.where}" for b in backends), ("--workers", "1"))
+        for backend in backends * 2:
+            with connect(server.port) as client, backend.accept() as peer:
+                client.sendall(b"x")
+                self.assertEqual(read_exactly(peer, 1), b"x")
+        server.stop()
+
+    def test_the_one_with_the_fewest_connections(self):
+        a, b = self.backends(2)
+        server = self.serve(f"to={a.where},to={b.where},balance=least-connections", ("--workers", "1"))
+        with connect(server.port), a.accept():
+            for _ in range(3):
+                with connect(server.port) as client, b.accept() as peer:
+                    client.sendall(b"x")
+                    self.assertEqual(read_exactly(peer, 1), b"x")
+                    client.close()
+                    self.assertEqual(read_to_end(peer), (b"", True))
+                until(lambda: server.stats()["active"] == 1, "the pair has ended")
+        server.stop()
+
+    def test_a_unix_socket(self):
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        backend = Backend(socket.AF_UNIX, os.path.join(directory, "sock"))
+        self.addCleanup(backend.close)
+        server = self.serve(f"to={backend.where}")
+        with connect(server.port) as client, backend.accept() as peer:
+            client.sendall(b"x")
+            self.assertEqual(read_exactly(peer, 1), b"x")
+            peer.sendall(b"y")
+            self.assertEqual(read_exactly(client, 1), b"y")
+        server.stop()
+
+
+class Headers(unittest.TestCase):
+    """PROXY protocol towards the backend, ahead of all else."""
+
+    def exchange(self, version):
+        backend = Backend()
+        self.addCleanup(backend.close)
+        with Server(f"service=proxy,to={backend.where},send-proxy={version}") as server:
+            with connect(server.port) as client, backend.accept() as peer:
+                client.sendall(b"rest")
+                source, destination = client.getsockname(), client.getpeername()
+                client.shutdown(socket.SHUT_WR)
+                return read_to_end(peer)[0], source, destination
+
+    def test_version_1(self):
+        got, source, destination = self.exchange("v1")
+        self.assertEqual(got, f"PROXY TCP4 127.0.0.1 127.0.0.1 {source[1]} {destination[1]}\r\nrest".encode())
+
+    def test_version_2(self):
+        got, source, destination = self.exchange("v2")
+        addresses = socket.inet_aton("127.0.0.1") * 2 + struct.pack(">HH", source[1], destination[1])
+        self.assertEqual(got, V2 + bytes([0x21, 0x11]) + struct.pack(">H", 12) + addresses + b"rest")
+
+
+class ToTls(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.dir)
+        self.cert, self.key = make_certificate(self.dir, "backend")
+        self.behind = Server(f"service=echo,tls,cert={self.cert},key={self.key}")
+        self.addCleanup(self.behind.kill)
+
+    def front(self, words):
+        server = Server(f"service=proxy,to-tls,{words},to=127.0.0.1:{self.behind.port}", f"service=proxy,tls,to-tls,"
+                        f"{words},to=127.0.0.1:{self.behind.port}")
+        self.addCleanup(server.kill)
+        return server
+
+    def test_what_it_trusts(self):
+        server = self.front(f"ca={self.cert},server-name=localhost")
+        for index, tls in ((0, False), (1, True)):
+            with self.subTest(tls=tls), connect(server.ports[index], tls=tls) as client:
+                data = pattern(1 << 20)
+                self.assertTrue(exchange(client, data) == data)
+        server.stop()
+        self.behind.stop()
+
+    def test_what_it_does_not_trust(self):
+        for words in ("server-name=localhost", f"ca={self.cert},server-name=elsewhere.test"):
+            with self.subTest(words=words):
+                server = self.front(words)
+                with connect(server.ports[0]) as client:
+                    self.assertEqual(read_to_end(client)[0], b"")
+                until(lambda: "certificate" in server.log(), "the log says why")
+                self.assertEqual(server.stop()["backend_failed"], 1)
+
+    def test_it_need_not_verify(self):
+        server = self.front("verify=no")
+        with connect(server.ports[0]) as client:
+            self.assertEqual(exchange(client, b"hello"), b"hello")
+        server.stop()
