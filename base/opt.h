@@ -22,6 +22,7 @@ enum opt_type {
 	OPT_ENUM,     /* int: index into opt.choices, NULL-terminated */
 	OPT_LIST,     /* struct opt_list; may be repeated */
 	OPT_ACTION,   /* bool, command line only: -t, --help, --version, --dump-config */
+	OPT_BLOCKS,   /* struct opt_blocks, file only: NAME "TITLE" { KEY = VALUE ... }; may be repeated */
 };
 
 /* What a reload does with a value that differs from the one in effect. */
@@ -33,6 +34,24 @@ enum opt_reload {
 
 struct opt_list {
 	char **items;
+	size_t len;
+};
+
+/* What a block of the file holds: a value, or an item of a list, is an entry each, in the order of the file.
+ */
+struct opt_entry {
+	char *name, *text;
+	unsigned int line; /* where it was read */
+};
+
+struct opt_block {
+	char *title;
+	struct opt_entry *entries;
+	size_t len;
+};
+
+struct opt_blocks {
+	struct opt_block *items;
 	size_t len;
 };
 
@@ -53,6 +72,16 @@ struct opt {
 	int (*check)(const char *text, char *why);
 	enum opt_reload on_reload;
 	bool argv_only; /* not a key of the configuration file: --config itself; implied by OPT_ACTION */
+	/*
+	 * OPT_BLOCKS: the keys of a block, ended by a row without name, of which only name, type, arg, deflt
+	 * and section (a condition that begins a group, such as "with http") matter.
+	 */
+	const struct opt *keys;
+	const char
+		*beside; /* OPT_BLOCKS: an OPT_LIST that, given on the command line, replaces them, or NULL */
+	/* Checks a block that has been read: 0, or -EINVAL, what is wrong in why[OPT_WHY_LEN], and in *at the
+	 * index of the entry that is (its length: none of them). */
+	int (*check_block)(const struct opt_block *block, size_t *at, char *why);
 };
 
 /* A command of a program that has several: the first operand. */
@@ -86,7 +115,7 @@ struct opt_program {
 /*
  * Errors are one line in why[OPT_WHY_LEN]: where (file:line, or the option), what is wrong, and the remedy.
  */
-#define OPT_WHY_LEN 512
+#define OPT_WHY_LEN 1024
 
 /* Sets every field of the table, whatever it held. -ENOMEM; -EINVAL: a row rejects its own default. */
 int opt_defaults(const struct opt_program *program, void *settings);
@@ -95,6 +124,10 @@ int opt_defaults(const struct opt_program *program, void *settings);
  * Reads a libconfuse file whose keys are the table's names (lists: listen = {"...", "..."} or listen +=
  * "..."). -EINVAL for an unknown key or a bad value, with FILE:LINE in why; -errno if it cannot be read.
  * Values before the error have been set by then: a reload reads into a fresh struct. One thread at a time.
+ *
+ * The key include names a file that is read in its place, or a pattern (glob(7)): then all files that match
+ * are, in the order of their names, possibly none. A relative name starts from the directory of the file that
+ * it is in.
  */
 int opt_file(const struct opt_program *program, void *settings, const char *file, char *why);
 
@@ -116,6 +149,9 @@ const char *opt_argv_peek(const struct opt_program *program, int argc, char **ar
 int opt_set(const struct opt_program *program, void *settings, const char *name, const char *text, char *why);
 
 void opt_free(const struct opt_program *program, void *settings);
+
+/* Copies every value of the table. -ENOMEM: those that follow are as they were. Not for OPT_BLOCKS. */
+int opt_copy(const struct opt_program *program, const void *from, void *to);
 
 /* Does @row have the same value in both? A list in another order differs, and an unset string from "". */
 bool opt_equal(const struct opt *row, const void *a, const void *b);

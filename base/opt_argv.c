@@ -74,6 +74,8 @@ static int scan_begin(struct scan *scan, const struct opt_program *program)
 		const struct opt *opt = &program->table[i];
 		int val = LONG_BASE + 2 * (int)i;
 
+		if (opt->type == OPT_BLOCKS)
+			continue;
 		*next++ = (struct option){opt->name, argument_of(opt), NULL, val};
 		if (opt->key)
 			add_short(scan, opt);
@@ -106,7 +108,7 @@ static const struct opt *row_of(const struct scan *scan, int val)
 static bool has_prefix(const struct opt_program *program, const char *prefix, size_t len)
 {
 	for (const struct opt *opt = program->table; opt->name; opt++) {
-		if (!strncmp(opt->name, prefix, len))
+		if (opt->type != OPT_BLOCKS && !strncmp(opt->name, prefix, len))
 			return true;
 	}
 	return false;
@@ -124,10 +126,10 @@ static int unknown_option(const struct scan *scan, const char *word, char *why)
 		return -EINVAL;
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)len, word + 2);
-	near = opt_nearest(program, name);
+	near = opt_nearest(program->table, name);
 	if (has_prefix(program, name, len))
 		snprintf(why, OPT_WHY_LEN, "--%s is ambiguous; write the option in full", name);
-	else if (near)
+	else if (near && near->type != OPT_BLOCKS)
 		snprintf(why, OPT_WHY_LEN, "unknown option --%s; did you mean --%s?", name, near->name);
 	else
 		snprintf(why, OPT_WHY_LEN, "unknown option --%s; see %s --help", name, program->name);
@@ -176,13 +178,24 @@ static void move_operand(char **argv, int at, int nth)
 	argv[nth + 1] = operand;
 }
 
-static int take_option(const struct opt *opt, void *settings, const char *value, bool *seen, char *why)
+/* What the list @opt holds is replaced, and with it the blocks that stand beside it in the file. */
+static void replace_list(const struct opt_program *program, const struct opt *opt, void *settings)
+{
+	opt_clear(opt, settings);
+	for (const struct opt *row = program->table; row->name; row++) {
+		if (row->type == OPT_BLOCKS && row->beside && !strcmp(row->beside, opt->name))
+			opt_clear(row, settings);
+	}
+}
+
+static int take_option(const struct opt_program *program, const struct opt *opt, void *settings,
+		       const char *value, bool *seen, char *why)
 {
 	char reason[OPT_WHY_LEN];
 	int err;
 
 	if (opt->type == OPT_LIST && !*seen)
-		opt_clear(opt, settings);
+		replace_list(program, opt, settings);
 	*seen = true;
 	err = opt_assign(opt, settings, value, reason);
 	if (err)
@@ -208,7 +221,7 @@ int opt_argv(const struct opt_program *program, void *settings, int argc, char *
 	}
 	while ((err = scan_next(&scan, argc, argv, &opt, &value, why)) > 0) {
 		if (opt)
-			err = take_option(opt, settings, value, &seen[opt - program->table], why);
+			err = take_option(program, opt, settings, value, &seen[opt - program->table], why);
 		else
 			move_operand(argv, optind - 1, noperands++);
 		if (err < 0)

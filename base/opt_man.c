@@ -78,7 +78,7 @@ void opt_help(const struct opt_program *program, FILE *to)
 	for (const struct opt *opt = program->table; opt->name; opt++) {
 		if (opt->section)
 			fprintf(to, "\n%s:\n", opt->section);
-		if (opt->help)
+		if (opt->help && opt->type != OPT_BLOCKS)
 			help_option(to, opt);
 	}
 }
@@ -156,12 +156,15 @@ static void man_fill(FILE *to, const char *text, const char *end)
 		fputc('\n', to);
 }
 
+/* Each line loses as many blanks as the first one has. */
 static void man_literal(FILE *to, const char *text, const char *end)
 {
+	size_t margin = strspn(text, " \t");
+
 	fputs(".Bd -literal -offset indent\n", to);
 	for (const char *next; text < end; text = next + 1) {
 		next = opt_line_end(text, end);
-		while (text < next && isblank((unsigned char)*text))
+		for (size_t i = 0; i < margin && text < next && isblank((unsigned char)*text); i++)
 			text++;
 		man_word(to, text, (size_t)(next - text), true);
 		fputc('\n', to);
@@ -275,6 +278,32 @@ static void man_facts(FILE *to, const struct opt *opt)
 		fputs("Changes require a restart.\n", to);
 }
 
+/* The keys of a block by name, a paragraph for each group. */
+static void man_keys(FILE *to, const struct opt *keys)
+{
+	for (const struct opt *key = keys; key->name; key++) {
+		if (key->section)
+			fprintf(to, ".\n.Pp\n%c%s:", toupper((unsigned char)*key->section), key->section + 1);
+		else if (key == keys)
+			fputs(".Pp\nKeys:", to);
+		else
+			fputc(',', to);
+		fprintf(to, "\n%s", key->name);
+	}
+	fputs(".\n", to);
+}
+
+static void man_block(FILE *to, const struct opt *opt)
+{
+	fprintf(to, ".It %s \\(dq%s\\(dq { Ar KEY = Ar VALUE ... }\n", opt->name, opt->arg);
+	man_fill(to, opt->help, opt->help + strlen(opt->help));
+	if (opt->more) {
+		fputs(".Pp\n", to);
+		man_text(to, opt->more);
+	}
+	man_keys(to, opt->keys);
+}
+
 static void man_options(FILE *to, const struct opt *table)
 {
 	bool open = false;
@@ -287,6 +316,10 @@ static void man_options(FILE *to, const struct opt *table)
 		}
 		if (!opt->help)
 			continue;
+		if (opt->type == OPT_BLOCKS) {
+			man_block(to, opt);
+			continue;
+		}
 		man_spelling(to, opt);
 		man_fill(to, opt->help, opt->help + strlen(opt->help));
 		if (opt->more) {

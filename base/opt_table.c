@@ -15,13 +15,18 @@ bool opt_is_key(const struct opt *opt)
 	return opt->type != OPT_ACTION && !opt->argv_only && opt->help;
 }
 
-const struct opt *opt_find(const struct opt_program *program, const char *name)
+const struct opt *opt_find_row(const struct opt *table, const char *name)
 {
-	for (const struct opt *opt = program->table; opt->name; opt++) {
+	for (const struct opt *opt = table; opt->name; opt++) {
 		if (!strcmp(opt->name, name))
 			return opt;
 	}
 	return NULL;
+}
+
+const struct opt *opt_find(const struct opt_program *program, const char *name)
+{
+	return opt_find_row(program->table, name);
 }
 
 int opt_set(const struct opt_program *program, void *settings, const char *name, const char *text, char *why)
@@ -47,9 +52,9 @@ static bool is_slip(const char *word, const char *meant)
 	return (*word && !strcmp(word + 1, meant)) || (*meant && !strcmp(word, meant + 1));
 }
 
-const struct opt *opt_nearest(const struct opt_program *program, const char *name)
+const struct opt *opt_nearest(const struct opt *table, const char *name)
 {
-	for (const struct opt *opt = program->table; opt->name; opt++) {
+	for (const struct opt *opt = table; opt->name; opt++) {
 		if (is_slip(name, opt->name))
 			return opt;
 	}
@@ -67,6 +72,7 @@ static void zero_field(const struct opt *opt, void *settings)
 		[OPT_ENUM] = sizeof(int),
 		[OPT_LIST] = sizeof(struct opt_list),
 		[OPT_ACTION] = sizeof(bool),
+		[OPT_BLOCKS] = sizeof(struct opt_blocks),
 	};
 
 	memset((char *)settings + opt->offset, 0, widths[opt->type]);
@@ -88,6 +94,15 @@ int opt_defaults(const struct opt_program *program, void *settings)
 		}
 	}
 	return 0;
+}
+
+int opt_copy(const struct opt_program *program, const void *from, void *to)
+{
+	int err = 0;
+
+	for (const struct opt *opt = program->table; !err && opt->name; opt++)
+		err = opt_copy_value(opt, from, to);
+	return err;
 }
 
 void opt_free(const struct opt_program *program, void *settings)

@@ -9,8 +9,9 @@
 bool opt_is_key(const struct opt *opt);
 
 const struct opt *opt_find(const struct opt_program *program, const char *name);
+const struct opt *opt_find_row(const struct opt *table, const char *name);
 
-/* The option whose name is one typing error away from @name, or NULL. */
-const struct opt *opt_nearest(const struct opt_program *program, const char *name);
+/* The row whose name is one typing error away from @name, or NULL. */
+const struct opt *opt_nearest(const struct opt *table, const char *name);
 
 #endif

@@ -6,6 +6,8 @@
  */
 #include "opt_value.h"
 
+#include "opt_block.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -291,6 +293,8 @@ int opt_assign(const struct opt *opt, void *settings, const char *text, char *wh
 	case OPT_LIST:
 		err = append_item(field, text);
 		break;
+	case OPT_BLOCKS: /* opt_conf.c */
+		return -EINVAL;
 	}
 	return err ? refuse(opt, text, err, why) : 0;
 }
@@ -313,6 +317,7 @@ char *opt_value_text(const struct opt *opt, const void *settings)
 	case OPT_ENUM:
 		return strdup(opt->choices[*(const int *)field]);
 	case OPT_LIST:
+	case OPT_BLOCKS:
 		break;
 	}
 	return NULL;
@@ -321,6 +326,11 @@ char *opt_value_text(const struct opt *opt, const void *settings)
 struct opt_list *opt_list_of(const struct opt *opt, void *settings)
 {
 	return (struct opt_list *)((char *)settings + opt->offset);
+}
+
+struct opt_blocks *opt_blocks_of(const struct opt *opt, void *settings)
+{
+	return (struct opt_blocks *)((char *)settings + opt->offset);
 }
 
 void opt_clear(const struct opt *opt, void *settings)
@@ -336,7 +346,52 @@ void opt_clear(const struct opt *opt, void *settings)
 			free(list->items[i]);
 		free(list->items);
 		*list = (struct opt_list){0};
+	} else if (opt->type == OPT_BLOCKS) {
+		opt_blocks_clear(opt_blocks_of(opt, settings));
 	}
+}
+
+static int copy_list(const struct opt *opt, const struct opt_list *from, void *to)
+{
+	int err = 0;
+
+	opt_clear(opt, to);
+	for (size_t i = 0; i < from->len && !err; i++)
+		err = append_item(opt_list_of(opt, to), from->items[i]);
+	return err;
+}
+
+int opt_copy_value(const struct opt *opt, const void *from, void *to)
+{
+	const void *source = (const char *)from + opt->offset;
+	void *field = (char *)to + opt->offset;
+
+	switch (opt->type) {
+	case OPT_BOOL:
+	case OPT_ACTION:
+		*(bool *)field = *(const bool *)source;
+		break;
+	case OPT_UINT:
+		*(unsigned int *)field = *(const unsigned int *)source;
+		break;
+	case OPT_SIZE:
+	case OPT_DURATION:
+		*(uint64_t *)field = *(const uint64_t *)source;
+		break;
+	case OPT_ENUM:
+		*(int *)field = *(const int *)source;
+		break;
+	case OPT_STRING:
+		if (*(char *const *)source)
+			return assign_string(field, *(char *const *)source);
+		opt_clear(opt, to);
+		break;
+	case OPT_LIST:
+		return copy_list(opt, source, to);
+	case OPT_BLOCKS:
+		break;
+	}
+	return 0;
 }
 
 static bool strings_equal(const char *a, const char *b)
@@ -374,6 +429,8 @@ bool opt_equal(const struct opt *row, const void *a, const void *b)
 		return *(const int *)left == *(const int *)right;
 	case OPT_LIST:
 		return lists_equal(left, right);
+	case OPT_BLOCKS:
+		return opt_blocks_equal(left, right);
 	}
 	return false;
 }

@@ -7,6 +7,7 @@
 #include "opt_text.h"
 #include "opt_value.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,12 +43,11 @@ static void write_list(FILE *to, const struct opt *opt, char *const *items, size
 	fputs("}\n", to);
 }
 
-/* The commented-out assignment; without a default it shows what kind of value is expected. */
+/* The assignment; without a default it shows what kind of value is expected. */
 static void sample_key(FILE *to, const struct opt *opt)
 {
 	const char *value = opt->deflt ? opt->deflt : opt->arg ? opt->arg : "";
 
-	fputc('#', to);
 	if (opt->type == OPT_LIST) {
 		write_list(to, opt, (char *const *)&value, 1);
 		return;
@@ -63,6 +63,20 @@ static void write_comment(FILE *to, const char *text)
 {
 	fputs("# ", to);
 	opt_fill(to, text, 2, "# ", 79);
+}
+
+/* A block with every key that it may hold. */
+static void sample_block(FILE *to, const struct opt *opt)
+{
+	fprintf(to, "#%s \"%s\" {\n", opt->name, opt->arg);
+	for (const struct opt *key = opt->keys; key->name; key++) {
+		if (key->section)
+			fprintf(to, "#\n#\t# %c%s:\n", toupper((unsigned char)*key->section),
+				key->section + 1);
+		fputs("#\t", to);
+		sample_key(to, key);
+	}
+	fputs("#}\n", to);
 }
 
 /* "(from 1 to 64; changes require a restart)" */
@@ -86,7 +100,12 @@ static void sample_option(FILE *to, const struct opt *opt)
 		write_comment(to, opt->more);
 	}
 	sample_facts(to, opt);
-	sample_key(to, opt);
+	if (opt->type == OPT_BLOCKS) {
+		sample_block(to, opt);
+	} else {
+		fputc('#', to);
+		sample_key(to, opt);
+	}
 	fputc('\n', to);
 }
 
@@ -96,7 +115,8 @@ void opt_sample(const struct opt_program *program, FILE *to)
 
 	fprintf(to, "# Configuration of %s: %s.\n#\n", program->name, program->brief);
 	fprintf(to, "# Keys are the names of the long options; the command line overrides this file.\n"
-		    "# What is commented out is the default, or in capitals the kind of value expected.\n\n");
+		    "# What is commented out is the default, or in capitals the kind of value expected.\n"
+		    "# include = \"conf.d/*.conf\" reads other files in its place.\n\n");
 	for (const struct opt *opt = program->table; opt->name; opt++) {
 		section = opt->section ? opt->section : section;
 		if (!opt_is_key(opt))
@@ -108,6 +128,59 @@ void opt_sample(const struct opt_program *program, FILE *to)
 	}
 }
 
+static void dump_items(FILE *to, const struct opt_block *block, const struct opt *key)
+{
+	const char *before = "{";
+
+	fprintf(to, "%s = ", key->name);
+	for (size_t i = 0; i < block->len; i++) {
+		if (strcmp(block->entries[i].name, key->name) != 0)
+			continue;
+		fputs(before, to);
+		write_quoted(to, block->entries[i].text);
+		before = ", ";
+	}
+	fputs("}\n", to);
+}
+
+/* The items of a list are written where its first one is. */
+static bool is_first(const struct opt_block *block, size_t at)
+{
+	for (size_t i = 0; i < at; i++) {
+		if (!strcmp(block->entries[i].name, block->entries[at].name))
+			return false;
+	}
+	return true;
+}
+
+static void dump_block(FILE *to, const struct opt *opt, const struct opt_block *block)
+{
+	fprintf(to, "%s ", opt->name);
+	write_quoted(to, block->title);
+	fputs(" {\n", to);
+	for (size_t i = 0; i < block->len; i++) {
+		const struct opt *key = opt_find_row(opt->keys, block->entries[i].name);
+
+		if (!is_first(block, i))
+			continue;
+		fputc('\t', to);
+		if (key->type == OPT_LIST) {
+			dump_items(to, block, key);
+			continue;
+		}
+		fprintf(to, "%s = ", key->name);
+		write_quoted(to, block->entries[i].text);
+		fputc('\n', to);
+	}
+	fputs("}\n", to);
+}
+
+static void dump_blocks(FILE *to, const struct opt *opt, const struct opt_blocks *blocks)
+{
+	for (size_t i = 0; i < blocks->len; i++)
+		dump_block(to, opt, &blocks->items[i]);
+}
+
 static void dump_option(FILE *to, const struct opt *opt, const void *settings)
 {
 	const struct opt_list *list = opt_list_of(opt, (void *)settings);
@@ -115,6 +188,10 @@ static void dump_option(FILE *to, const struct opt *opt, const void *settings)
 
 	if (opt->type == OPT_LIST) {
 		write_list(to, opt, list->items, list->len);
+		return;
+	}
+	if (opt->type == OPT_BLOCKS) {
+		dump_blocks(to, opt, opt_blocks_of(opt, (void *)settings));
 		return;
 	}
 	text = opt_value_text(opt, settings);

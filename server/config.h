@@ -24,7 +24,7 @@ struct config {
 };
 
 /* Functions that take @why return 0 or -errno, with a line in why[CONFIG_WHY_LEN]. */
-#define CONFIG_WHY_LEN 512
+#define CONFIG_WHY_LEN OPT_WHY_LEN
 
 /* Reads the file first, then the command line over it. On success the one reference on @config is the
  * caller's. */

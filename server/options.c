@@ -287,7 +287,11 @@ struct opt_program taiod_program = {
 		"Each worker is one thread with its own event loop, ring and connections; the kernel "
 		"distributes new connections among workers (SO_REUSEPORT).\n\n"
 		"Every option can be set in the configuration file under its name, as in idle-timeout = 30s. "
-		"A line listen += \"127.0.0.1:8080,service=http,root=/srv/www\" adds a listener.",
+		"A line listen += \"127.0.0.1:8080,service=http,root=/srv/www\" adds a listener. A line "
+		"include = "
+		"\"conf.d/*.conf\" reads other files in its place, in the order of their names, or none if "
+		"none "
+		"matches; a relative name starts from the directory of the file that it is in.",
 	.epilogue =
 		"SIGNALS:\n"
 		"SIGTERM, SIGINT\tStop accepting connections, finish the requests under way, and exit. A "

@@ -6,6 +6,7 @@
 
 #include "base/opt.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -28,9 +29,30 @@ struct settings {
 	bool quiet;
 	bool help;
 	bool man;
+	struct opt_blocks hosts;
 };
 
 static const char *const policies[] = {"refuse", "backlog", "close-oldest", NULL};
+
+static const struct opt host_keys[] = {
+	{.name = "name", .type = OPT_STRING, .arg = "NAME"},
+	{.name = "size", .type = OPT_SIZE, .arg = "SIZE", .deflt = "4k"},
+	{.name = "alias", .type = OPT_LIST, .arg = "NAME"},
+	{.name = "quiet", .type = OPT_BOOL, .deflt = "no", .section = "with aliases"},
+	{0},
+};
+
+static inline int check_host(const struct opt_block *block, size_t *at, char *reason)
+{
+	for (*at = 0; *at < block->len; ++*at) {
+		if (!strcmp(block->entries[*at].text, "wrong")) {
+			snprintf(reason, OPT_WHY_LEN, "this is wrong");
+			return -EINVAL;
+		}
+	}
+	snprintf(reason, OPT_WHY_LEN, "there is nobody");
+	return strcmp(block->title, "nobody") ? 0 : -EINVAL;
+}
 
 // clang-format off
 static const struct opt table[] = {
@@ -38,6 +60,8 @@ static const struct opt table[] = {
 	 .help = "Configuration file.", .argv_only = true},
 	{"listen", 'l', OPT_LIST, offsetof(struct settings, listen), .arg = "ADDRESS[,KEY=VALUE]", .deflt = ":7",
 	 .on_reload = OPT_RELOAD_RESTART, .help = "Where to listen.", .more = "May be repeated. As here:\n\n  --listen :80\n  --listen :81\n\nSee ip(7)."},
+	{"host", 0, OPT_BLOCKS, offsetof(struct settings, hosts), .arg = "NAME", .keys = host_keys, .check_block = check_host,
+	 .beside = "listen", .on_reload = OPT_RELOAD_APPLY, .help = "A host of many keys.", .more = "As here:\n\n  host a { }"},
 	{"cert", 0, OPT_STRING, offsetof(struct settings, cert), .arg = "FILE", .section = "TLS",
 	 .on_reload = OPT_RELOAD_RESTART, .help = "Certificate chain in PEM."},
 	{"tls", 't', OPT_BOOL, offsetof(struct settings, tls), .help = "TLS on every listener."},

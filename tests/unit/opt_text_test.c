@@ -47,6 +47,83 @@ static void dump_reads_back_to_the_same(void **unused)
 	free(first);
 }
 
+static void blocks_are_dumped_as_they_are_read(void **unused)
+{
+	char name[32], *first, *second;
+
+	assert_int_equal(parse_file("host \"a b\" { alias = {a, \"b, c\"} size = 04k alias += '}' name = "
+				    "'it\\'s \"$x'\n quiet = on }\n"
+				    "host c {}\nhost '' { name = '' }\nhost c { name = \"\n#\" }\n",
+				    name),
+			 0);
+	first = capture_dump();
+	assert_non_null(strstr(first,
+			       "\nhost \"a b\" {\n\talias = {\"a\", \"b, c\", \"}\"}\n\tsize = \"04k\"\n"
+			       "\tname = 'it\\'s \"$x'\n\tquiet = \"on\"\n}\nhost \"c\" {\n}\n"));
+	opt_free(&program, &settings);
+	assert_int_equal(opt_defaults(&program, &settings), 0);
+	assert_int_equal(parse_file(first, name), 0);
+	assert_int_equal(settings.hosts.len, 4);
+	second = capture_dump();
+	assert_string_equal(first, second);
+	free(second);
+	free(first);
+}
+
+static const struct {
+	const char *a, *b;
+	bool differ;
+} blocks[] = {
+	{"host a {}", "host a {}", false},
+	{"host a {}", "", true},
+	{"host a {}", "host b {}", true},
+	{"host a {}", "host a {}\nhost a {}", true},
+	{"host a { name = 1 }", "host a {}", true},
+	{"host a { name = 1 }", "host a { name = 2 }", true},
+	{"host a { name = 1 }", "host a { size = 1 }", true},
+	{"host a { alias = {1, 2} }", "host a { alias = {2, 1} }", true},
+	{"host a { alias = {1, 2} }", "host a {\n\nalias = 1\nalias += 2 }", false},
+	{"host a {}\nhost b {}", "host b {}\nhost a {}", true},
+};
+
+static void blocks_differ_by_what_they_say(void **unused)
+{
+	const struct opt *hosts = table;
+
+	while (hosts->type != OPT_BLOCKS)
+		hosts++;
+	for (size_t i = 0; i < COUNT(blocks); i++) {
+		struct settings other;
+		char name[32];
+
+		opt_free(&program, &settings);
+		assert_int_equal(opt_defaults(&program, &settings), 0);
+		assert_int_equal(parse_file(blocks[i].a, name), 0);
+		other = settings;
+		assert_int_equal(opt_defaults(&program, &settings), 0);
+		assert_int_equal(parse_file(blocks[i].b, name), 0);
+		assert_int_equal(opt_equal(hosts, &settings, &other), !blocks[i].differ);
+		opt_free(&program, &other);
+	}
+}
+
+static void a_copy_is_equal_and_its_own(void **unused)
+{
+	struct settings copy;
+
+	assert_int_equal(parse(ARGV("-w7", "-i1s", "--overflow=refuse", "--tls", "--no-quiet", "--cert=a",
+				    "-l:1", "-l:2")),
+			 0);
+	assert_int_equal(opt_defaults(&program, &copy), 0);
+	assert_int_equal(opt_copy(&program, &settings, &copy), 0);
+	for (const struct opt *opt = table; opt->name; opt++)
+		assert_true(opt_equal(opt, &settings, &copy));
+	assert_ptr_not_equal(copy.cert, settings.cert);
+	opt_free(&program, &copy);
+	assert_string_equal(settings.cert, "a");
+	assert_string_equal(settings.listen.items[1], ":2");
+}
+
 /* Two settings read from two command lines, and the names of the rows that differ, in the order told. */
 struct pair {
 	struct settings a, b;
@@ -164,7 +241,8 @@ static void sample_uncommented_is_the_defaults(void **unused)
 	for (const struct opt *opt = table; opt->name; opt++) {
 		char key[64];
 
-		snprintf(key, sizeof(key), "\n#%s = ", opt->name);
+		snprintf(key, sizeof(key),
+			 opt->type == OPT_BLOCKS ? "\n#%s \"NAME\" {\n" : "\n#%s = ", opt->name);
 		assert_true(!strstr(sample, key) == (opt->argv_only || opt->type == OPT_ACTION));
 	}
 	assert_int_equal(parse_file(sample, name), 0);
@@ -179,6 +257,10 @@ static void sample_uncommented_is_the_defaults(void **unused)
 	assert_string_equal(settings.cert, "FILE");
 	free(settings.cert);
 	settings.cert = NULL;
+	assert_int_equal(settings.hosts.len, 1);
+	assert_string_equal(settings.hosts.items[0].title, "NAME");
+	assert_int_equal(settings.hosts.items[0].len, COUNT(host_keys) - 1);
+	assert_int_equal(parse(ARGV("-l:7")), 0); /* replaces it */
 	again = capture_dump();
 	assert_string_equal(dump, again);
 	free(again);
@@ -193,7 +275,7 @@ static void help_names_every_option_within_79_columns(void **unused)
 	for (const struct opt *opt = table; opt->name; opt++) {
 		char spelling[64];
 
-		if (!opt->help)
+		if (!opt->help || opt->type == OPT_BLOCKS)
 			continue;
 		snprintf(spelling, sizeof(spelling), "--%s%s", opt->type == OPT_BOOL ? "[no-]" : "",
 			 opt->name);
@@ -201,6 +283,7 @@ static void help_names_every_option_within_79_columns(void **unused)
 		assert_non_null(strstr(help, opt->help));
 	}
 	assert_null(strstr(help, "--man"));
+	assert_null(strstr(help, "host"));
 	assert_non_null(strstr(help, "serve ADDRESS...  "));
 	while ((line = strsep(&rest, "\n")))
 		assert_true(strlen(line) <= 79);
@@ -221,6 +304,8 @@ static void manual_passes_lint(void **unused)
 	assert_non_null(strstr(page, ".Sh EXIT STATUS"));
 	assert_non_null(strstr(page, ".It Cm serve Ar \"ADDRESS...\""));
 	assert_null(strstr(page, "\\-man"));
+	assert_non_null(strstr(page, "\n.It host \\(dqNAME\\(dq { Ar KEY = Ar VALUE ... }\n"));
+	assert_non_null(strstr(page, "\nKeys:\nname,\nsize,\nalias.\n.Pp\nWith aliases:\nquiet.\n"));
 	lint = popen("out=$(mandoc -Tlint -Wwarning); echo \"$out\"; test -z \"$out\"", "w");
 	assert_non_null(lint);
 	fputs(page, lint);
@@ -232,6 +317,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(dump_reads_back_to_the_same),
+		TEST(blocks_are_dumped_as_they_are_read),
+		TEST(blocks_differ_by_what_they_say),
+		TEST(a_copy_is_equal_and_its_own),
 		TEST(a_difference_is_named_and_nothing_else),
 		TEST(lists_differ_by_order_and_length),
 		TEST(changes_come_in_the_order_of_the_table),
