@@ -6,7 +6,6 @@
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
 #include "server/conn/op.h"
-#include "settings.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -54,7 +53,7 @@ static void admit(struct acceptor *a, int fd, const union addr *peer)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	ret = conn_op_reserve(a->shard, a->shard->nconns + 1);
 	if (!ret)
-		ret = conn_create(&c, a->shard, a->endpoint, CONN_ACCEPTED, fd, peer);
+		ret = conn_create(&c, a->shard, a->group, a->endpoint, CONN_ACCEPTED, fd, peer);
 	if (!ret) {
 		conn_fsm_start(c);
 		return;
@@ -85,10 +84,22 @@ static void complain_of_slots(struct acceptor *a)
 		    a->shard->nconns, text, more);
 }
 
+/* Whether the listener has as many connections as it may. */
+static bool has_its_share(const struct acceptor *a)
+{
+	return a->group->limits.max_connections && a->group->naccepted >= a->group->limits.max_connections;
+}
+
+/* Whether the end of a connection makes room. */
+static bool is_at_limit(const struct acceptor *a)
+{
+	return a->shard->naccepted >= a->limit || has_its_share(a);
+}
+
 /* The ring takes more slots as connections need them. */
 static bool is_full(struct acceptor *a)
 {
-	if (a->shard->naccepted >= a->limit)
+	if (is_at_limit(a))
 		return true;
 	if (!taio_reserve(a->shard->ring, ops_wanted(a)))
 		return false;
@@ -99,17 +110,18 @@ static bool is_full(struct acceptor *a)
 /* The same without a try to get more. */
 static bool is_still_full(const struct acceptor *a)
 {
-	return a->shard->naccepted >= a->limit || !taio_has_room(a->shard->ring, ops_wanted(a));
+	return is_at_limit(a) || !taio_has_room(a->shard->ring, ops_wanted(a));
 }
 
 /* The bound may be exceeded by the one that goes, until its operation is back. */
-static bool evict_oldest(struct shard *shard)
+static bool evict_oldest(struct acceptor *a)
 {
-	struct conn *oldest = deadline_most_idle(shard);
+	struct conn *oldest =
+		has_its_share(a) ? deadline_most_idle_of(a->group) : deadline_most_idle(a->shard);
 
 	if (!oldest)
 		return false;
-	count(&shard->counters, evicted);
+	count(&a->shard->counters, evicted);
 	conn_fsm(oldest, ON_EVICT, 0);
 	return true;
 }
@@ -119,7 +131,7 @@ static bool make_room(struct acceptor *a)
 {
 	if (!is_full(a))
 		return true;
-	return a->shard->settings->when_full == FULL_EVICT && evict_oldest(a->shard);
+	return a->group->limits.when_full == FULL_EVICT && evict_oldest(a);
 }
 
 static bool is_fatal(int err)
@@ -131,7 +143,7 @@ static bool is_fatal(int err)
 static void wait_for_room(struct acceptor *a)
 {
 	a->full = true;
-	if (a->shard->naccepted < a->limit)
+	if (!is_at_limit(a))
 		pause_for(a, SLOTS_S);
 	else
 		ev_io_stop(a->loop, &a->io);
@@ -144,7 +156,7 @@ static bool accept_one(struct acceptor *a)
 	socklen_t len = sizeof(peer);
 	int fd;
 
-	if (a->shard->settings->when_full == FULL_WAIT && is_full(a)) {
+	if (a->group->limits.when_full == FULL_WAIT && is_full(a)) {
 		wait_for_room(a);
 		return false;
 	}
@@ -214,7 +226,7 @@ void acceptor_stop(struct acceptor *a)
 
 void acceptor_resume(struct acceptor *a)
 {
-	if (!a->full || (is_still_full(a) && a->shard->settings->when_full == FULL_WAIT))
+	if (!a->full || (is_still_full(a) && a->group->limits.when_full == FULL_WAIT))
 		return;
 	go_on(a);
 }

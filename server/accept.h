@@ -13,8 +13,9 @@ struct acceptor {
 	ev_timer retry; /* after EMFILE and the like: backs off rather than spins; full: looks for slots */
 	struct shard *shard;
 	struct endpoint *endpoint; /* holds a reference */
+	struct conn_group *group;  /* holds a reference; it has the limits */
 	struct ev_loop *loop;
-	unsigned int limit; /* connections of this worker */
+	unsigned int limit; /* connections of this worker, of all listeners */
 	int fd;		    /* borrowed from the listener */
 	bool full;	    /* paused until a connection ends or slots are freed (FULL_WAIT) */
 	struct log_limit accept_limit, admit_limit, slots_limit;

@@ -253,7 +253,7 @@ static int open_rest(struct config *config, unsigned int nworkers, char *why)
 		struct listener *l = &config->listeners[i];
 		int ret = l->sockets ? 0
 				     : sockets_open(&l->sockets, l->where, nworkers,
-						    config->settings->backlog, why);
+						    config->settings->limits.backlog, why);
 
 		if (ret)
 			return ret;

@@ -241,7 +241,7 @@ static int change_over(struct daemon *d, struct config **next)
 static void set_backlog(const struct config *config)
 {
 	for (unsigned int i = 0; i < config->nlisteners; i++)
-		sockets_set_backlog(config->listeners[i].sockets, config->settings->backlog);
+		sockets_set_backlog(config->listeners[i].sockets, config->settings->limits.backlog);
 }
 
 static void reload(struct daemon *d)

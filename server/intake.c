@@ -4,6 +4,7 @@
 #include "config.h"
 #include "endpoint.h"
 #include "listener.h"
+#include "server/conn/deadline.h"
 #include "sockets.h"
 
 #include <errno.h>
@@ -18,22 +19,50 @@ static struct acceptor *find(const struct intake *intake, const struct sockets *
 	return NULL;
 }
 
+static struct limits limits_of(const struct intake_host *host, const struct config *config)
+{
+	struct limits limits = config->settings->limits;
+
+	limits.max_connections = intake_share(limits.max_connections, host->nworkers);
+	return limits;
+}
+
+static void acceptor_free(struct acceptor *a)
+{
+	if (a->group)
+		conn_group_put(a->group);
+	free(a);
+}
+
+static struct acceptor *acceptor_create(const struct intake_host *host, const struct config *config,
+					unsigned int i)
+{
+	struct limits limits = limits_of(host, config);
+	struct acceptor *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->shard = host->shard;
+	a->limit = host->limit;
+	a->fd = config->listeners[i].sockets->fds[host->index];
+	a->group = conn_group_create(host->shard, &limits);
+	if (a->group)
+		return a;
+	free(a);
+	return NULL;
+}
+
 /* An acceptor that has no endpoint yet has not started. */
 static int slot_prepare(struct intake_slot *slot, const struct intake_host *host, const struct intake *now,
 			struct config *config, unsigned int i, char *why)
 {
-	struct sockets *sockets = config->listeners[i].sockets;
-
-	slot->acceptor = find(now, sockets);
+	slot->acceptor = find(now, config->listeners[i].sockets);
 	if (!slot->acceptor) {
-		slot->acceptor = calloc(1, sizeof(*slot->acceptor));
+		slot->acceptor = acceptor_create(host, config, i);
 		if (!slot->acceptor) {
 			snprintf(why, INTAKE_WHY_LEN, "out of memory");
 			return -ENOMEM;
 		}
-		slot->acceptor->shard = host->shard;
-		slot->acceptor->limit = host->limit;
-		slot->acceptor->fd = sockets->fds[host->index];
 	} else if (endpoint_is_same(slot->acceptor->endpoint, config, i)) {
 		slot->endpoint = endpoint_get(slot->acceptor->endpoint);
 		return 0;
@@ -80,7 +109,7 @@ void intake_abort(struct intake *next)
 		if (slot->endpoint)
 			endpoint_put(slot->endpoint);
 		if (slot->acceptor && !slot->acceptor->endpoint)
-			free(slot->acceptor);
+			acceptor_free(slot->acceptor);
 	}
 	intake_free(next);
 }
@@ -88,15 +117,17 @@ void intake_abort(struct intake *next)
 static void slot_commit(struct intake_slot *slot, const struct config *config, unsigned int i,
 			const struct intake_host *host)
 {
+	struct limits limits = limits_of(host, config);
 	struct acceptor *a = slot->acceptor;
 	struct endpoint *old = a->endpoint;
 
+	deadline_set_limits(a->group, &limits);
 	a->endpoint = slot->endpoint;
 	if (old == a->endpoint)
 		endpoint_renew(a->endpoint, config, i);
 	if (old) {
 		endpoint_put(old);
-		acceptor_resume(a); /* when-full may have changed */
+		acceptor_resume(a); /* its limits may have changed */
 	} else {
 		acceptor_start(a, host->env->loop);
 	}
@@ -105,7 +136,7 @@ static void slot_commit(struct intake_slot *slot, const struct config *config, u
 static void acceptor_end(struct acceptor *a)
 {
 	endpoint_put(a->endpoint);
-	free(a);
+	acceptor_free(a);
 }
 
 void intake_commit(struct intake *next, const struct intake_host *host, struct intake *now,

@@ -29,16 +29,25 @@ struct intake_host {
 	const struct service_env *env;
 	unsigned int limit; /* connections */
 	unsigned int index; /* of its sockets */
+	unsigned int nworkers;
 };
 
 #define INTAKE_WHY_LEN 512
+
+/* The part of @total that one worker has. */
+static inline unsigned int intake_share(unsigned int total, unsigned int nworkers)
+{
+	return (total + nworkers - 1) / nworkers;
+}
 
 /* @now is the present one, or NULL. On failure -errno, a line in why[INTAKE_WHY_LEN], and nothing is left. */
 int intake_prepare(struct intake **next, const struct intake_host *host, const struct intake *now,
 		   struct config *config, char *why);
 
 /*
- * @next takes the place of @now (NULL: none), which ends. Acceptors of sockets that both have go on; new ones
+ * @next takes the place of @now (NULL: none), which ends. Acceptors of sockets that both have go on, with the
+ * limits of
+ * @next, after which deadline_rearm() is to be called; new ones
  * start; those that are gone stop, and @gone is told of their sockets.
  */
 void intake_commit(struct intake *next, const struct intake_host *host, struct intake *now,

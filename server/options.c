@@ -21,20 +21,11 @@
  */
 #define SERVICES_HERE ""
 
-#define TIMEOUT_ROW(CLASS, opt, deflt_text, min_us, reason, postponed_by, help_text, more_text)              \
-	{                                                                                                    \
-		.name = #opt "-timeout",                                                                     \
-		.type = OPT_DURATION,                                                                        \
-		.offset = FIELD(timeout_us) + DEADLINE_##CLASS * sizeof(uint64_t),                           \
-		.arg = "DURATION",                                                                           \
-		.deflt = deflt_text,                                                                         \
-		.min = min_us,                                                                               \
-		.help = help_text,                                                                           \
-		.more = more_text,                                                                           \
-		.on_reload = OPT_RELOAD_APPLY,                                                               \
-	},
+/* A row of limits_rows, here with the offset that it has in the settings. */
+#define LIMIT(limit) .name = limit
 
-static const char *const full_choices[] = {"refuse", "wait", "evict", NULL};
+#define TIMEOUT_ROW(CLASS, opt, ...) {LIMIT(#opt "-timeout")},
+
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
 
 /* Checked here rather than when a context is made, so that taiod -t reports it without a certificate, too. */
@@ -78,10 +69,7 @@ static const struct opt own[] = {
 	  .help = "Write one line per listener to FILE once connections are accepted: ADDRESS:PORT SERVICE "
 		  "tcp|tls.",
 	  .more = "The file is replaced atomically." },
-	{ .name = "backlog", .type = OPT_UINT, .offset = FIELD(backlog), .arg = "N", .deflt = "4096", .min = 1,
-	  .max = 1 << 20, .on_reload = OPT_RELOAD_APPLY,
-	  .help = "Maximum connections that the kernel queues before they are accepted; net.core.somaxconn "
-		  "limits it." },
+	{ LIMIT("backlog") },
 
 	{ .section = "Engine",
 	  .name = "engine", .key = 'e', .type = OPT_STRING, .offset = FIELD(engine), .arg = "NAME[:POLICY]",
@@ -114,18 +102,9 @@ static const struct opt own[] = {
 	  .name = "max-connections", .type = OPT_UINT, .offset = FIELD(max_connections), .arg = "N",
 	  .deflt = "10240", .min = 1, .max = 1 << 19, .on_reload = OPT_RELOAD_RESTART,
 	  .help = "Maximum connections, divided evenly among workers." },
-	{ .name = "when-full", .type = OPT_ENUM, .offset = FIELD(when_full), .arg = "refuse|wait|evict",
-	  .deflt = "wait", .choices = full_choices, .on_reload = OPT_RELOAD_APPLY,
-	  .help = "At max-connections: refuse new connections, leave them in the backlog (wait), or close the "
-		  "connection that has been idle longest (evict)." },
-	{ .name = "conn-memory", .type = OPT_SIZE, .offset = FIELD(conn_memory), .arg = "SIZE", .deflt = "512k",
-	  .min = 256 << 10, .on_reload = OPT_RELOAD_APPLY,
-	  .help = "Maximum buffer memory per connection." },
-	{ .name = "send-min-rate", .type = OPT_SIZE, .offset = FIELD(send_min_rate), .arg = "SIZE", .deflt = "0",
-	  .max = 1 << 30, .on_reload = OPT_RELOAD_APPLY,
-	  .help = "Minimum bytes per second that a peer takes of its output; 0 means none.",
-	  .more = "A connection whose peer takes less over 20 seconds ends. Time in which there is nothing to take does "
-		  "not count." },
+	{ LIMIT("when-full") },
+	{ LIMIT("conn-memory") },
+	{ LIMIT("send-min-rate") },
 
 	{ .section = "TLS",
 	  .name = "cert", .type = OPT_STRING, .offset = FIELD(cert), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
@@ -192,6 +171,20 @@ static size_t add_row(size_t at, const struct opt *row, size_t offset)
 	return at + 1;
 }
 
+static size_t add_limit(size_t at, const char *name)
+{
+	for (const struct opt *row = limits_rows; row->name; row++)
+		if (!strcmp(row->name, name))
+			return add_row(at, row, FIELD(limits));
+	assert(!"no such limit");
+	return at;
+}
+
+static size_t add_own(size_t at, const struct opt *row)
+{
+	return row->help ? add_row(at, row, 0) : add_limit(at, row->name);
+}
+
 static size_t add_services(size_t at)
 {
 	for (size_t i = 0; services[i]; i++) {
@@ -253,7 +246,7 @@ void options_init(void)
 			heading = row->section;
 			continue;
 		}
-		at = row->name ? add_row(at, row, 0) : add_services(at);
+		at = row->name ? add_own(at, row) : add_services(at);
 		if (heading)
 			table[at - 1].section = heading;
 		heading = NULL;

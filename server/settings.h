@@ -7,12 +7,10 @@
 #define SETTINGS_H
 
 #include "base/opt.h"
-#include "timeout.h"
+#include "limits.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum when_full { FULL_REFUSE, FULL_WAIT, FULL_EVICT };
 
 struct settings {
 	/* actions */
@@ -21,7 +19,6 @@ struct settings {
 
 	struct opt_list listen;
 	char *port_file;
-	unsigned int backlog;
 
 	char *engine;
 	unsigned int workers;
@@ -29,13 +26,9 @@ struct settings {
 	unsigned int helpers;
 	bool reap_syscall;
 
-	uint64_t timeout_us[DEADLINE_NCLASSES]; /* timeout.h; 0: never */
+	struct limits limits;
 	uint64_t drain_us;
-
-	unsigned int max_connections;
-	int when_full; /* enum when_full */
-	uint64_t conn_memory;
-	uint64_t send_min_rate; /* bytes per second that a peer takes of its output; 0: any */
+	unsigned int max_connections; /* of all listeners together */
 
 	char *cert, *key, *state_dir, *tls_min, *tls_keylog;
 	struct opt_list ticket_keys;

@@ -29,7 +29,8 @@
 	  "It begins again with what the peer takes, and ends within a quarter of this time more.")
 /* clang-format on */
 
-/* Each class has a single timeout, so a list of its connections is in the order of their deadlines. */
+/* Each class has one timeout for a listener (conn/group.h), so a list of its connections is in the order of
+ * their deadlines. */
 enum deadline_class {
 	DEADLINE_NONE,
 #define DEADLINE_ENUM(CLASS, ...) DEADLINE_##CLASS,

@@ -45,6 +45,12 @@ static void timer_start(struct worker *w, ev_timer *timer, uint64_t at_us)
 	ev_timer_start(w->loop, timer);
 }
 
+static void deadline_timer_start(struct worker *w, enum deadline_class class, uint64_t at_us)
+{
+	w->deadlines_us[class] = at_us;
+	timer_start(w, &w->deadlines[class], at_us);
+}
+
 static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct worker *w = timer->data;
@@ -54,7 +60,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 	clock_update(&w->shard);
 	next_us = deadline_expire(&w->shard, class, on_expired);
 	if (next_us)
-		timer_start(w, timer, next_us);
+		deadline_timer_start(w, class, next_us);
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -68,7 +74,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 		timer_start(w, timer, next_us);
 }
 
-/* Starts the timer of a list that has just got its first connection. After that, its deadlines only move
+/* Lists that were empty have got their first connections. After that, the deadlines in a list only move
  * later. */
 static void deadlines_watch(struct worker *w)
 {
@@ -77,10 +83,12 @@ static void deadlines_watch(struct worker *w)
 	if (look_us && !ev_is_active(&w->look))
 		timer_start(w, &w->look, look_us);
 	for (int class = DEADLINE_NONE + 1; class < DEADLINE_NCLASSES; class ++) {
-		struct conn *first = TAILQ_FIRST(&w->shard.deadlines[class]);
+		uint64_t soonest_us = w->shard.soonest_us[class];
 
-		if (first && !ev_is_active(&w->deadlines[class]))
-			timer_start(w, &w->deadlines[class], first->deadline_us);
+		if (soonest_us &&
+		    (!ev_is_active(&w->deadlines[class]) || soonest_us < w->deadlines_us[class]))
+			deadline_timer_start(w, (enum deadline_class) class, soonest_us);
+		w->shard.soonest_us[class] = 0;
 	}
 }
 
@@ -244,10 +252,8 @@ static void commit(struct worker *w)
 	w->next = NULL;
 	w->intake = next;
 	w->shard.settings = next->config->settings;
-	deadline_rearm(&w->shard);
-	for (int class = 0; class < DEADLINE_NCLASSES; class ++)
-		ev_timer_stop(w->loop, &w->deadlines[class]);
 	intake_commit(next, &w->host, now, on_gone, w);
+	deadline_rearm(&w->shard);
 	some_conns(w, ON_STOP, is_late, &w->shard.now_us); /* drain-timeout may be 0 */
 	leave_start(w);
 }
@@ -337,14 +343,9 @@ static void watchers_start(struct worker *w)
 	w->leave.data = w;
 }
 
-static unsigned int share(unsigned int total, unsigned int nworkers)
-{
-	return (total + nworkers - 1) / nworkers;
-}
-
 struct taio_params worker_ring(const struct settings *settings, unsigned int nworkers)
 {
-	unsigned int limit = share(settings->max_connections, nworkers);
+	unsigned int limit = intake_share(settings->max_connections, nworkers);
 
 	return (struct taio_params){
 		.engine = settings->engine,
@@ -363,8 +364,9 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 	w->host = (struct intake_host){
 		.shard = &w->shard,
 		.env = &w->env,
-		.limit = share(settings->max_connections, nworkers),
+		.limit = intake_share(settings->max_connections, nworkers),
 		.index = index,
+		.nworkers = nworkers,
 	};
 	deadline_init(&w->shard);
 	LIST_INIT(&w->shard.conns);

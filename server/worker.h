@@ -25,7 +25,8 @@ struct worker {
 	ev_idle again; /* active while the ring has more than one turn may take */
 	ev_async wake;
 	ev_timer deadlines[DEADLINE_NCLASSES];
-	ev_timer look; /* at connections that are watched */
+	uint64_t deadlines_us[DEADLINE_NCLASSES]; /* when they end */
+	ev_timer look;				  /* at connections that are watched */
 	ev_timer drain;
 	ev_timer leave; /* connections of listeners that are gone */
 	ev_timer beat;

@@ -26,8 +26,8 @@ static enum conn_state first_state(const struct conn *c)
 	return conn_is_tls(c) ? CONN_HANDSHAKE : CONN_SERVE;
 }
 
-int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoint, enum conn_origin origin,
-		int fd, const union addr *peer)
+int conn_create(struct conn **conn, struct shard *shard, struct conn_group *group, struct endpoint *endpoint,
+		enum conn_origin origin, int fd, const union addr *peer)
 {
 	const struct service *service = endpoint->service;
 	unsigned int inline_cap = endpoint->tls ? CONN_INLINE_TLS : CONN_INLINE;
@@ -44,6 +44,7 @@ int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoi
 	c->is_outgoing = origin == CONN_OUTGOING;
 	c->shard = shard;
 	c->endpoint = endpoint;
+	c->group = group;
 	c->peer = *peer;
 	c->inline_cap = (uint16_t)inline_cap;
 	c->session = (uint8_t *)c->tail;
@@ -62,6 +63,7 @@ int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoi
 		goto fini_tls;
 	}
 	endpoint_get(endpoint);
+	conn_group_get(group);
 	c->state = (uint8_t)first_state(c);
 	if (service->open)
 		service->open(c->session, endpoint->site, conn_peer(c));
@@ -69,6 +71,7 @@ int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoi
 	shard->nconns++;
 	if (!c->is_outgoing) {
 		shard->naccepted++;
+		group->naccepted++;
 		count(&shard->counters, accepted);
 		count(&shard->counters, active);
 	}
@@ -85,6 +88,7 @@ free_conn:
 static void conn_destroy(struct conn *c)
 {
 	struct endpoint *endpoint = c->endpoint;
+	struct conn_group *group = c->group;
 	struct shard *shard = c->shard;
 
 	assert(op_is_idle(&c->rd) && op_is_idle(&c->wr) && c->deadline_class == DEADLINE_NONE);
@@ -92,6 +96,7 @@ static void conn_destroy(struct conn *c)
 	shard->nconns--;
 	if (!c->is_outgoing) {
 		shard->naccepted--;
+		group->naccepted--;
 		count_by(&shard->counters, active, -1);
 	}
 	if (c->endpoint->service->close)
@@ -105,6 +110,7 @@ static void conn_destroy(struct conn *c)
 	c->magic = 0;
 	free(c);
 	endpoint_put(endpoint);
+	conn_group_put(group);
 }
 
 void conn_get(struct conn *c)

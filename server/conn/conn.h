@@ -12,6 +12,7 @@
 #include "aio/batch_op.h"
 #include "base/addr.h"
 #include "buf.h"
+#include "group.h"
 #include "server/reason.h"
 #include "server/service.h"
 #include "shard.h"
@@ -102,6 +103,7 @@ struct conn {
 	int fd, afd;
 	struct shard *shard;
 	struct endpoint *endpoint; /* holds a reference */
+	struct conn_group *group;  /* holds a reference; of an outgoing one, its opener's */
 	LIST_ENTRY(conn) link;
 	TAILQ_ENTRY(conn) deadline_link;
 	STAILQ_ENTRY(conn) woken_link;
@@ -144,8 +146,8 @@ enum conn_origin { CONN_ACCEPTED, CONN_OUTGOING };
  * On success the connection owns @fd and holds the table's reference; on failure (-ENOMEM, or an error of
  * taio_attach()) @fd is still the caller's. connect(2) has begun on the socket of an outgoing one.
  */
-int conn_create(struct conn **conn, struct shard *shard, struct endpoint *endpoint, enum conn_origin origin,
-		int fd, const union addr *peer);
+int conn_create(struct conn **conn, struct shard *shard, struct conn_group *group, struct endpoint *endpoint,
+		enum conn_origin origin, int fd, const union addr *peer);
 void conn_get(struct conn *c);
 void conn_put(struct conn *c);
 

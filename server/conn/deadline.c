@@ -12,8 +12,6 @@
  */
 #include "deadline.h"
 
-#include "server/settings.h"
-
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -45,8 +43,7 @@ static const struct {
 
 void deadline_init(struct shard *shard)
 {
-	for (int i = 0; i < DEADLINE_NCLASSES; i++)
-		TAILQ_INIT(&shard->deadlines[i]);
+	LIST_INIT(&shard->groups);
 	TAILQ_INIT(&shard->late);
 	STAILQ_INIT(&shard->woken);
 	TAILQ_INIT(&shard->watched);
@@ -81,22 +78,33 @@ static unsigned int looks_of(enum deadline_class class)
 	return classes[class].postponed_by == BY_OUTPUT ? LOOKS : 1;
 }
 
-/* Appends @c to the list of @class, all of which wait for the same time; not if its timeout is off. */
+static void note_first(struct shard *shard, enum deadline_class class, uint64_t deadline_us)
+{
+	uint64_t *soonest_us = &shard->soonest_us[class];
+
+	if (!*soonest_us || deadline_us < *soonest_us)
+		*soonest_us = deadline_us;
+}
+
+/* Appends @c to its group's list of @class, all of which wait for the same time; not if its timeout is off.
+ */
 static void append(struct conn *c, enum deadline_class class)
 {
-	struct shard *shard = c->shard;
-	uint64_t timeout_us = shard->settings->timeout_us[class];
+	struct conn_queue *list = &c->group->deadlines[class];
+	uint64_t timeout_us = c->group->limits.timeout_us[class];
 
 	if (!timeout_us)
 		return;
 	c->deadline_class = (uint8_t) class;
-	c->deadline_us = shard->now_us + timeout_us / looks_of(class);
-	TAILQ_INSERT_TAIL(&shard->deadlines[class], c, deadline_link);
+	c->deadline_us = c->shard->now_us + timeout_us / looks_of(class);
+	if (TAILQ_EMPTY(list))
+		note_first(c->shard, class, c->deadline_us);
+	TAILQ_INSERT_TAIL(list, c, deadline_link);
 }
 
 static struct conn_queue *list_of(const struct conn *c)
 {
-	return c->is_late ? &c->shard->late : &c->shard->deadlines[c->deadline_class];
+	return c->is_late ? &c->shard->late : &c->group->deadlines[c->deadline_class];
 }
 
 static void disarm(struct conn *c)
@@ -159,7 +167,7 @@ static enum deadline_class waits_on(struct conn *c, enum deadline_class class)
 		return class == DEADLINE_IDLE ? DEADLINE_NONE : DEADLINE_IDLE;
 	}
 	if (class == DEADLINE_IDLE)
-		return c->shard->settings->timeout_us[DEADLINE_WRITE] ? DEADLINE_WRITE : DEADLINE_IDLE;
+		return c->group->limits.timeout_us[DEADLINE_WRITE] ? DEADLINE_WRITE : DEADLINE_IDLE;
 	return classes[class].postponed_by == BY_OUTPUT && takes(c, class) ? class : DEADLINE_NONE;
 }
 
@@ -175,7 +183,7 @@ static bool has_request(const struct conn *c)
 /* Whether @c has output that the peer must take at a minimum rate. */
 static bool has_paced_output(const struct conn *c)
 {
-	if (!c->shard->settings->send_min_rate || c->state < CONN_SERVE || c->state == CONN_CLOSING)
+	if (!c->group->limits.send_min_rate || c->state < CONN_SERVE || c->state == CONN_CLOSING)
 		return false;
 	return c->wr.state != OP_IDLE || c->deadline_class == DEADLINE_WRITE || c->state == CONN_LINGER;
 }
@@ -253,7 +261,7 @@ static bool takes_too_slowly(struct conn *c)
 	if (watch->since_us && took_us < SEND_WINDOW_US)
 		return false;
 	if (watch->since_us &&
-	    (taken_by_peer(c) - watch->taken) * 1000000 < c->shard->settings->send_min_rate * took_us)
+	    (taken_by_peer(c) - watch->taken) * 1000000 < c->group->limits.send_min_rate * took_us)
 		return true;
 	window_begin(c);
 	return false;
@@ -391,13 +399,14 @@ static void make_late(struct conn *c)
 	TAILQ_INSERT_TAIL(&shard->late, c, deadline_link);
 }
 
-uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadline_expired *expired)
+/* Returns the group's next deadline of @class, or 0. */
+static uint64_t expire_group(struct conn_group *group, enum deadline_class class, deadline_expired *expired)
 {
 	struct conn *c;
 
-	while ((c = TAILQ_FIRST(&shard->deadlines[class]))) {
+	while ((c = TAILQ_FIRST(&group->deadlines[class]))) {
 		conn_check(c);
-		if (c->deadline_us > shard->now_us)
+		if (c->deadline_us > c->shard->now_us)
 			return c->deadline_us;
 		if (reads_first(c))
 			make_late(c);
@@ -407,18 +416,78 @@ uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadlin
 	return 0;
 }
 
+/* The last connection of a group may end: a reference keeps the group at hand until its successor is known.
+ */
+uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadline_expired *expired)
+{
+	struct conn_group *group = LIST_FIRST(&shard->groups), *next;
+	uint64_t soonest_us = 0;
+
+	if (group)
+		conn_group_get(group);
+	for (; group; group = next) {
+		uint64_t next_us = expire_group(group, class, expired);
+
+		if (next_us && (!soonest_us || next_us < soonest_us))
+			soonest_us = next_us;
+		next = LIST_NEXT(group, link);
+		if (next)
+			conn_group_get(next);
+		conn_group_put(group);
+	}
+	return soonest_us;
+}
+
+/* --- other limits --- */
+
+void deadline_set_limits(struct conn_group *group, const struct limits *limits)
+{
+	group->is_changed =
+		group->is_changed ||
+		memcmp(group->limits.timeout_us, limits->timeout_us, sizeof(limits->timeout_us)) != 0 ||
+		group->limits.send_min_rate != limits->send_min_rate;
+	group->limits = *limits;
+}
+
+/* No deadline of the old limits may be left in a list when the first of the new ones is appended. */
 void deadline_rearm(struct shard *shard)
 {
+	struct conn_group *group;
 	struct conn *c;
 
-	/* From its state: without a timeout until now, it has no class. */
+	LIST_FOREACH (c, &shard->conns, link)
+		if (c->group->is_changed)
+			disarm(c);
 	LIST_FOREACH (c, &shard->conns, link) {
+		if (!c->group->is_changed)
+			continue;
+		/* From its state: without a timeout until now, it has no class. */
 		arm(c, c->cancel_reason == CLOSE_NONE ? class_of(c) : DEADLINE_NONE);
 		watch_update(c);
 	}
+	LIST_FOREACH (group, &shard->groups, link)
+		group->is_changed = false;
 }
 
-struct conn *deadline_most_idle(struct shard *shard)
+/* Since when the first in the group's list has been idle, or UINT64_MAX. */
+static uint64_t idle_since(const struct conn_group *group)
 {
-	return TAILQ_FIRST(&shard->deadlines[DEADLINE_IDLE]);
+	const struct conn *c = TAILQ_FIRST(&group->deadlines[DEADLINE_IDLE]);
+
+	return c ? c->deadline_us - group->limits.timeout_us[DEADLINE_IDLE] : UINT64_MAX;
+}
+
+struct conn *deadline_most_idle_of(const struct conn_group *group)
+{
+	return TAILQ_FIRST(&group->deadlines[DEADLINE_IDLE]);
+}
+
+struct conn *deadline_most_idle(const struct shard *shard)
+{
+	const struct conn_group *group, *best = NULL;
+
+	LIST_FOREACH (group, &shard->groups, link)
+		if (!best || idle_since(group) < idle_since(best))
+			best = group;
+	return best ? deadline_most_idle_of(best) : NULL;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Deadlines of connections: which one applies when, and what postpones it. A connection has one deadline at a
- * time. Each class has a single timeout, so appending keeps its list sorted, and arming is O(1). Beside it, a
- * request under way has the limits of its service, and output may have a minimum rate.
+ * time. Listeners may have timeouts of their own, so each group of connections (group.h) has a list for each
+ * class: all in it wait for the same time, so appending keeps it sorted, and arming is O(1). Finding what has
+ * expired in a class looks at the first of each group. Beside its deadline, a request under way has the
+ * limits of its service, and output may have a minimum rate.
  */
 #ifndef CONN_DEADLINE_H
 #define CONN_DEADLINE_H
@@ -43,7 +45,7 @@ typedef void deadline_expired(struct conn *c, enum close_reason reason);
 
 /*
  * Removes each connection that is due in @class and calls @expired; returns the next deadline, or 0 for
- * none.
+ * none. That is the earliest until shard->soonest_us says that another has come before it.
  */
 uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadline_expired *expired);
 
@@ -54,10 +56,14 @@ uint64_t deadline_expire(struct shard *shard, enum deadline_class class, deadlin
 uint64_t deadline_look(struct shard *shard, deadline_expired *expired);
 uint64_t deadline_next_look(const struct shard *shard);
 
-/* The timeouts have changed: arms every waiting connection's deadline again, from now_us. */
+/* Gives @group other limits. Its connections have them once deadline_rearm() is called. */
+void deadline_set_limits(struct conn_group *group, const struct limits *limits);
+
+/* Arms the deadline of every waiting connection whose group's limits have changed, from now_us. */
 void deadline_rearm(struct shard *shard);
 
-/* The connection that has been idle the longest, or NULL. */
-struct conn *deadline_most_idle(struct shard *shard);
+/* The connection that has been idle the longest, of all or of @group; or NULL. */
+struct conn *deadline_most_idle(const struct shard *shard);
+struct conn *deadline_most_idle_of(const struct conn_group *group);
 
 #endif

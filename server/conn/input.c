@@ -2,7 +2,6 @@
 #include "input.h"
 
 #include "op.h"
-#include "server/settings.h"
 
 static bool read_room(struct conn *c)
 {
@@ -69,7 +68,7 @@ static enum step offer(struct conn *c, const char *data, size_t len, size_t *use
 		if (step != STEP_MORE)
 			return step;
 	} while (n && *used < len);
-	if (conn_memory(c) > c->shard->settings->conn_memory)
+	if (conn_memory(c) > c->group->limits.conn_memory)
 		return conn_fail(c, CLOSE_MEMORY);
 	return c->out.nbytes >= OUTQ_HIGH ? STEP_BLOCKED : STEP_MORE;
 }

@@ -45,6 +45,7 @@ int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpo
 		 const struct sockaddr *to, socklen_t tolen)
 {
 	struct shard *shard = conn_of(peer)->shard;
+	struct conn_group *group = conn_of(peer)->group;
 	union addr addr = {.sa.sa_family = to->sa_family};
 	struct conn *c;
 	int fd, ret;
@@ -56,7 +57,7 @@ int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpo
 		return ret;
 	ret = conn_op_reserve(shard, shard->nconns + 1);
 	if (!ret)
-		ret = conn_create(&c, shard, endpoint, CONN_OUTGOING, fd, &addr);
+		ret = conn_create(&c, shard, group, endpoint, CONN_OUTGOING, fd, &addr);
 	if (ret) {
 		close(fd);
 		return ret;

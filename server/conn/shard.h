@@ -20,11 +20,13 @@
 #include <sys/queue.h>
 
 struct conn;
+struct conn_group;
 struct settings;
 
 TAILQ_HEAD(conn_queue, conn);
 TAILQ_HEAD(watch_queue, watch);
 LIST_HEAD(conn_list, conn);
+LIST_HEAD(conn_group_list, conn_group);
 STAILQ_HEAD(conn_woken, conn);
 
 struct shard {
@@ -32,7 +34,10 @@ struct shard {
 	struct batch batch; /* operations started in this turn, and those for which the ring had no room */
 	struct blocks blocks;
 	const struct settings *settings;
-	struct conn_queue deadlines[DEADLINE_NCLASSES];
+	struct conn_group_list groups;
+	/* By class: the earliest deadline that a list has got that was empty, since the worker looked; 0:
+	 * none. */
+	uint64_t soonest_us[DEADLINE_NCLASSES];
 	struct conn_queue late;	    /* their deadlines have passed, but there are bytes to be read first */
 	struct watch_queue watched; /* in the order in which they are looked at */
 	struct conn_list conns;

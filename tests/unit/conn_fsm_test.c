@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "server/conn/peer.h"
-#include "server/settings.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,7 +73,7 @@ static struct endpoint fake_endpoint = {.service = &fake_service};
 
 static struct {
 	struct shard shard;
-	struct settings settings;
+	struct conn_group *group;
 	struct conn conns[NCONNS];
 	struct conn *expired[NCONNS];
 	unsigned int nexpired;
@@ -83,19 +82,37 @@ static struct {
 /* Connections between requests: the idle timeout counts. */
 static int scene_open(void **state)
 {
+	struct limits limits = {0};
+
 	memset(&scene, 0, sizeof(scene));
 	scene.shard.now_us = 1000;
-	scene.shard.settings = &scene.settings;
 	deadline_init(&scene.shard);
 	phase = PHASE_IDLE;
 	for (int class = 0; class < DEADLINE_NCLASSES; class ++)
-		scene.settings.timeout_us[class] = 100;
+		limits.timeout_us[class] = 100;
+	scene.group = conn_group_create(&scene.shard, &limits);
+	assert_non_null(scene.group);
 	for (int i = 0; i < NCONNS; i++)
 		scene.conns[i] = (struct conn){.magic = CONN_MAGIC,
 					       .shard = &scene.shard,
+					       .group = scene.group,
 					       .endpoint = &fake_endpoint,
 					       .state = CONN_SERVE};
 	return 0;
+}
+
+static int scene_close(void **state)
+{
+	conn_group_put(scene.group);
+	return 0;
+}
+
+static void set_timeout(struct conn_group *group, enum deadline_class class, uint64_t timeout_us)
+{
+	struct limits limits = group->limits;
+
+	limits.timeout_us[class] = timeout_us;
+	deadline_set_limits(group, &limits);
 }
 
 static void on_expired(struct conn *c, enum close_reason reason)
@@ -299,7 +316,7 @@ static void what_the_peer_has_yet_to_take_is_not_idle(void **state)
 	for (int i = 0; i < 4; i++)
 		assert_false(passes(c, DEADLINE_WRITE));
 	assert_true(passes(c, DEADLINE_WRITE));
-	scene.settings.timeout_us[DEADLINE_WRITE] = 0;
+	set_timeout(scene.group, DEADLINE_WRITE, 0);
 	deadline_update(c);
 	for (int i = 0; i < 10; i++)
 		assert_false(passes(c, DEADLINE_IDLE));
@@ -443,7 +460,7 @@ static void output_has_a_minimum_rate(void **state)
 	c->wr.state = OP_IN_FLIGHT;
 	deadline_update(c);
 	assert_null(c->watch); /* unless that is off */
-	scene.settings.send_min_rate = 200;
+	scene.group->limits.send_min_rate = 200;
 	deadline_update(c);
 	/* 200 bytes a second, in one piece of each window. */
 	for (int i = 0; i < 4; i++) {
@@ -482,7 +499,7 @@ static void another_class_begins_anew(void **state)
 	c->moved = MOVED_OUTPUT;
 	deadline_update(c);
 	assert_int_equal(c->deadline_us, 1150);
-	assert_true(TAILQ_EMPTY(&scene.shard.deadlines[DEADLINE_WRITE]));
+	assert_true(TAILQ_EMPTY(&scene.group->deadlines[DEADLINE_WRITE]));
 }
 
 static unsigned int ninputs;
@@ -502,7 +519,12 @@ static void a_resume_is_for_serve_alone(void **state)
 
 	for (size_t i = 0; i < sizeof(deaf) / sizeof(deaf[0]); i++) {
 		struct conn c = {
-			.magic = CONN_MAGIC, .refs = 1, .shard = &scene.shard, .endpoint = &endpoint};
+			.magic = CONN_MAGIC,
+			.refs = 1,
+			.shard = &scene.shard,
+			.group = scene.group,
+			.endpoint = &endpoint,
+		};
 
 		c.state = (uint8_t)deaf[i];
 		outq_init(&c.out);
@@ -526,7 +548,7 @@ static void a_resume_reads_the_clock(void **state)
 
 static void a_class_without_timeout_never_expires(void **state)
 {
-	scene.settings.timeout_us[DEADLINE_IDLE] = 0;
+	set_timeout(scene.group, DEADLINE_IDLE, 0);
 	deadline_update(&scene.conns[0]);
 	assert_int_equal(scene.conns[0].deadline_class, DEADLINE_NONE);
 	assert_int_equal(expire_at(UINT64_MAX), 0);
@@ -539,7 +561,7 @@ static void a_new_timeout_counts_from_now(void **state)
 		LIST_INSERT_HEAD(&scene.shard.conns, &scene.conns[i], link);
 		deadline_update(&scene.conns[i]);
 	}
-	scene.settings.timeout_us[DEADLINE_IDLE] = 10;
+	set_timeout(scene.group, DEADLINE_IDLE, 10);
 	scene.shard.now_us = 1050;
 	deadline_rearm(&scene.shard);
 	assert_int_equal(expire_at(1059), 1060);
@@ -551,10 +573,10 @@ static void a_timeout_that_was_off_begins_with_a_reload(void **state)
 {
 	struct conn *c = &scene.conns[0];
 
-	scene.settings.timeout_us[DEADLINE_IDLE] = 0;
+	set_timeout(scene.group, DEADLINE_IDLE, 0);
 	LIST_INSERT_HEAD(&scene.shard.conns, c, link);
 	deadline_update(c);
-	scene.settings.timeout_us[DEADLINE_IDLE] = 10;
+	set_timeout(scene.group, DEADLINE_IDLE, 10);
 	scene.shard.now_us = 1050;
 	deadline_rearm(&scene.shard);
 	assert_int_equal(expire_at(1059), 1060);
@@ -562,9 +584,158 @@ static void a_timeout_that_was_off_begins_with_a_reload(void **state)
 	assert_int_equal(scene.nexpired, 1);
 	/* One that is about to end for another reason does not begin to wait. */
 	c->cancel_reason = CLOSE_WRITE;
+	set_timeout(scene.group, DEADLINE_IDLE, 20);
 	deadline_rearm(&scene.shard);
 	assert_int_equal(c->deadline_class, DEADLINE_NONE);
 }
+
+/* --- listeners with timeouts of their own --- */
+
+/* The first two connections are the scene's group's, the others @group's, which waits for @idle_us. */
+static struct conn_group *open_second(uint64_t idle_us)
+{
+	struct limits limits = scene.group->limits;
+	struct conn_group *group;
+
+	limits.timeout_us[DEADLINE_IDLE] = idle_us;
+	group = conn_group_create(&scene.shard, &limits);
+	assert_non_null(group);
+	for (int i = 2; i < NCONNS; i++)
+		scene.conns[i].group = group;
+	return group;
+}
+
+static void assert_expired(struct conn *first, struct conn *second)
+{
+	assert_int_equal(scene.nexpired, !!first + !!second);
+	for (unsigned int i = 0; i < scene.nexpired; i++)
+		assert_true(scene.expired[i] == first || scene.expired[i] == second);
+	scene.nexpired = 0;
+}
+
+static void each_listener_has_its_own_timeouts(void **state)
+{
+	struct conn_group *second = open_second(30);
+	struct conn *c = scene.conns;
+
+	/* Due at 1100 and 1130, and, armed in between, at 1040 and 1060. */
+	deadline_update(&c[0]);
+	scene.shard.now_us = 1010;
+	deadline_update(&c[2]);
+	scene.shard.now_us = 1030;
+	deadline_update(&c[1]);
+	deadline_update(&c[3]);
+	assert_int_equal(expire_at(1039), 1040);
+	assert_expired(NULL, NULL);
+	assert_int_equal(expire_at(1040), 1060);
+	assert_expired(&c[2], NULL);
+	assert_int_equal(expire_at(1060), 1100);
+	assert_expired(&c[3], NULL);
+	assert_int_equal(expire_at(1129), 1130);
+	assert_expired(&c[0], NULL);
+	assert_int_equal(expire_at(1130), 0);
+	assert_expired(&c[1], NULL);
+	conn_group_put(second);
+}
+
+/* What the worker's timer goes by: it waits for the longer timeout when the shorter one is armed. */
+static void the_first_deadline_of_a_list_is_announced(void **state)
+{
+	struct conn_group *second = open_second(30);
+	uint64_t *soonest_us = &scene.shard.soonest_us[DEADLINE_IDLE];
+	struct conn *c = scene.conns;
+
+	deadline_update(&c[0]);
+	assert_int_equal(*soonest_us, 1100);
+	deadline_update(&c[2]);
+	assert_int_equal(*soonest_us, 1030);
+	*soonest_us = 0; /* the worker has seen it */
+	scene.shard.now_us = 1010;
+	deadline_update(&c[1]);
+	deadline_update(&c[3]);
+	assert_int_equal(*soonest_us, 0); /* neither comes before what is known */
+	assert_int_equal(expire_at(1040), 1100);
+	assert_expired(&c[2], &c[3]);
+	c[2].deadline_class = DEADLINE_NONE;
+	deadline_update(&c[2]);
+	assert_int_equal(*soonest_us, 1070);
+	deadline_clear(&c[0]);
+	deadline_clear(&c[1]);
+	deadline_clear(&c[2]);
+	conn_group_put(second);
+}
+
+static void new_limits_of_a_listener_leave_the_others_alone(void **state)
+{
+	struct conn_group *second = open_second(30);
+	struct conn *c = scene.conns;
+
+	for (unsigned int i = 0; i < NCONNS; i++)
+		LIST_INSERT_HEAD(&scene.shard.conns, &c[i], link);
+	for (unsigned int i = 0; i < NCONNS; i++) {
+		scene.shard.now_us = 1000 + 10 * i;
+		deadline_update(&c[i]);
+	}
+	scene.shard.soonest_us[DEADLINE_IDLE] = 0;
+	set_timeout(second, DEADLINE_IDLE, 50);
+	set_timeout(scene.group, DEADLINE_IDLE, 100); /* as it is */
+	deadline_rearm(&scene.shard);
+	assert_int_equal(scene.shard.soonest_us[DEADLINE_IDLE], 1080);
+	assert_int_equal(c[0].deadline_us, 1100);
+	assert_int_equal(c[1].deadline_us, 1110);
+	assert_int_equal(expire_at(1079), 1080);
+	assert_int_equal(expire_at(1080), 1100);
+	assert_expired(&c[2], &c[3]);
+	assert_int_equal(expire_at(1110), 0);
+	assert_expired(&c[0], &c[1]);
+	conn_group_put(second);
+}
+
+/* Longer idle, though its deadline comes later. */
+static void the_most_idle_is_found_among_all_listeners(void **state)
+{
+	struct conn_group *second = open_second(30);
+	struct conn *c = scene.conns;
+
+	deadline_update(&c[0]);
+	scene.shard.now_us = 1010;
+	deadline_update(&c[2]);
+	assert_true(c[2].deadline_us < c[0].deadline_us);
+	assert_ptr_equal(deadline_most_idle(&scene.shard), &c[0]);
+	assert_ptr_equal(deadline_most_idle_of(scene.group), &c[0]);
+	assert_ptr_equal(deadline_most_idle_of(second), &c[2]);
+	deadline_clear(&c[0]);
+	assert_ptr_equal(deadline_most_idle(&scene.shard), &c[2]);
+	assert_null(deadline_most_idle_of(scene.group));
+	deadline_clear(&c[2]);
+	assert_null(deadline_most_idle(&scene.shard));
+	conn_group_put(second);
+}
+
+static struct conn_group *leaving;
+
+static void on_last_expired(struct conn *c, enum close_reason reason)
+{
+	scene.expired[scene.nexpired++] = c;
+	if (leaving)
+		conn_group_put(leaving);
+	leaving = NULL;
+}
+
+/* Its listener is gone, and the last of its connections ends while groups are walked. */
+static void a_group_may_end_with_its_last_connection(void **state)
+{
+	leaving = open_second(30);
+	deadline_update(&scene.conns[0]);
+	deadline_update(&scene.conns[2]);
+	scene.shard.now_us = 1100;
+	assert_int_equal(deadline_expire(&scene.shard, DEADLINE_IDLE, on_last_expired), 0);
+	assert_expired(&scene.conns[0], &scene.conns[2]);
+	assert_ptr_equal(LIST_FIRST(&scene.shard.groups), scene.group);
+	assert_null(LIST_NEXT(scene.group, link));
+}
+
+#define SCENE_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
 
 int main(void)
 {
@@ -572,21 +743,26 @@ int main(void)
 		cmocka_unit_test(every_cell_has_a_step),
 		cmocka_unit_test(every_state_has_its_name),
 		cmocka_unit_test(every_reason_has_its_words_and_its_counter),
-		cmocka_unit_test_setup(the_state_says_which_deadline_counts, scene_open),
-		cmocka_unit_test_setup(none_expires_early_and_all_in_order, scene_open),
-		cmocka_unit_test_setup(what_moves_postpones_and_what_does_not_is_the_most_idle, scene_open),
-		cmocka_unit_test_setup(what_the_peer_takes_postpones, scene_open),
-		cmocka_unit_test_setup(what_the_peer_has_yet_to_take_is_not_idle, scene_open),
-		cmocka_unit_test_setup(bytes_that_have_arrived_are_read_before_a_deadline_ends, scene_open),
-		cmocka_unit_test_setup(a_request_under_way_is_looked_at, scene_open),
-		cmocka_unit_test_setup(what_has_arrived_is_read_before_a_limit_is_judged, scene_open),
-		cmocka_unit_test_setup(output_has_a_minimum_rate, scene_open),
-		cmocka_unit_test_setup(another_class_begins_anew, scene_open),
-		cmocka_unit_test_setup(a_resume_is_for_serve_alone, scene_open),
-		cmocka_unit_test_setup(a_resume_reads_the_clock, scene_open),
-		cmocka_unit_test_setup(a_class_without_timeout_never_expires, scene_open),
-		cmocka_unit_test_setup(a_new_timeout_counts_from_now, scene_open),
-		cmocka_unit_test_setup(a_timeout_that_was_off_begins_with_a_reload, scene_open),
+		SCENE_TEST(the_state_says_which_deadline_counts),
+		SCENE_TEST(none_expires_early_and_all_in_order),
+		SCENE_TEST(what_moves_postpones_and_what_does_not_is_the_most_idle),
+		SCENE_TEST(what_the_peer_takes_postpones),
+		SCENE_TEST(what_the_peer_has_yet_to_take_is_not_idle),
+		SCENE_TEST(bytes_that_have_arrived_are_read_before_a_deadline_ends),
+		SCENE_TEST(a_request_under_way_is_looked_at),
+		SCENE_TEST(what_has_arrived_is_read_before_a_limit_is_judged),
+		SCENE_TEST(output_has_a_minimum_rate),
+		SCENE_TEST(another_class_begins_anew),
+		SCENE_TEST(a_resume_is_for_serve_alone),
+		SCENE_TEST(a_resume_reads_the_clock),
+		SCENE_TEST(a_class_without_timeout_never_expires),
+		SCENE_TEST(a_new_timeout_counts_from_now),
+		SCENE_TEST(a_timeout_that_was_off_begins_with_a_reload),
+		SCENE_TEST(each_listener_has_its_own_timeouts),
+		SCENE_TEST(the_first_deadline_of_a_list_is_announced),
+		SCENE_TEST(new_limits_of_a_listener_leave_the_others_alone),
+		SCENE_TEST(the_most_idle_is_found_among_all_listeners),
+		SCENE_TEST(a_group_may_end_with_its_last_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
