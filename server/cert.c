@@ -78,7 +78,7 @@ int cert_load(const struct listener *l, const struct settings *settings, struct 
 	struct tls_server_params params = {
 		.cert_file = l->cert ? l->cert : settings->cert,
 		.key_file = l->cert ? l->key : settings->key,
-		.min_version = settings->tls_min,
+		.min_version = l->tls_min ? l->tls_min : settings->tls_min,
 		.alpn = l->service->alpn,
 		.keylog_file = settings->tls_keylog,
 		.ticket_keys = keys,

@@ -87,22 +87,25 @@ void config_put(struct config *config)
 
 int config_listeners(struct config *config, char *why)
 {
-	const struct opt_list *listen = &config->settings->listen;
+	const struct settings *settings = config->settings;
+	size_t nlines = settings->listen.len, n = nlines + settings->listeners.len;
 
-	if (!listen->len) {
+	if (!n) {
 		snprintf(why, CONFIG_WHY_LEN,
-			 "no address to listen on: give --listen ADDRESS:PORT,service=NAME, or set listen in "
-			 "the "
-			 "configuration file");
+			 "no address to listen on: give --listen ADDRESS:PORT,service=NAME, or set listen or "
+			 "a "
+			 "listener in the configuration file");
 		return -EINVAL;
 	}
-	config->listeners = calloc(listen->len, sizeof(*config->listeners));
-	config->tls = calloc(listen->len, sizeof(struct tls_ctx *));
+	config->listeners = calloc(n, sizeof(*config->listeners));
+	config->tls = calloc(n, sizeof(struct tls_ctx *));
 	if (!config->listeners || !config->tls)
 		return no_memory(why);
-	for (; config->nlisteners < listen->len; config->nlisteners++) {
-		int ret = listener_parse(&config->listeners[config->nlisteners],
-					 listen->items[config->nlisteners], why);
+	for (size_t i = 0; i < n; i++, config->nlisteners++) {
+		struct listener *l = &config->listeners[i];
+		int ret = i < nlines ? listener_parse(l, settings->listen.items[i], settings, why)
+				     : listener_parse_block(l, &settings->listeners.items[i - nlines],
+							    settings, why);
 
 		if (ret)
 			return ret;
@@ -229,17 +232,15 @@ static bool is_taken(const struct config *config, const struct sockets *sockets)
 }
 
 /* Ports that the kernel chose are all alike, so that the listener of the same specification comes first. */
-static void keep(struct config *config, const struct config *from, const union addr *wanted, bool same_text)
+static void keep(struct config *config, const struct config *from, const union addr *wanted, bool same_spec)
 {
-	const struct opt_list *texts = &config->settings->listen, *before = &from->settings->listen;
-
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		struct listener *l = &config->listeners[i];
 
 		for (unsigned int k = 0; k < from->nlisteners && !l->sockets; k++) {
 			struct sockets *sockets = from->listeners[k].sockets;
 
-			if (same_text && strcmp(texts->items[i], before->items[k]) != 0)
+			if (same_spec && strcmp(l->spec, from->listeners[k].spec) != 0)
 				continue;
 			if (sockets_are_at(sockets, l->where, &wanted[i]) && !is_taken(config, sockets))
 				l->sockets = sockets_get(sockets);
@@ -252,8 +253,7 @@ static int open_rest(struct config *config, unsigned int nworkers, char *why)
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		struct listener *l = &config->listeners[i];
 		int ret = l->sockets ? 0
-				     : sockets_open(&l->sockets, l->where, nworkers,
-						    config->settings->limits.backlog, why);
+				     : sockets_open(&l->sockets, l->where, nworkers, l->limits.backlog, why);
 
 		if (ret)
 			return ret;

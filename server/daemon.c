@@ -65,10 +65,10 @@ static void check_nofile(const struct daemon *d)
 	uint64_t files = 0, want, limit = nofile_raise();
 
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
-		const struct service *service = config->listeners[i].service;
+		const struct listener *l = &config->listeners[i];
 
-		if (service->max_files)
-			files += (uint64_t)service->max_files(settings_of(settings, service)) * d->nworkers;
+		if (l->service->max_files)
+			files += (uint64_t)l->service->max_files(l->options) * d->nworkers;
 	}
 	want = (settings->max_connections + files) * each + SPARE_FDS;
 	if (limit < want)
@@ -241,7 +241,7 @@ static int change_over(struct daemon *d, struct config **next)
 static void set_backlog(const struct config *config)
 {
 	for (unsigned int i = 0; i < config->nlisteners; i++)
-		sockets_set_backlog(config->listeners[i].sockets, config->settings->limits.backlog);
+		sockets_set_backlog(config->listeners[i].sockets, config->listeners[i].limits.backlog);
 }
 
 static void reload(struct daemon *d)

@@ -4,7 +4,6 @@
 #include "config.h"
 #include "listener.h"
 #include "log.h"
-#include "options.h"
 #include "server/conn/conn.h"
 #include "tls/tls.h"
 
@@ -52,8 +51,7 @@ int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned in
 	if (ret)
 		snprintf(why, ENDPOINT_WHY_LEN, "out of memory");
 	else if (l->service->site_open)
-		ret = l->service->site_open(&s->endpoint.site, settings_of(config->settings, l->service),
-					    l->words, env, why);
+		ret = l->service->site_open(&s->endpoint.site, l->options, l->words, env, why);
 	if (ret) {
 		free(s);
 		return ret;
@@ -83,8 +81,7 @@ bool endpoint_is_same(const struct endpoint *endpoint, const struct config *conf
 	const struct service *service = l->service;
 
 	return endpoint->service == service && are_equal(service->words, s->listener->words, l->words) &&
-	       are_equal(service->options, settings_of(s->config->settings, service),
-			 settings_of(config->settings, service));
+	       are_equal(service->options, s->listener->options, l->options);
 }
 
 void endpoint_renew(struct endpoint *endpoint, const struct config *config, unsigned int i)

@@ -19,9 +19,9 @@ static struct acceptor *find(const struct intake *intake, const struct sockets *
 	return NULL;
 }
 
-static struct limits limits_of(const struct intake_host *host, const struct config *config)
+static struct limits limits_of(const struct intake_host *host, const struct config *config, unsigned int i)
 {
-	struct limits limits = config->settings->limits;
+	struct limits limits = config->listeners[i].limits;
 
 	limits.max_connections = intake_share(limits.max_connections, host->nworkers);
 	return limits;
@@ -37,7 +37,7 @@ static void acceptor_free(struct acceptor *a)
 static struct acceptor *acceptor_create(const struct intake_host *host, const struct config *config,
 					unsigned int i)
 {
-	struct limits limits = limits_of(host, config);
+	struct limits limits = limits_of(host, config, i);
 	struct acceptor *a = calloc(1, sizeof(*a));
 
 	if (!a)
@@ -117,7 +117,7 @@ void intake_abort(struct intake *next)
 static void slot_commit(struct intake_slot *slot, const struct config *config, unsigned int i,
 			const struct intake_host *host)
 {
-	struct limits limits = limits_of(host, config);
+	struct limits limits = limits_of(host, config, i);
 	struct acceptor *a = slot->acceptor;
 	struct endpoint *old = a->endpoint;
 

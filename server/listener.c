@@ -1,23 +1,99 @@
 /* SPDX-License-Identifier: MIT */
 #include "listener.h"
 
-#include "base/opt.h"
 #include "services.h"
+#include "settings.h"
 #include "sockets.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WORDS_MAX 32
+#define WORDS_MAX    32
+#define KEYS_MAX     128
+#define SERVICES_MAX 16
 
-static const struct service *service_find(const char *name)
+#define FIELD(name) offsetof(struct listener, name)
+
+// clang-format off
+static const struct opt own_rows[] = {
+	{ .name = "tls", .type = OPT_BOOL, .offset = FIELD(tls), .deflt = "no", .help = "Use of TLS." },
+	{ .name = "cert", .type = OPT_STRING, .offset = FIELD(cert), .arg = "FILE",
+	  .help = "Certificate chain (PEM), instead of the general one." },
+	{ .name = "key", .type = OPT_STRING, .offset = FIELD(key), .arg = "FILE",
+	  .help = "Private key (PEM) of that certificate." },
+	{ .name = "tls-min-version", .type = OPT_STRING, .offset = FIELD(tls_min), .arg = "1.2|1.3",
+	  .check = listener_check_tls_version,
+	  .help = "Oldest TLS version to accept." },
+	{ .name = "max-connections", .type = OPT_UINT, .offset = FIELD(limits.max_connections), .arg = "N",
+	  .max = 1 << 19,
+	  .help = "Maximum connections of this listener, divided evenly among workers; 0 means only the general "
+		  "maximum, which holds in any case." },
+	{ 0 }
+};
+// clang-format on
+
+/* --- the table of all keys --- */
+
+struct opt listener_keys[KEYS_MAX];
+
+static bool has_key(const struct opt *rows, const char *name)
 {
-	for (const struct service *const *s = services; *s; s++)
-		if (strcmp((*s)->name, name) == 0)
-			return *s;
-	return NULL;
+	for (; rows && rows->name; rows++)
+		if (!strcmp(rows->name, name))
+			return true;
+	return false;
+}
+
+/* @section is that of the first row; a name that two services have is there once. */
+static struct opt *add_keys(struct opt *next, const struct opt *rows, const char *section)
+{
+	for (; rows && rows->name; rows++) {
+		if (has_key(listener_keys, rows->name))
+			continue;
+		assert(next < &listener_keys[KEYS_MAX - 1]);
+		*next = *rows;
+		next++->section = section;
+		section = NULL;
+	}
+	return next;
+}
+
+void listener_init(void)
+{
+	static char names[256], sections[SERVICES_MAX][32];
+	static struct opt service_key[] = {
+		{.name = "service", .type = OPT_STRING, .arg = "NAME", .help = names}, {0}};
+	struct opt *next = listener_keys;
+	int len = snprintf(names, sizeof(names), "Service:");
+
+	for (unsigned int i = 0; services[i]; i++)
+		len += snprintf(names + len, sizeof(names) - (size_t)len, "%s %s", i ? "," : "",
+				services[i]->name);
+	snprintf(names + len, sizeof(names) - (size_t)len, ".");
+	service_key->deflt = services[0]->name;
+	memset(listener_keys, 0, sizeof(listener_keys));
+	next = add_keys(next, service_key, NULL);
+	next = add_keys(next, own_rows, NULL);
+	next = add_keys(next, limits_rows, NULL);
+	for (unsigned int i = 0; services[i]; i++) {
+		struct opt *first = next;
+
+		assert(i < SERVICES_MAX);
+		snprintf(sections[i], sizeof(sections[i]), "with %s", services[i]->name);
+		next = add_keys(next, services[i]->words, sections[i]);
+		next = add_keys(next, services[i]->options, next == first ? sections[i] : NULL);
+	}
+}
+
+/* --- complaints --- */
+
+static int no_memory(char *why)
+{
+	snprintf(why, LISTENER_WHY_LEN, "out of memory");
+	return -ENOMEM;
 }
 
 static int no_service(const char *name, char *why)
@@ -30,7 +106,8 @@ static int no_service(const char *name, char *why)
 	return -EINVAL;
 }
 
-static int not_understood(const struct listener *l, const char *word, char *why)
+/* A field in one line. */
+static int not_understood(const struct service *service, const char *word, char *why)
 {
 	int len = snprintf(
 		why, LISTENER_WHY_LEN,
@@ -38,132 +115,279 @@ static int not_understood(const struct listener *l, const char *word, char *why)
 		",tls ,cert=FILE ,key=FILE",
 		word);
 
-	for (const struct opt *row = l->service->words; row && row->name && len < LISTENER_WHY_LEN; row++)
+	for (const struct opt *row = service->words; row && row->name && len < LISTENER_WHY_LEN; row++)
 		len += snprintf(why + len, (size_t)(LISTENER_WHY_LEN - len), " ,%s=%s", row->name, row->arg);
+	if (len < LISTENER_WHY_LEN)
+		snprintf(why + len, (size_t)(LISTENER_WHY_LEN - len), ", or options that taiod(8) names");
 	return -EINVAL;
 }
 
-/* A word that belongs to the service. */
-static int parse_own(struct listener *l, const char *name, const char *value, char *why)
+static void list_names(FILE *to, const char *before, const struct opt *rows)
 {
-	struct opt_program program = {.table = l->service->words};
-	char reason[OPT_WHY_LEN];
-	int ret = l->words ? opt_set(&program, l->words, name, value, reason) : -ENOENT;
-
-	if (ret == -ENOENT)
-		return not_understood(l, name, why);
-	if (ret)
-		snprintf(why, LISTENER_WHY_LEN, "%s %.400s", name, reason);
-	return ret;
+	for (; rows && rows->name; rows++, before = ", ")
+		fprintf(to, "%s%s", before, rows->name);
 }
 
-/* Whether @word alone says yes. */
-static bool is_switch(const struct service *service, const char *word)
+/* A key in a block. */
+static int not_allowed(const struct service *service, char *why)
 {
-	for (const struct opt *row = service->words; row && row->name; row++)
-		if (row->type == OPT_BOOL && !strcmp(row->name, word))
+	FILE *to = fmemopen(why, LISTENER_WHY_LEN, "w");
+
+	if (!to)
+		return no_memory(why);
+	fprintf(to, "not allowed with service %s; allowed are service", service->name);
+	list_names(to, ", ", own_rows);
+	list_names(to, ", ", limits_rows);
+	list_names(to, ", ", service->words);
+	list_names(to, ", ", service->options);
+	fclose(to);
+	return -EINVAL;
+}
+
+/* --- its parts --- */
+
+static const struct service *service_find(const char *name)
+{
+	for (const struct service *const *s = services; *s; s++)
+		if (strcmp((*s)->name, name) == 0)
+			return *s;
+	return NULL;
+}
+
+int listener_check_tls_version(const char *text, char *why)
+{
+	if (!strcmp(text, "1.2") || !strcmp(text, "1.3"))
+		return 0;
+	snprintf(why, OPT_WHY_LEN, "'%.100s' is neither 1.2 nor 1.3", text);
+	return -EINVAL;
+}
+
+/* The last service named counts; it determines which other keys are allowed. */
+static int set_service(struct listener *l, const struct opt_block *block, size_t *at, char *why)
+{
+	l->service = services[0];
+	for (*at = 0; *at < block->len; ++*at) {
+		const struct opt_entry *entry = &block->entries[*at];
+
+		if (strcmp(entry->name, "service") != 0 || !entry->text)
+			continue;
+		l->service = service_find(entry->text);
+		if (!l->service)
+			return no_service(entry->text, why);
+	}
+	return 0;
+}
+
+/* Room for what @rows describe, with the values of @from; NULL: with the defaults. */
+static int make_values(void **values, const struct opt *rows, size_t size, const void *from)
+{
+	struct opt_program program = {.table = rows};
+
+	if (!rows)
+		return 0;
+	*values = calloc(1, size);
+	if (!*values)
+		return -ENOMEM;
+	return from ? opt_copy(&program, from, *values) : opt_defaults(&program, *values);
+}
+
+static bool is_given(const struct opt_block *block, const char *name)
+{
+	for (size_t i = 0; i < block->len; i++)
+		if (!strcmp(block->entries[i].name, name))
 			return true;
 	return false;
 }
 
-static int parse_word(struct listener *l, const char *word, char *why)
+/* A list of the listener's own does not add to the general one. */
+static void drop_lists(struct listener *l, const struct opt_block *block)
 {
-	const char *value = strchr(word, '=');
-	char name[32];
+	for (const struct opt *row = l->service->options; row && row->name; row++)
+		if (row->type == OPT_LIST && is_given(block, row->name))
+			opt_free(&(struct opt_program){.table = (struct opt[]){*row, {0}}}, l->options);
+}
 
-	if (!strcmp(word, "tls")) {
-		l->tls = true;
-		return 0;
-	}
-	if (!value && is_switch(l->service, word))
-		return parse_own(l, word, "yes", why);
-	if (!value || !value[1] || value - word >= (ptrdiff_t)sizeof(name))
-		return not_understood(l, word, why);
-	*(char *)mempcpy(name, word, (size_t)(value - word)) = '\0';
-	value++;
-	if (!strcmp(name, "service"))
-		return 0; /* parse_service() */
-	if (!strcmp(name, "cert"))
-		l->cert = value;
-	else if (!strcmp(name, "key"))
-		l->key = value;
+/* What holds where the listener says nothing. */
+static int set_general(struct listener *l, const struct settings *general)
+{
+	const struct service *service = l->service;
+	int ret = 0;
+
+	if (general)
+		l->limits = general->limits;
 	else
-		return parse_own(l, name, value, why);
-	return 0;
-}
-
-/* The last service named counts; it determines which other words are allowed. */
-static int parse_service(struct listener *l, const char *const *words, unsigned int nwords, char *why)
-{
-	struct opt_program program;
-
-	for (unsigned int i = 0; i < nwords; i++) {
-		if (strncmp(words[i], "service=", 8) != 0 || !words[i][8])
-			continue;
-		l->service = service_find(words[i] + 8);
-		if (!l->service)
-			return no_service(words[i] + 8, why);
-	}
-	if (!l->service->words)
-		return 0;
-	program = (struct opt_program){.table = l->service->words};
-	l->words = calloc(1, l->service->words_size);
-	if (!l->words || opt_defaults(&program, l->words)) {
-		snprintf(why, LISTENER_WHY_LEN, "out of memory");
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-static int parse_words(struct listener *l, char *rest, char *why)
-{
-	const char *words[WORDS_MAX];
-	unsigned int nwords = 0;
-	int ret;
-
-	while (rest && nwords < WORDS_MAX)
-		words[nwords++] = strsep(&rest, ",");
-	if (rest) {
-		snprintf(why, LISTENER_WHY_LEN, "more than %d fields after the address", WORDS_MAX);
-		return -EINVAL;
-	}
-	ret = parse_service(l, words, nwords, why);
-	for (unsigned int i = 0; i < nwords && !ret; i++)
-		ret = parse_word(l, words[i], why);
+		ret = opt_defaults(&(struct opt_program){.table = limits_rows}, &l->limits);
+	if (!ret)
+		ret = make_values(&l->words, service->words, service->words_size, NULL);
+	if (!ret)
+		ret = make_values(&l->options, service->options, service->options_size,
+				  general ? settings_of(general, service) : NULL);
 	return ret;
 }
 
-static int parse_where(const struct listener *l, char *why)
+/* -ENOENT: there is no key of that name. */
+static int set_key(struct listener *l, const char *name, const char *text, char *why)
+{
+	const struct {
+		const struct opt *rows;
+		void *values;
+	} parts[] = {
+		{own_rows, l},
+		{limits_rows, &l->limits},
+		{l->service->words, l->words},
+		{l->service->options, l->options},
+	};
+
+	if (!text)
+		return -ENOENT;
+	if (!strcmp(name, "service"))
+		return 0; /* set_service() */
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (has_key(parts[i].rows, name))
+			return opt_set(&(struct opt_program){.table = parts[i].rows}, parts[i].values, name,
+				       text, why);
+	return -ENOENT;
+}
+
+static int check_where(const char *where, char *why)
 {
 	unsigned int port;
 	char host[256];
 
-	if (sockets_is_handed_over(l->where) || !addr_split(l->where, host, sizeof(host), &port))
+	if (sockets_is_handed_over(where) || !addr_split(where, host, sizeof(host), &port))
 		return 0;
 	snprintf(why, LISTENER_WHY_LEN,
-		 "'%.100s' is not an address: write 127.0.0.1:8080, [::1]:8080, :8080 or fd:NAME", l->where);
+		 "'%.100s' is not an address: write 127.0.0.1:8080, [::1]:8080, :8080 or fd:NAME", where);
 	return -EINVAL;
 }
 
-int listener_parse(struct listener *l, const char *text, char *why)
+static char *make_spec(const struct opt_block *block)
 {
-	char *rest;
+	char *spec = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&spec, &len);
+
+	if (!to)
+		return NULL;
+	fputs(block->title, to);
+	for (size_t i = 0; i < block->len; i++)
+		fprintf(to, "\n%s=%s", block->entries[i].name,
+			block->entries[i].text ? block->entries[i].text : "");
+	if (!fclose(to))
+		return spec;
+	free(spec);
+	return NULL;
+}
+
+/* What only TLS has a use for. */
+static int check_tls(const struct listener *l, const struct opt_block *block, size_t *at, char *why)
+{
+	for (*at = 0; !l->tls && *at < block->len; ++*at) {
+		const char *name = block->entries[*at].name;
+
+		if (strcmp(name, "cert") != 0 && strcmp(name, "key") != 0 &&
+		    strcmp(name, "tls-min-version") != 0)
+			continue;
+		snprintf(why, LISTENER_WHY_LEN, "cert, key and tls-min-version require tls");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/*
+ * Fills in @l, which is empty. On failure *at is the index of the entry that is wrong (the number of entries:
+ * the address is), and why says what, but for -ENOENT: the service has no such key. listener_close() frees
+ * what is there.
+ */
+static int fill(struct listener *l, const struct opt_block *block, const struct settings *general, size_t *at,
+		char *why)
+{
+	int ret = check_where(block->title, why);
+
+	*at = block->len;
+	if (ret)
+		return ret;
+	l->where = strdup(block->title);
+	l->spec = make_spec(block);
+	if (!l->where || !l->spec)
+		return no_memory(why);
+	ret = set_service(l, block, at, why);
+	if (ret)
+		return ret;
+	if (set_general(l, general))
+		return no_memory(why);
+	drop_lists(l, block);
+	for (*at = 0; *at < block->len; ++*at) {
+		ret = set_key(l, block->entries[*at].name, block->entries[*at].text, why);
+		if (ret)
+			return ret;
+	}
+	return check_tls(l, block, at, why);
+}
+
+/* --- in one line --- */
+
+/* Whether @word alone says yes. */
+static bool is_switch(const char *word)
+{
+	for (const struct opt *key = listener_keys; key->name; key++)
+		if (key->type == OPT_BOOL && !strcmp(key->name, word))
+			return true;
+	return false;
+}
+
+/* Cuts a field. One that is none has no text, but its name is all of it. */
+static struct opt_entry cut_field(char *word)
+{
+	char *value = strchr(word, '=');
+
+	if (!value && is_switch(word))
+		return (struct opt_entry){.name = word, .text = (char *)"yes"};
+	if (!value || !value[1])
+		return (struct opt_entry){.name = word};
+	*value = '\0';
+	return (struct opt_entry){.name = word, .text = value + 1};
+}
+
+static int word_complaint(const struct listener *l, const struct opt_block *block, size_t at, int ret,
+			  char *why)
+{
+	char reason[LISTENER_WHY_LEN];
+
+	if (ret == -ENOENT)
+		return not_understood(l->service, block->entries[at].name, why);
+	if (at < block->len && ret != -ENOMEM) {
+		snprintf(reason, sizeof(reason), "%s", why);
+		snprintf(why, LISTENER_WHY_LEN, "%s: %.900s", block->entries[at].name, reason);
+	}
+	return ret == -ERANGE ? -EINVAL : ret;
+}
+
+static int parse_line(struct listener *l, char *text, const struct settings *general, char *why)
+{
+	struct opt_entry entries[WORDS_MAX];
+	struct opt_block block = {.title = strsep(&text, ","), .entries = entries};
+	size_t at;
 	int ret;
 
-	*l = (struct listener){.service = services[0]};
-	l->text = rest = strdup(text);
-	if (!l->text) {
-		snprintf(why, LISTENER_WHY_LEN, "out of memory");
-		return -ENOMEM;
+	while (text && block.len < WORDS_MAX)
+		entries[block.len++] = cut_field(strsep(&text, ","));
+	if (text) {
+		snprintf(why, LISTENER_WHY_LEN, "more than %d fields after the address", WORDS_MAX);
+		return -EINVAL;
 	}
-	l->where = strsep(&rest, ",");
-	ret = parse_where(l, why);
-	if (!ret)
-		ret = parse_words(l, rest, why);
-	if (!ret && (l->cert || l->key) && !l->tls) {
-		snprintf(why, LISTENER_WHY_LEN, "cert= and key= require tls");
-		ret = -EINVAL;
-	}
+	ret = fill(l, &block, general, &at, why);
+	return ret ? word_complaint(l, &block, at, ret, why) : 0;
+}
+
+int listener_parse(struct listener *l, const char *text, const struct settings *general, char *why)
+{
+	char *copy = strdup(text);
+	int ret;
+
+	*l = (struct listener){0};
+	ret = copy ? parse_line(l, copy, general, why) : no_memory(why);
+	free(copy);
 	if (ret)
 		listener_close(l);
 	return ret;
@@ -172,20 +396,66 @@ int listener_parse(struct listener *l, const char *text, char *why)
 int listener_check(const char *text, char *why)
 {
 	struct listener l;
-	int ret = listener_parse(&l, text, why);
+	int ret = listener_parse(&l, text, NULL, why);
 
 	if (!ret)
 		listener_close(&l);
 	return ret;
 }
 
+/* --- as a block --- */
+
+static int parse_block(struct listener *l, const struct opt_block *block, const struct settings *general,
+		       size_t *at, char *why)
+{
+	int ret;
+
+	*l = (struct listener){0};
+	ret = fill(l, block, general, at, why);
+	if (ret == -ENOENT)
+		ret = not_allowed(l->service, why);
+	if (ret)
+		listener_close(l);
+	return ret == -ERANGE ? -EINVAL : ret;
+}
+
+int listener_parse_block(struct listener *l, const struct opt_block *block, const struct settings *general,
+			 char *why)
+{
+	size_t at;
+
+	return parse_block(l, block, general, &at, why);
+}
+
+int listener_check_block(const struct opt_block *block, size_t *at, char *why)
+{
+	struct listener l;
+	int ret = parse_block(&l, block, NULL, at, why);
+
+	if (!ret)
+		listener_close(&l);
+	return ret;
+}
+
+/* --- life --- */
+
+static void free_values(const struct opt *rows, void *values)
+{
+	if (values)
+		opt_free(&(struct opt_program){.table = rows}, values);
+	free(values);
+}
+
 void listener_close(struct listener *l)
 {
 	sockets_put(l->sockets);
-	if (l->words)
-		opt_free(&(struct opt_program){.table = l->service->words}, l->words);
-	free(l->words);
-	free(l->text);
+	if (l->service) {
+		free_values(l->service->words, l->words);
+		free_values(l->service->options, l->options);
+	}
+	opt_free(&(struct opt_program){.table = own_rows}, l);
+	free(l->where);
+	free(l->spec);
 	*l = (struct listener){0};
 }
 

@@ -28,15 +28,6 @@
 
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
 
-/* Checked here rather than when a context is made, so that taiod -t reports it without a certificate, too. */
-static int tls_version_check(const char *text, char *why)
-{
-	if (!strcmp(text, "1.2") || !strcmp(text, "1.3"))
-		return 0;
-	snprintf(why, OPT_WHY_LEN, "'%.100s' is neither 1.2 nor 1.3", text);
-	return -EINVAL;
-}
-
 /* Made from the table of services by options_init(). */
 static char listen_more[4096];
 
@@ -64,6 +55,19 @@ static const struct opt own[] = {
 	  .check = listener_check, .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Address to listen on; repeatable.",
 	  .more = listen_more },
+	{ .name = "listener", .type = OPT_BLOCKS, .offset = FIELD(listeners), .arg = "ADDRESS:PORT",
+	  .keys = listener_keys, .check_block = listener_check_block, .beside = "listen", .on_reload = OPT_RELOAD_APPLY,
+	  .help = "A listener as a block of keys; repeatable.",
+	  .more = "A block says the same as an item of listen, and adds to those; --listen on the command line replaces both. "
+		  "Keys are the fields of listen, and options that hold for this listener instead of the general ones. But "
+		  "max-connections bounds this listener alone, and the general one still bounds all together. Values may "
+		  "contain commas, and a key that may be repeated takes a list:\n\n"
+		  "    listener \":443\" {\n"
+		  "        service = proxy\n"
+		  "        tls = yes\n"
+		  "        to = {\"127.0.0.1:8080\", \"unix:/run/app.sock\"}\n"
+		  "        idle-timeout = 5m\n"
+		  "    }" },
 	{ .name = "port-file", .type = OPT_STRING, .offset = FIELD(port_file), .arg = "FILE",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Write one line per listener to FILE once connections are accepted: ADDRESS:PORT SERVICE "
@@ -119,7 +123,7 @@ static const struct opt own[] = {
 	  .more = "Default: $STATE_DIRECTORY, else /var/lib/taiod for root and ~/.local/state/taiod for other "
 		  "users." },
 	{ .name = "tls-min-version", .type = OPT_STRING, .offset = FIELD(tls_min), .arg = "1.2|1.3", .deflt = "1.2",
-	  .check = tls_version_check, .on_reload = OPT_RELOAD_APPLY,
+	  .check = listener_check_tls_version, .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Oldest TLS version to accept." },
 	{ .name = "tls-ticket-keys", .type = OPT_LIST, .offset = FIELD(ticket_keys), .arg = "FILE",
 	  .on_reload = OPT_RELOAD_APPLY,
@@ -154,12 +158,9 @@ static const char *const synopsis[] = {
 	NULL,
 };
 
-#define ROWS_MAX     64
-#define SERVICES_MAX 16
+#define ROWS_MAX 96
 
 static struct opt table[ROWS_MAX];
-static size_t offsets[SERVICES_MAX]; /* of each service's options in the settings */
-static size_t settings_size;
 
 static size_t add_row(size_t at, const struct opt *row, size_t offset)
 {
@@ -187,14 +188,11 @@ static size_t add_own(size_t at, const struct opt *row)
 
 static size_t add_services(size_t at)
 {
-	for (size_t i = 0; services[i]; i++) {
-		assert(i < SERVICES_MAX);
-		offsets[i] = settings_size;
-		settings_size += (services[i]->options_size + 15) & ~(size_t)15;
+	for (unsigned int i = 0; services[i]; i++) {
 		for (const struct opt *row = services[i]->options; row && row->name; row++) {
 			/* A reload makes new sites where they differ. */
 			assert(row->on_reload == OPT_RELOAD_APPLY);
-			at = add_row(at, row, offsets[i]);
+			at = add_row(at, row, settings_offset(i));
 		}
 	}
 	return at;
@@ -225,8 +223,12 @@ static void describe_listen(void)
 		"; the default is %s. tls turns on TLS, with the certificate cert=FILE and key=FILE or else "
 		"the general one.",
 		services[0]->name);
-	fprintf(to, " Port 0 lets the kernel choose a free port. fd:NAME instead of an address uses the "
-		    "socket that a systemd socket unit passes under that name.");
+	fprintf(to, " Timeouts, limits and the services' options, such as idle-timeout=5m, may be fields, "
+		    "too, and "
+		    "hold for that listener instead of the general ones. Port 0 lets the kernel choose a "
+		    "free port. "
+		    "fd:NAME instead of an address uses the socket that a systemd socket unit passes under "
+		    "that name.");
 	for (size_t i = 0; services[i]; i++)
 		describe_words(to, services[i]);
 	/* It would be cut. */
@@ -240,7 +242,7 @@ void options_init(void)
 	size_t at = 0;
 
 	describe_listen();
-	settings_size = (sizeof(struct settings) + 15) & ~(size_t)15;
+	listener_init();
 	for (const struct opt *row = own; row->name || row->section; row++) {
 		if (!row->name && *row->section) {
 			heading = row->section;
@@ -251,19 +253,6 @@ void options_init(void)
 			table[at - 1].section = heading;
 		heading = NULL;
 	}
-}
-
-struct settings *settings_create(void)
-{
-	return calloc(1, settings_size);
-}
-
-const void *settings_of(const struct settings *settings, const struct service *service)
-{
-	for (size_t i = 0; services[i]; i++)
-		if (services[i] == service)
-			return service->options ? (const char *)settings + offsets[i] : NULL;
-	return NULL;
 }
 
 struct opt_program taiod_program = {
@@ -280,11 +269,13 @@ struct opt_program taiod_program = {
 		"Each worker is one thread with its own event loop, ring and connections; the kernel "
 		"distributes new connections among workers (SO_REUSEPORT).\n\n"
 		"Every option can be set in the configuration file under its name, as in idle-timeout = 30s. "
-		"A line listen += \"127.0.0.1:8080,service=http,root=/srv/www\" adds a listener. A line "
-		"include = "
-		"\"conf.d/*.conf\" reads other files in its place, in the order of their names, or none if "
-		"none "
-		"matches; a relative name starts from the directory of the file that it is in.",
+		"A line listen += \"127.0.0.1:8080,service=http,root=/srv/www\" adds a listener, and so does "
+		"a block: see "
+		"listener. A line include = \"conf.d/*.conf\" reads other files in its place, in the order "
+		"of their names, "
+		"or none if none matches; a relative name starts from the directory of the file that it is "
+		"in. "
+		"--dump-config prints what all this comes to, as one file.",
 	.epilogue =
 		"SIGNALS:\n"
 		"SIGTERM, SIGINT\tStop accepting connections, finish the requests under way, and exit. A "
@@ -293,7 +284,8 @@ struct opt_program taiod_program = {
 		"anew. Listeners are added and removed; the sockets of an address that stays are kept, so "
 		"that no connection is refused. Connections of a listener that is removed finish the "
 		"requests "
-		"under way. Timeouts and limits hold for all connections at once; the service of a listener, "
+		"under way. Timeouts and limits, the general ones and those of a listener, hold for all "
+		"connections at once; the service of a listener, "
 		"its fields, and the services' own options for new connections. The log names each changed "
 		"option that needs a restart. If anything is wrong, a listener that cannot be bound for "
 		"instance, the previous configuration stays in effect as a whole.\n"

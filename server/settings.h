@@ -12,12 +12,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct service;
+
 struct settings {
 	/* actions */
 	bool check, dump_config, show_man, show_help, show_version, sample_config;
 	char *config;
 
-	struct opt_list listen;
+	struct opt_list listen;	     /* in one line each */
+	struct opt_blocks listeners; /* in a block of the file each */
 	char *port_file;
 
 	char *engine;
@@ -26,7 +29,7 @@ struct settings {
 	unsigned int helpers;
 	bool reap_syscall;
 
-	struct limits limits;
+	struct limits limits; /* of listeners without their own */
 	uint64_t drain_us;
 	unsigned int max_connections; /* of all listeners together */
 
@@ -36,5 +39,17 @@ struct settings {
 	int log_level;
 	char *stats_file;
 };
+
+/*
+ * Room for all options: struct settings, then the services' options. NULL: no memory. Freed by free(), after
+ * opt_free().
+ */
+struct settings *settings_create(void);
+
+/* Where the options of services[@i] are, from the start of the settings. */
+size_t settings_offset(unsigned int i);
+
+/* The options of @service (service.h), NULL if it has none. */
+const void *settings_of(const struct settings *settings, const struct service *service);
 
 #endif

@@ -62,6 +62,7 @@ class Case(unittest.TestCase):
             "cert": f'"{self.cert}"', "key": f'"{self.key}"', "engine": f'"{ENGINE}"', "workers": "1",
             "max-connections": "100",
         }
+        self.tail = ""  # what comes behind
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -70,6 +71,7 @@ class Case(unittest.TestCase):
         values = {**self.base, **{name.replace("_", "-"): value for name, value in changed.items()}}
         with open(self.conf, "w", encoding="ascii") as to:
             to.writelines(f"{name} = {value}\n" for name, value in values.items())
+            to.write(self.tail)
 
     def log(self):
         with open(self.log_file, encoding="ascii") as log:
