@@ -83,6 +83,44 @@ class Config(unittest.TestCase):
             self.assertLessEqual(int(total), value)
 
 
+class Example(unittest.TestCase):
+    """configs/examples/proxy.conf, with the certificate that it expects."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.dir = directory.name
+        os.mkdir(self.path("conf.d"))
+        made = run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                   "-subj", "/CN=example.org", "-keyout", self.path("example.org.key"), "-out", self.path("example.org.pem"))
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.text = text_of(CONFIGS, "examples/proxy.conf").replace("/etc/taiod/", self.dir + "/")
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def check(self, text):
+        with open(self.path("conf.d/app.conf"), "w", encoding="utf-8") as file:
+            file.write(text)
+        with open(self.path("taiod.conf"), "w", encoding="utf-8") as file:
+            file.write(text_of(SHIPPED) + 'include = "conf.d/*.conf"\n')
+        return run(TAIOD, "-t", "-c", self.path("taiod.conf"))
+
+    def test_it_is_valid_as_it_is_and_without_its_comments(self):
+        uncommented = re.sub(r"(?m)^(\t?)#(?=[a-z-]+ = |listener |\t[a-z-]+ = |\})", r"\1", self.text)
+        self.assertIn("\nlistener \"127.0.0.1:6380\"", uncommented)
+        self.assertIn("\tsend-proxy = v2", uncommented)
+        for text in (self.text, uncommented):
+            got = self.check(text)
+            self.assertEqual((got.returncode, got.stderr), (0, ""))
+
+    def test_an_error_in_it_names_it(self):
+        got = self.check(self.text.replace("balance =", "balanse ="))
+        self.assertEqual(got.returncode, 2)
+        line = self.text[:self.text.index("balance =")].count("\n") + 1
+        self.assertIn(f"{self.path('conf.d/app.conf')}:{line}: no such option 'balanse'; did you mean 'balance'?", got.stderr)
+
+
 class Manual(unittest.TestCase):
     def test_mandoc_has_nothing_to_say(self):
         for page in PAGES.values():
@@ -137,6 +175,7 @@ class Install(Installed):
             "usr/sbin/taiod": 0o755,
             "usr/share/doc/taio/copyright": 0o644,
             "usr/share/doc/taio/examples/kmod.conf": 0o644,
+            "usr/share/doc/taio/examples/proxy.conf": 0o644,
             "usr/share/doc/taio/examples/sockets.conf": 0o644,
             "usr/share/doc/taio/examples/taio-modprobe.conf": 0o644,
             "usr/share/doc/taio/examples/taio-modules-load.conf": 0o644,
