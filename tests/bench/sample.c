@@ -2,8 +2,8 @@
 /*
  * What a server and the kernel's helpers cost in a window of time, with the load running before and after it:
  * processor time of every task and the times it was switched to, from schedstat, and the bytes that the load
- * has written, which are its requests. A task that starts inside of the window counts from its start; none
- * may end inside.
+ * has written, which are its requests. The threads that policy worker adds to the server are helpers. A task
+ * that starts inside of the window counts from its start; none may end inside.
  */
 #include "bench.h"
 
@@ -64,6 +64,15 @@ static void add_kthread(int pid, const char *name, void *arg)
 	task_add(arg, pid, is_thread ? THREADS : WORKERS, path);
 }
 
+/* A thread that the module has added to a process. */
+static bool is_worker(int pid, const char *tid)
+{
+	char path[320], name[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/comm", pid, tid);
+	return line_read(path, name, sizeof(name)) && !strncmp(name, "taio-worker", 11);
+}
+
 static void add_process(struct snapshot *s, int pid, enum side side)
 {
 	char path[320];
@@ -78,7 +87,7 @@ static void add_process(struct snapshot *s, int pid, enum side side)
 		if (!isdigit((unsigned char)*entry->d_name))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, entry->d_name);
-		task_add(s, atoi(entry->d_name), side, path);
+		task_add(s, atoi(entry->d_name), is_worker(pid, entry->d_name) ? THREADS : side, path);
 	}
 	closedir(dir);
 }
