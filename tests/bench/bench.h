@@ -46,6 +46,8 @@ struct variant {
 #define VARIANTS 8
 extern const struct variant variants[VARIANTS];
 extern const char *const policy_names[TAIO_NPOLICIES];
+/* Policy worker, the last one, and the last variants need Linux 6.10. */
+bool policy_is_there(enum taio_policy_id policy);
 
 /* Commands. argv[0] is the command's name. */
 typedef int command_fn(int argc, char **argv);

@@ -126,8 +126,7 @@ int cmd_cancel(int argc, char **argv)
 	struct link *links[TAIO_NPOLICIES];
 
 	CHECK_EQ(argc, 2);
-	/* The last one needs Linux 6.10. */
-	npolicies -= taio_attach(-1, TAIO_POLICY_WORKER, 0) == -EOPNOTSUPP;
+	npolicies -= !policy_is_there(TAIO_POLICY_WORKER);
 	pin_to_cpu(HERE_CPU);
 	partner_start();
 	for (unsigned int p = 0; p < npolicies; p++) {

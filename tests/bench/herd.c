@@ -100,7 +100,7 @@ int cmd_herd(int argc, char **argv)
 	long nreads = number_of(argv[1], "READS"), rounds = number_of(argv[2], "ROUNDS");
 
 	CHECK_EQ(argc, 3);
-	for (unsigned int i = 0; i < VARIANTS; i++)
+	for (unsigned int i = 0; i < VARIANTS && policy_is_there(variants[i].policy); i++)
 		printf("%s\"%s\": {\"one\": %ju, \"many\": %ju}", i ? ", " : "{", variants[i].name,
 		       (uintmax_t)send_time(&variants[i], 1, rounds),
 		       (uintmax_t)send_time(&variants[i], (unsigned int)nreads, rounds));

@@ -2,6 +2,7 @@
 /* kmod_bench: the table of commands. Each runs in a child: the harness reports failures in shared memory. */
 #include "bench.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,11 @@ const char *const policy_names[TAIO_NPOLICIES] = {
 	[TAIO_POLICY_TASK] = "task",
 	[TAIO_POLICY_WORKER] = "worker",
 };
+
+bool policy_is_there(enum taio_policy_id policy)
+{
+	return taio_attach(-1, policy, 0) != -EOPNOTSUPP;
+}
 
 static const struct {
 	const char *name;

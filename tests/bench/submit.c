@@ -7,7 +7,6 @@
  */
 #include "bench.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -135,8 +134,7 @@ int cmd_submit(int argc, char **argv)
 	CHECK_EQ(argc, 2);
 	helpers_free();
 	for (unsigned int i = 0; i < VARIANTS; i++) {
-		/* It needs Linux 6.10, and is the last. */
-		if (taio_attach(-1, variants[i].policy, 0) == -EOPNOTSUPP)
+		if (!policy_is_there(variants[i].policy))
 			break;
 		printf(i ? ",\n" : "{");
 		measure(&variants[i], rounds);
