@@ -51,7 +51,7 @@ bool policy_is_there(enum taio_policy_id policy);
 
 /* Commands. argv[0] is the command's name. */
 typedef int command_fn(int argc, char **argv);
-command_fn cmd_serve, cmd_wait, cmd_sample, cmd_profile, cmd_insns, cmd_floor, cmd_submit, cmd_cancel,
-	cmd_state, cmd_herd;
+command_fn cmd_serve, cmd_wait, cmd_sample, cmd_profile, cmd_insns, cmd_start, cmd_floor, cmd_submit,
+	cmd_cancel, cmd_state, cmd_herd;
 
 #endif
