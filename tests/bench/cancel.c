@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Time from io_cancel(2) to the event, for a read from an empty TCP socket, beside a ping-pong over two
- * eventfds between two threads, there and back. Both cross from one processor to the other and back: the
- * submitter is on one, the helpers and the other thread are on the other. Each round measures everything
- * once.
+ * eventfds between two threads, there and back. Once with the submitter on one processor and the helpers and
+ * the other thread on the other: both cross from one to the other and back. And once with all on one, which
+ * is where a worker is whose submitter may run nowhere else. Each round measures everything once.
  */
 #include "bench.h"
 
@@ -43,19 +43,19 @@ static void event_write(int fd, uint64_t n)
 }
 
 /* A two ends it. */
-static void *partner_run(void *unused)
+static void *partner_run(void *cpu)
 {
-	pin_to_cpu(THERE_CPU);
+	pin_to_cpu((unsigned int)(uintptr_t)cpu);
 	while (event_read(partner.ping) == 1)
 		event_write(partner.pong, 1);
 	return NULL;
 }
 
-static void partner_start(void)
+static void partner_start(unsigned int cpu)
 {
 	partner.ping = SYS(eventfd(0, EFD_CLOEXEC));
 	partner.pong = SYS(eventfd(0, EFD_CLOEXEC));
-	CHECK_EQ(pthread_create(&partner.thread, NULL, partner_run, NULL), 0);
+	CHECK_EQ(pthread_create(&partner.thread, NULL, partner_run, (void *)(uintptr_t)cpu), 0);
 }
 
 static void partner_stop(void)
@@ -117,28 +117,23 @@ static void column_print(const char *name, struct samples *column, bool is_last)
 	samples_free(column);
 }
 
-int cmd_cancel(int argc, char **argv)
+/* Each policy below @npolicies, with everything but the submitter on processor @cpu. */
+static void measure(unsigned int npolicies, unsigned int cpu, long rounds)
 {
 	struct samples pingpong = {0}, cancels[TAIO_NPOLICIES] = {0};
-	long rounds = number_of(argv[1], "ROUNDS");
 	struct scene scenes[TAIO_NPOLICIES];
-	unsigned int npolicies = TAIO_NPOLICIES;
 	struct link *links[TAIO_NPOLICIES];
 
-	CHECK_EQ(argc, 2);
-	npolicies -= !policy_is_there(TAIO_POLICY_WORKER);
-	pin_to_cpu(HERE_CPU);
-	partner_start();
+	partner_start(cpu);
 	for (unsigned int p = 0; p < npolicies; p++) {
 		scenes[p] = (struct scene){.policy = p, .kind = LINK_TCP};
-		scene_ring(&scenes[p], 8);
-		links[p] = scene_link(&scenes[p]);
+		links[p] = scene_open(&scenes[p], 8);
 	}
 	for (long i = -WARM; i < rounds; i++) {
 		uint64_t ns;
 
 		if (!i) /* by now there is a helper */
-			helpers_pin(THERE_CPU);
+			helpers_pin(cpu);
 		pause_ms(1);
 		ns = pingpong_time();
 		if (i >= 0)
@@ -149,13 +144,25 @@ int cmd_cancel(int argc, char **argv)
 				samples_add(&cancels[p], ns);
 		}
 	}
-	printf("{");
 	for (unsigned int p = 0; p < npolicies; p++) {
 		column_print(policy_names[p], &cancels[p], false);
 		scene_finish(&scenes[p]);
 	}
 	column_print("pingpong", &pingpong, true);
-	printf("}\n");
 	partner_stop();
+}
+
+/* ROUNDS */
+int cmd_cancel(int argc, char **argv)
+{
+	long rounds = number_of(argv[1], "ROUNDS");
+
+	CHECK_EQ(argc, 2);
+	pin_to_cpu(HERE_CPU);
+	printf("{\"apart\": {");
+	measure(TAIO_POLICY_WORKER, THERE_CPU, rounds);
+	printf("}, \"together\": {");
+	measure(TAIO_POLICY_WORKER + policy_is_there(TAIO_POLICY_WORKER), HERE_CPU, rounds);
+	printf("}}\n");
 	return 0;
 }
