@@ -144,11 +144,25 @@ bool addr_equal(const union addr *a, const union addr *b)
 	return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
 }
 
+void addr_unmap(union addr *addr)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+
+	if (addr->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&addr->v6.sin6_addr))
+		return;
+	v4.sin_port = addr->v6.sin6_port;
+	memcpy(&v4.sin_addr, &addr->v6.sin6_addr.s6_addr[12], 4);
+	memset(addr, 0, sizeof(*addr));
+	addr->v4 = v4;
+}
+
 char *addr_text(const union addr *addr, char *text)
 {
 	char host[INET6_ADDRSTRLEN];
 
-	if (addr->sa.sa_family == AF_INET6) {
+	if (addr->sa.sa_family == AF_UNIX) {
+		snprintf(text, ADDR_TEXT_LEN, "unix");
+	} else if (addr->sa.sa_family == AF_INET6) {
 		inet_ntop(AF_INET6, &addr->v6.sin6_addr, host, sizeof(host));
 		snprintf(text, ADDR_TEXT_LEN, "[%s]:%u", host, addr_port(addr));
 	} else {

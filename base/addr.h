@@ -37,7 +37,10 @@ socklen_t addr_len(const union addr *addr);
 unsigned int addr_port(const union addr *addr);
 bool addr_equal(const union addr *a, const union addr *b);
 
-/* "127.0.0.1:80", "[::1]:80" into text[ADDR_TEXT_LEN]; returns text. */
+/* Makes an IPv4-mapped IPv6 address the IPv4 address that it is. */
+void addr_unmap(union addr *addr);
+
+/* "127.0.0.1:80", "[::1]:80", "unix" into text[ADDR_TEXT_LEN]; returns text. */
 char *addr_text(const union addr *addr, char *text);
 
 #endif

@@ -10,7 +10,7 @@
 #include "proxy.h"
 
 #include "base/clock.h"
-#include "header.h"
+#include "base/proxy_header.h"
 #include "options.h"
 #include "relay.h"
 #include "server/conn/peer.h"
