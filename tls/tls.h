@@ -148,12 +148,18 @@ bool tls_has_output(const struct tls *tls);
 /* Decrypted bytes are waiting for tls_read(); it need not wait for the network. */
 bool tls_has_input(const struct tls *tls);
 
-/* After the handshake: "TLSv1.3", the cipher, the negotiated ALPN protocol or "", whether it was resumed. */
+/*
+ * After the handshake: "TLSv1.3", the cipher, the negotiated ALPN protocol or "", the name that the client
+ * asked for (SNI) or "", whether it was resumed; of a client that has shown a certificate, which was
+ * verified, its common name or "". The pointers live as long as the session.
+ */
 struct tls_info {
 	const char *version;
 	const char *cipher;
+	const char *server_name;
 	char alpn[32];
-	bool resumed;
+	char client_name[256];
+	bool resumed, has_client_cert;
 };
 void tls_info(const struct tls *tls, struct tls_info *info);
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -271,10 +272,40 @@ bool tls_has_input(const struct tls *tls)
 	return SSL_pending(tls->ssl) > 0;
 }
 
+/* The first common name as UTF-8, cut where it is too long; "" for none, or one with a NUL in it. */
+static void common_name(X509 *cert, char *name, size_t size)
+{
+	X509_NAME *subject = X509_get_subject_name(cert);
+	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1), len = -1;
+	unsigned char *text;
+
+	*name = '\0';
+	if (at >= 0)
+		len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	if (len < 0) {
+		ERR_clear_error();
+		return;
+	}
+	if (!memchr(text, '\0', (size_t)len))
+		snprintf(name, size, "%.*s", len, (char *)text);
+	OPENSSL_free(text);
+}
+
+static void client_info(const struct tls *tls, struct tls_info *info)
+{
+	X509 *cert = tls->ctx->is_server ? SSL_get0_peer_certificate(tls->ssl) : NULL;
+
+	info->client_name[0] = '\0';
+	info->has_client_cert = cert && SSL_get_verify_result(tls->ssl) == X509_V_OK;
+	if (info->has_client_cert)
+		common_name(cert, info->client_name, sizeof(info->client_name));
+}
+
 void tls_info(const struct tls *tls, struct tls_info *info)
 {
-	const unsigned char *alpn = NULL;
 	const char *cipher = SSL_get_cipher_name(tls->ssl);
+	const char *name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
+	const unsigned char *alpn = NULL;
 	unsigned int len = 0;
 
 	SSL_get0_alpn_selected(tls->ssl, &alpn, &len);
@@ -285,7 +316,9 @@ void tls_info(const struct tls *tls, struct tls_info *info)
 	info->alpn[len] = '\0';
 	info->version = SSL_get_version(tls->ssl);
 	info->cipher = cipher ? cipher : "";
+	info->server_name = name ? name : "";
 	info->resumed = SSL_session_reused(tls->ssl);
+	client_info(tls, info);
 }
 
 bool tls_is_http(const struct tls *tls)

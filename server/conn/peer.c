@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "fsm.h"
 #include "op.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -118,4 +119,13 @@ int peer_local_addr(const struct peer *peer, union addr *addr)
 	socklen_t len = sizeof(*addr);
 
 	return getsockname(conn_of(peer)->fd, &addr->sa, &len) ? -errno : 0;
+}
+
+bool peer_tls(const struct peer *peer, struct tls_info *info)
+{
+	const struct conn *c = conn_of(peer);
+
+	if (conn_is_tls(c))
+		tls_info(c->tls.session, info);
+	return conn_is_tls(c);
 }

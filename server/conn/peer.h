@@ -11,6 +11,7 @@
 struct endpoint;
 struct outq;
 struct peer;
+struct tls_info;
 
 /*
  * Call it when what the session waited for (STEP_BLOCKED) has happened, or when it has output: input() is
@@ -55,5 +56,8 @@ int peer_error(const struct peer *peer);
 const union addr *peer_addr(const struct peer *peer);
 /* Our end of it. 0 or -errno of getsockname(2). */
 int peer_local_addr(const struct peer *peer, union addr *addr);
+
+/* Its TLS, once the handshake is over. False: it is plain. */
+bool peer_tls(const struct peer *peer, struct tls_info *info);
 
 #endif

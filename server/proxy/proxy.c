@@ -17,7 +17,9 @@
 #include "server/counters.h"
 #include "server/log.h"
 #include "site.h"
+#include "tls/tls.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -166,18 +168,27 @@ static void back_open(void *session, void *site, struct peer *peer)
 	back->site = site;
 }
 
-/* PROXY protocol: the client's address and the one that it has connected to. */
+/* PROXY protocol: the client's address, the one that it has connected to, and what its TLS says of it. */
 static size_t back_preface(void *session, char *text)
 {
 	struct back *back = session;
-	struct proxy_header header = {0};
 	const struct peer *client = back->side.other->peer;
+	struct proxy_header header = {.source = *peer_addr(client)};
+	struct proxy_tls tls;
+	struct tls_info info;
 
+	static_assert(PROXY_HEADER_MAX <= SERVICE_PREFACE_MAX, "a header is a preface");
 	if (back->site->send_proxy == SEND_PROXY_OFF)
 		return 0;
-	header.source = *peer_addr(client);
 	if (peer_local_addr(client, &header.destination))
 		header.source.sa.sa_family = AF_UNSPEC;
+	if (peer_tls(client, &info)) {
+		tls = (struct proxy_tls){info.version, info.cipher, info.client_name, info.has_client_cert,
+					 info.resumed};
+		header.tls = &tls;
+		header.alpn = info.alpn;
+		header.authority = info.server_name;
+	}
 	return proxy_header_write(&header, back->site->send_proxy == SEND_PROXY_V2, text,
 				  SERVICE_PREFACE_MAX);
 }

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <sys/stat.h>
 
 static void write_text(const char *file, const char *text)
@@ -77,11 +78,16 @@ static void names_go_into_sni_and_addresses_do_not(void **state)
 	struct tls_ctx *client = client_ctx(NULL, NULL), *server = server_ctx("good", NULL);
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct tls_info info;
 		struct link link;
 		const char *name;
 
 		link_open(&link, client, server, table[i].host);
 		shake_ok(&link);
+		tls_info(link.tls[SERVER], &info);
+		assert_string_equal(info.server_name, table[i].want ? table[i].want : "");
+		assert_false(info.has_client_cert);
+		assert_string_equal(info.client_name, "");
 		name = SSL_get_servername(link.tls[SERVER]->ssl, TLSEXT_NAMETYPE_host_name);
 		if (table[i].want)
 			assert_string_equal(name, table[i].want);
@@ -92,6 +98,41 @@ static void names_go_into_sni_and_addresses_do_not(void **state)
 	assert_null(tls_connect(client, ""));
 	tls_ctx_put(client);
 	tls_ctx_put(server);
+}
+
+static int any_cert(int ok, X509_STORE_CTX *store)
+{
+	return 1;
+}
+
+/* Not one that was only let pass. */
+static void a_verified_client_has_its_name(void **state)
+{
+	static const struct {
+		const char *ca;
+		bool is_verified;
+	} table[] = {{"good.crt", true}, {"other.crt", false}};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct tls_ctx *client = client_ctx("good.crt", NULL), *server = server_ctx("good", NULL);
+		struct tls_info info;
+		struct link link;
+
+		SSL_CTX_set_verify(server->ssl_ctx, SSL_VERIFY_PEER, any_cert);
+		assert_int_equal(SSL_CTX_set_purpose(server->ssl_ctx, X509_PURPOSE_ANY), 1);
+		assert_int_equal(SSL_CTX_load_verify_file(server->ssl_ctx, path(table[i].ca)), 1);
+		assert_int_equal(SSL_CTX_use_certificate_chain_file(client->ssl_ctx, path("good.crt")), 1);
+		assert_int_equal(
+			SSL_CTX_use_PrivateKey_file(client->ssl_ctx, path("good.key"), SSL_FILETYPE_PEM), 1);
+		link_open(&link, client, server, "localhost");
+		shake_ok(&link);
+		tls_info(link.tls[SERVER], &info);
+		assert_int_equal(info.has_client_cert, table[i].is_verified);
+		assert_string_equal(info.client_name, table[i].is_verified ? "taio.example" : "");
+		link_close(&link);
+		tls_ctx_put(client);
+		tls_ctx_put(server);
+	}
 }
 
 static void alpn_takes_the_servers_choice_or_alerts(void **state)
@@ -380,6 +421,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_client_takes_the_right_certificate_only),
 		cmocka_unit_test(names_go_into_sni_and_addresses_do_not),
+		cmocka_unit_test(a_verified_client_has_its_name),
 		cmocka_unit_test(alpn_takes_the_servers_choice_or_alerts),
 		cmocka_unit_test(a_ticket_resumes_in_its_own_context),
 		cmocka_unit_test(the_minimum_version_is_kept),
