@@ -31,6 +31,8 @@
 	X(backend_none, counter, "connections for which no backend was left")                                \
 	X(ring_full, counter, "batches that the ring had no room for")                                       \
 	X(submits, counter, "batches submitted to the ring")                                                 \
+	X(proxy_headers, counter, "PROXY protocol headers accepted")                                         \
+	X(proxy_bad, counter, "PROXY protocol headers that were malformed, or late, or cut short")           \
 	X(tls_handshakes, counter, "TLS handshakes completed")                                               \
 	X(tls_resumed, counter, "TLS handshakes completed by resuming a session")                            \
 	X(tls_failed, counter, "TLS handshakes or records refused")                                          \

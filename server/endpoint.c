@@ -57,6 +57,7 @@ int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned in
 		return ret;
 	}
 	s->endpoint.service = l->service;
+	s->endpoint.accept_proxy = &l->accept_proxy;
 	s->endpoint.refs = 1;
 	s->endpoint.release = endpoint_release;
 	take_tls(&s->endpoint, config->tls[i]);
@@ -80,7 +81,8 @@ bool endpoint_is_same(const struct endpoint *endpoint, const struct config *conf
 	const struct listener *l = &config->listeners[i];
 	const struct service *service = l->service;
 
-	return endpoint->service == service && are_equal(service->words, s->listener->words, l->words) &&
+	return endpoint->service == service && are_equal(listener_words, s->listener, l) &&
+	       are_equal(service->words, s->listener->words, l->words) &&
 	       are_equal(service->options, s->listener->options, l->options);
 }
 

@@ -33,6 +33,13 @@ static const struct opt own_rows[] = {
 		  "maximum, which holds in any case." },
 	{ 0 }
 };
+
+const struct opt listener_words[] = {
+	{ .name = "accept-proxy", .type = OPT_LIST, .offset = FIELD(proxies), .arg = "NETWORK", .check = network_check,
+	  .help = "Network (an address, ADDRESS/BITS or unix) whose connections begin with a PROXY protocol header; "
+		  "repeatable." },
+	{ 0 }
+};
 // clang-format on
 
 /* --- the table of all keys --- */
@@ -77,6 +84,7 @@ void listener_init(void)
 	memset(listener_keys, 0, sizeof(listener_keys));
 	next = add_keys(next, service_key, NULL);
 	next = add_keys(next, own_rows, NULL);
+	next = add_keys(next, listener_words, NULL);
 	next = add_keys(next, limits_rows, NULL);
 	for (unsigned int i = 0; services[i]; i++) {
 		struct opt *first = next;
@@ -115,6 +123,8 @@ static int not_understood(const struct service *service, const char *word, char 
 		",tls ,cert=FILE ,key=FILE",
 		word);
 
+	for (const struct opt *row = listener_words; row->name && len < LISTENER_WHY_LEN; row++)
+		len += snprintf(why + len, (size_t)(LISTENER_WHY_LEN - len), " ,%s=%s", row->name, row->arg);
 	for (const struct opt *row = service->words; row && row->name && len < LISTENER_WHY_LEN; row++)
 		len += snprintf(why + len, (size_t)(LISTENER_WHY_LEN - len), " ,%s=%s", row->name, row->arg);
 	if (len < LISTENER_WHY_LEN)
@@ -137,6 +147,7 @@ static int not_allowed(const struct service *service, char *why)
 		return no_memory(why);
 	fprintf(to, "not allowed with service %s; allowed are service", service->name);
 	list_names(to, ", ", own_rows);
+	list_names(to, ", ", listener_words);
 	list_names(to, ", ", limits_rows);
 	list_names(to, ", ", service->words);
 	list_names(to, ", ", service->options);
@@ -233,6 +244,7 @@ static int set_key(struct listener *l, const char *name, const char *text, char 
 		void *values;
 	} parts[] = {
 		{own_rows, l},
+		{listener_words, l},
 		{limits_rows, &l->limits},
 		{l->service->words, l->words},
 		{l->service->options, l->options},
@@ -322,6 +334,8 @@ static int fill(struct listener *l, const struct opt_block *block, const struct 
 		if (ret)
 			return ret;
 	}
+	if (networks_parse(&l->accept_proxy, &l->proxies))
+		return no_memory(why);
 	return check_tls(l, block, at, why);
 }
 
@@ -454,6 +468,8 @@ void listener_close(struct listener *l)
 		free_values(l->service->options, l->options);
 	}
 	opt_free(&(struct opt_program){.table = own_rows}, l);
+	opt_free(&(struct opt_program){.table = listener_words}, l);
+	networks_free(&l->accept_proxy);
 	free(l->where);
 	free(l->spec);
 	*l = (struct listener){0};

@@ -12,6 +12,7 @@
 #ifndef LISTENER_H
 #define LISTENER_H
 
+#include "base/network.h"
 #include "base/opt.h"
 #include "limits.h"
 #include "service.h"
@@ -26,11 +27,13 @@ struct listener {
 	char *where; /* "127.0.0.1:8080", or "fd:NAME" */
 	const struct service *service;
 	bool tls;
-	char *cert, *key, *tls_min; /* its own, or NULL */
-	struct limits limits;	    /* the general ones but for its own */
-	void *options;		    /* likewise the service's, of service->options_size bytes, or NULL */
-	void *words;		    /* the service's, of service->words_size bytes, or NULL */
-	struct sockets *sockets;    /* a reference; config_open() sets it */
+	char *cert, *key, *tls_min;   /* its own, or NULL */
+	struct opt_list proxies;      /* accept-proxy, */
+	struct networks accept_proxy; /* read */
+	struct limits limits;	      /* the general ones but for its own */
+	void *options;		      /* likewise the service's, of service->options_size bytes, or NULL */
+	void *words;		      /* the service's, of service->words_size bytes, or NULL */
+	struct sockets *sockets;      /* a reference; config_open() sets it */
 };
 
 #define LISTENER_WHY_LEN OPT_WHY_LEN
@@ -39,6 +42,9 @@ struct listener {
  * rest. */
 void listener_init(void);
 extern struct opt listener_keys[];
+
+/* Those of every service that no option gives a general value; offsets are into struct listener. */
+extern const struct opt listener_words[];
 
 /* For the option table: check only the syntax. */
 int listener_check(const char *text, char *why);

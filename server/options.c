@@ -198,12 +198,12 @@ static size_t add_services(size_t at)
 	return at;
 }
 
-/* A service's own fields, as a list. */
-static void describe_words(FILE *to, const struct service *service)
+/* The fields that are @whose, as a list. */
+static void describe_words(FILE *to, const struct opt *words, const char *whose)
 {
-	if (service->words)
-		fprintf(to, "\n\nFields of %s:\n", service->name);
-	for (const struct opt *row = service->words; row && row->name; row++) {
+	if (words)
+		fprintf(to, "\n\nFields of %s:\n", whose);
+	for (const struct opt *row = words; row && row->name; row++) {
 		fprintf(to, "\n%s%s%s\t%s", row->name, row->type == OPT_BOOL ? "" : "=",
 			row->type == OPT_BOOL ? "" : row->arg, row->help);
 		if (row->deflt && row->type != OPT_BOOL)
@@ -229,8 +229,9 @@ static void describe_listen(void)
 		    "free port. "
 		    "fd:NAME instead of an address uses the socket that a systemd socket unit passes under "
 		    "that name.");
+	describe_words(to, listener_words, "every service");
 	for (size_t i = 0; services[i]; i++)
-		describe_words(to, services[i]);
+		describe_words(to, services[i]->words, services[i]->name);
 	/* It would be cut. */
 	assert(ftell(to) < (long)sizeof(listen_more));
 	fclose(to);
@@ -290,6 +291,21 @@ struct opt_program taiod_program = {
 		"option that needs a restart. If anything is wrong, a listener that cannot be bound for "
 		"instance, the previous configuration stays in effect as a whole.\n"
 		"SIGUSR1\tWrite the stats file.\n\n"
+		"PROXY PROTOCOL:\n"
+		"A connection from a network of accept-proxy (an address, ADDRESS/BITS, or unix for all "
+		"that come by a Unix socket) must begin with a header of the PROXY protocol, version 1 or "
+		"2, ahead of a TLS handshake. The client is then where the header says: in the log, and for "
+		"send-proxy. A header that gives no addresses (LOCAL, UNKNOWN) "
+		"leaves those of the connection. Of the header's further fields (TLVs) only a checksum "
+		"counts, which must hold. A header of more than 4096 bytes, a malformed one, and one that "
+		"is not complete within header-timeout end the connection, with a line in the log and the "
+		"counter proxy_bad.\n\n"
+		"What connects from elsewhere is served as if there were no accept-proxy: a header that "
+		"it sends is its data, which TLS and HTTP refuse. So list exactly the networks of your "
+		"load balancers, since whoever connects from there can claim any address.\n\n"
+		"send-proxy=v2 tells a backend, beyond the addresses, what the client's TLS has agreed "
+		"on: protocol (ALPN), server name (SNI), version, cipher, and the common name of a client "
+		"certificate.\n\n"
 		"FILES:\n"
 		"/etc/taiod/taiod.conf\tThe configuration that the systemd service reads.\n"
 		"/var/lib/taiod/\tThe self-signed certificate, if one was made.\n"

@@ -24,6 +24,7 @@
 	X(LIFETIME, lifetime, "maximum lifetime", true)                                                      \
 	X(BACKEND, backend, "no backend could be reached", false)                                            \
 	X(OTHER, other, "the other side has ended", false)                                                   \
+	X(PROXY, proxy, "no valid PROXY protocol header", false)                                             \
 	X(TLS, tls, "TLS error", false)                                                                      \
 	X(RESET, reset, "reset by the peer", false)                                                          \
 	X(ERROR, error, "local error", false)                                                                \

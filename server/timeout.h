@@ -16,7 +16,8 @@
 	  "0 disables this timeout, and likewise those for header, idle and write. When a timeout expires, " \
 	  "the pending operation is cancelled with io_cancel.")                                              \
 	X(HEADER, header, "10s", 0, HEADER, NOTHING,                                                         \
-	  "Maximum time for a request's header, from its first byte.", NULL)                                 \
+	  "Maximum time for a request's header, from its first byte.",                                       \
+	  "Likewise for the header of the PROXY protocol, from the start of the connection.")                               \
 	X(IDLE, idle, "60s", 0, IDLE, INPUT,                                                                 \
 	  "Maximum time that a connection may stay idle.",                                                   \
 	  "While the peer has yet to take what was sent, write-timeout counts instead.")                     \

@@ -2,6 +2,8 @@
 /* The life of a connection's memory. Nothing here submits an operation or changes the state. */
 #include "conn.h"
 
+#include "base/network.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,8 @@ static enum conn_state first_state(const struct conn *c)
 {
 	if (c->is_outgoing)
 		return CONN_CONNECT;
+	if (c->endpoint->accept_proxy && networks_have(c->endpoint->accept_proxy, &c->peer))
+		return CONN_PROXY;
 	return conn_is_tls(c) ? CONN_HANDSHAKE : CONN_SERVE;
 }
 
@@ -107,6 +111,7 @@ static void conn_destroy(struct conn *c)
 	buf_release(&c->plain, &shard->blocks);
 	taio_detach(shard->ring, c->afd);
 	close(c->fd);
+	free(c->local);
 	c->magic = 0;
 	free(c);
 	endpoint_put(endpoint);

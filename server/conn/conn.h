@@ -24,6 +24,7 @@
 
 enum conn_state {
 	CONN_CONNECT,	/* an outgoing connection is being made */
+	CONN_PROXY,	/* the header of the PROXY protocol is read */
 	CONN_HANDSHAKE, /* TLS handshake */
 	CONN_SERVE,	/* bytes go to the service */
 	CONN_FLUSH,	/* no more input; what is queued still goes out */
@@ -55,6 +56,7 @@ enum op_kind { OP_READ, OP_WRITE, OP_FILE, OP_CONNECT };
 struct endpoint {
 	const struct service *service;
 	void *site;
+	const struct networks *accept_proxy; /* whence connections begin with a PROXY header; NULL: nowhere */
 	struct tls_ctx *tls; /* NULL: plain. Replaced on reload; sessions hold references of their own */
 	const char *host;    /* of outgoing connections under TLS: the name that the certificate is for */
 	unsigned int refs;   /* the acceptor's, and one of each connection */
@@ -119,8 +121,9 @@ struct conn {
 	struct buf plain; /* TLS: decrypted but not yet consumed */
 	struct outq out;
 	struct conn_tls tls;
-	uint8_t *session; /* in tail, followed by the inline buffer */
-	union addr peer;
+	uint8_t *session;  /* in tail, followed by the inline buffer */
+	union addr peer;   /* by its PROXY header, if there was one that says so */
+	union addr *local; /* where that says that the peer has connected to; NULL: our end of the socket */
 	_Alignas(16) char tail[];
 };
 

@@ -54,6 +54,8 @@ static enum deadline_class class_of(const struct conn *c)
 	switch ((enum conn_state)c->state) {
 	case CONN_CONNECT:
 		return DEADLINE_CONNECT;
+	case CONN_PROXY:
+		return DEADLINE_HEADER;
 	case CONN_HANDSHAKE:
 		return DEADLINE_HANDSHAKE;
 	case CONN_SERVE:

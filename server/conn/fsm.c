@@ -2,13 +2,14 @@
 /*
  * The states of a connection:
  *
- *   CONNECT
+ *   CONNECT, PROXY
  *      ▼
  *   HANDSHAKE ──► SERVE ──► FLUSH ──► LINGER ──► CLOSING ──► freed when the last completion is in
  *       └───────────┴─────────┴──────────┴────────►┘
  *
- * Only an outgoing connection begins in CONNECT; a plain one has no HANDSHAKE. HANDSHAKE goes to FLUSH if TLS
- * fails, so that the alert is still sent.
+ * Only an outgoing connection begins in CONNECT, and in PROXY one from where headers of the PROXY protocol
+ * are expected; a plain one has no HANDSHAKE. HANDSHAKE goes to FLUSH if TLS fails, so that the alert is
+ * still sent.
  *
  * A deadline cancels the pending operation and does nothing else; its completion (ON_CANCELLED) closes, after
  * a last answer where there is one (408, close_notify). If data won the race the connection goes on, unless
@@ -23,6 +24,7 @@
 #include "output.h"
 #include "server/log.h"
 #include "tls/tls.h"
+#include "via.h"
 
 #include <errno.h>
 #include <string.h>
@@ -34,8 +36,9 @@ static void advance(struct conn *c);
 static void served(struct conn *c, enum step step);
 
 static const char *const state_names[] = {
-	[CONN_CONNECT] = "connect", [CONN_HANDSHAKE] = "handshake", [CONN_SERVE] = "serve",
-	[CONN_FLUSH] = "flush",	    [CONN_LINGER] = "linger",	    [CONN_CLOSING] = "closing",
+	[CONN_CONNECT] = "connect", [CONN_PROXY] = "proxy", [CONN_HANDSHAKE] = "handshake",
+	[CONN_SERVE] = "serve",	    [CONN_FLUSH] = "flush", [CONN_LINGER] = "linger",
+	[CONN_CLOSING] = "closing",
 };
 
 const char *conn_state_name(enum conn_state state)
@@ -121,6 +124,13 @@ static void failed(struct conn *c)
 	flush_then_close(c, CLOSE_TLS);
 }
 
+/* Where a header of the PROXY protocol must come, another thing has come, or it has not. */
+static void no_header(struct conn *c, enum close_reason reason, const char *why)
+{
+	via_refused(c, why);
+	close_now(c, reason);
+}
+
 /* The peer is to see a reset, too. */
 static void reset(struct conn *c, enum close_reason reason)
 {
@@ -165,7 +175,10 @@ static void cancelled(struct conn *c, long res)
 	case CLOSE_HEADER:
 	case CLOSE_REQUEST:
 	case CLOSE_BODY_RATE:
-		timed_out(c, reason);
+		if (c->state == CONN_PROXY)
+			no_header(c, reason, "it is not complete within header-timeout");
+		else
+			timed_out(c, reason);
 		return;
 	case CLOSE_IDLE:
 	case CLOSE_OTHER:
@@ -213,7 +226,8 @@ static void end(struct conn *c, long res)
 	deadline_clear(c);
 	if (res == CLOSE_RESET)
 		reset(c, CLOSE_OTHER);
-	else if (c->cancel_reason == CLOSE_NONE) /* else it ends already, for that reason: see cancel_holds() */
+	else if (c->cancel_reason ==
+		 CLOSE_NONE) /* else it ends already, for that reason: see cancel_holds() */
 		cancel_pending(c, (enum close_reason)res);
 }
 
@@ -313,10 +327,22 @@ static void advance(struct conn *c)
 		deadline_update(c);
 }
 
-/* --- CONNECT --- */
+/* --- CONNECT, PROXY --- */
 
 static void handshake(struct conn *c);
 static void serve_first(struct conn *c);
+
+/* What goes ahead of everything is over. */
+static void begin(struct conn *c)
+{
+	if (conn_is_tls(c)) {
+		c->state = CONN_HANDSHAKE;
+		handshake(c);
+	} else {
+		c->state = CONN_SERVE;
+		serve_first(c);
+	}
+}
 
 static int send_preface(struct conn *c)
 {
@@ -331,21 +357,56 @@ static int send_preface(struct conn *c)
 
 static void connected(struct conn *c, long res)
 {
-	if (send_preface(c)) {
+	if (send_preface(c))
 		close_now(c, CLOSE_MEMORY);
-	} else if (conn_is_tls(c)) {
-		c->state = CONN_HANDSHAKE;
-		handshake(c);
-	} else {
-		c->state = CONN_SERVE;
-		serve_first(c);
-	}
+	else
+		begin(c);
 }
 
 static void connect_failed(struct conn *c, long res)
 {
 	c->err = (int)res;
 	close_now(c, CLOSE_BACKEND);
+}
+
+/* The deadline was that of the header, even if it has passed in the meantime. */
+static void proxied(struct conn *c)
+{
+	deadline_clear(c);
+	if (c->cancel_reason == CLOSE_HEADER) {
+		c->cancel_reason = CLOSE_NONE;
+		c->cancel_us = 0;
+	}
+	begin(c);
+}
+
+static void proxy_read(struct conn *c, long res)
+{
+	const char *why;
+
+	input_received(c, (size_t)res);
+	switch (via_read(c, &why)) {
+	case STEP_DONE:
+		proxied(c);
+		return;
+	case STEP_MORE:
+		advance(c);
+		return;
+	default:
+		if (why)
+			no_header(c, CLOSE_PROXY, why);
+		else
+			close_now(c, CLOSE_MEMORY);
+	}
+}
+
+/* One that sends nothing at all asks whether somebody listens. */
+static void proxy_eof(struct conn *c, long res)
+{
+	if (input_is_empty(c))
+		close_now(c, CLOSE_PEER);
+	else
+		no_header(c, CLOSE_PEER, "the connection has ended inside it");
 }
 
 /* --- HANDSHAKE --- */
@@ -406,10 +467,10 @@ static void handshake_eof(struct conn *c, long res)
 
 /* --- SERVE --- */
 
-/* The session sees that it has begun; nothing has been read yet, except under TLS. */
+/* The session sees that it has begun, before it sees what has been read with what went ahead. */
 static void serve_first(struct conn *c)
 {
-	served(c, input_resume(c));
+	served(c, input_begin(c));
 }
 
 static void end_of_input(struct conn *c)
@@ -600,8 +661,8 @@ static void force(struct conn *c, long res)
 static void ignore(struct conn *c, long res) {}
 
 /*
- * Cannot happen: no write is in flight in LINGER, no deadline in CLOSING, no session has begun in
- * HANDSHAKE.
+ * Cannot happen: no write is in flight in PROXY and LINGER, no deadline in CLOSING, no session has begun
+ * before SERVE.
  */
 static void never(struct conn *c, long res)
 {
@@ -616,6 +677,13 @@ static conn_step *const steps[CONN_NSTATES][CONN_NEVENTS] = {
 		[ON_FILE] = never,	      [ON_FILE_ERROR] = never,
 		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_END] = end, [ON_RESUME] = ignore,
 		[ON_DRAIN] = ignore,	      [ON_STOP] = stop,		  [ON_EVICT] = evict,
+	},
+	[CONN_PROXY] = {
+		[ON_READ] = proxy_read,	      [ON_EOF] = proxy_eof,	  [ON_READ_ERROR] = broken,
+		[ON_WRITE] = never,	      [ON_WRITE_ERROR] = never,
+		[ON_FILE] = never,	      [ON_FILE_ERROR] = never,
+		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_END] = end, [ON_RESUME] = ignore,
+		[ON_DRAIN] = force,	      [ON_STOP] = stop,		  [ON_EVICT] = evict,
 	},
 	[CONN_HANDSHAKE] = {
 		[ON_READ] = handshake_read,   [ON_EOF] = handshake_eof,	  [ON_READ_ERROR] = broken,

@@ -40,6 +40,11 @@ size_t input_left(const struct conn *c)
 	return conn_is_tls(c) ? c->plain.len : c->in.len;
 }
 
+bool input_is_empty(const struct conn *c)
+{
+	return !c->in.len;
+}
+
 enum step input_handshake(struct conn *c)
 {
 	enum step step = conn_tls_handshake(&c->tls, &c->in, &c->shard->blocks);
@@ -146,4 +151,15 @@ enum step input_feed(struct conn *c)
 enum step input_resume(struct conn *c)
 {
 	return feed(c, true);
+}
+
+enum step input_begin(struct conn *c)
+{
+	enum step step = STEP_MORE;
+	size_t used;
+
+	/* Under TLS nothing is decrypted yet. */
+	if (!conn_is_tls(c) && c->in.len)
+		step = offer(c, NULL, 0, &used);
+	return step == STEP_MORE ? feed(c, true) : step;
 }

@@ -34,6 +34,15 @@ enum step input_feed(struct conn *c);
 /* The session asked to be called: does the same, and calls the session in any case, perhaps with nothing. */
 enum step input_resume(struct conn *c);
 
+/*
+ * The session has begun: the same, but it is called without bytes before it is called with those that have
+ * arrived.
+ */
+enum step input_begin(struct conn *c);
+
+/* Nothing has arrived that was not taken. */
+bool input_is_empty(const struct conn *c);
+
 /* Bytes that the service has not consumed. */
 size_t input_left(const struct conn *c);
 

@@ -116,9 +116,14 @@ const union addr *peer_addr(const struct peer *peer)
 
 int peer_local_addr(const struct peer *peer, union addr *addr)
 {
+	const struct conn *c = conn_of(peer);
 	socklen_t len = sizeof(*addr);
 
-	return getsockname(conn_of(peer)->fd, &addr->sa, &len) ? -errno : 0;
+	if (c->local) {
+		*addr = *c->local;
+		return 0;
+	}
+	return getsockname(c->fd, &addr->sa, &len) ? -errno : 0;
 }
 
 bool peer_tls(const struct peer *peer, struct tls_info *info)

@@ -52,9 +52,9 @@ void peer_end(struct peer *peer, enum close_reason reason);
 /* The -errno that has ended it, 0 if none has. */
 int peer_error(const struct peer *peer);
 
-/* Where it comes from, or where it leads. */
+/* Where it comes from, or where it leads. By way of a proxy that says so, these are the client's. */
 const union addr *peer_addr(const struct peer *peer);
-/* Our end of it. 0 or -errno of getsockname(2). */
+/* Our end of it, or what the client has connected to. 0 or -errno of getsockname(2). */
 int peer_local_addr(const struct peer *peer, union addr *addr);
 
 /* Its TLS, once the handshake is over. False: it is plain. */

@@ -49,7 +49,7 @@ struct shard {
 	bool draining;
 	struct counters counters;
 	struct log_limit read_limit, short_limit; /* files that fail while they are sent */
-	struct log_limit tls_limit, close_limits[CLOSE_NREASONS];
+	struct log_limit tls_limit, proxy_limit, close_limits[CLOSE_NREASONS];
 	struct hist cancel_us;	/* taio_cancel() to completion */
 	unsigned char *scratch; /* SCRATCH_SIZE bytes: plaintext between tls and service */
 };

@@ -137,6 +137,7 @@ static void the_state_says_which_deadline_counts(void **state)
 		enum close_reason reason;
 		int postponed_by;
 	} rows[] = {
+		{CONN_PROXY, OP_IDLE, PHASE_IDLE, DEADLINE_HEADER, CLOSE_HEADER, MOVED_NOTHING},
 		{CONN_HANDSHAKE, OP_IDLE, PHASE_IDLE, DEADLINE_HANDSHAKE, CLOSE_HANDSHAKE, MOVED_NOTHING},
 		{CONN_HANDSHAKE, OP_IN_FLIGHT, PHASE_IDLE, DEADLINE_HANDSHAKE, CLOSE_HANDSHAKE,
 		 MOVED_NOTHING},
@@ -515,7 +516,8 @@ static void a_resume_is_for_serve_alone(void **state)
 {
 	static const struct service service = {.name = "fake", .phase = fake_phase, .input = fake_input};
 	static struct endpoint endpoint = {.service = &service};
-	static const enum conn_state deaf[] = {CONN_HANDSHAKE, CONN_FLUSH, CONN_LINGER, CONN_CLOSING};
+	static const enum conn_state deaf[] = {CONN_PROXY, CONN_HANDSHAKE, CONN_FLUSH, CONN_LINGER,
+					       CONN_CLOSING};
 
 	for (size_t i = 0; i < sizeof(deaf) / sizeof(deaf[0]); i++) {
 		struct conn c = {

@@ -31,6 +31,8 @@ static const struct {
 	{"fd:web,service=http", "fd:web", "http", NULL, NULL, NULL, false, true},
 	{"127.0.0.1:1,tls=no,service=http", "127.0.0.1:1", "http", NULL, NULL, NULL, false, false},
 	{"127.0.0.1:1,tls=yes,idle-timeout=5m", "127.0.0.1:1", "echo", NULL, NULL, NULL, true, false},
+	{"127.0.0.1:1,accept-proxy=10.0.0.0/8,accept-proxy=unix,tls", "127.0.0.1:1", "echo", NULL, NULL, NULL,
+	 true, false},
 	/* The last one counts. */
 	{"127.0.0.1:1,service=http,service=echo", "127.0.0.1:1", "echo", NULL, NULL, NULL, false, false},
 };
@@ -88,6 +90,10 @@ static const struct {
 	{"127.0.0.1:1,workers=2", "unknown field 'workers'"},
 	{"127.0.0.1:1,tls-min-version=1.3", "require tls"},
 	{"127.0.0.1:1,tls,tls-min-version=1.1", "'1.1' is neither 1.2 nor 1.3"},
+	{"127.0.0.1:1,accept-proxy", "'accept-proxy'"},
+	{"127.0.0.1:1,accept-proxy=", ",accept-proxy=NETWORK"},
+	{"127.0.0.1:1,accept-proxy=yes", "accept-proxy: 'yes' is not a network"},
+	{"127.0.0.1:1,service=http,accept-proxy=10.0.0.0/33", "'10.0.0.0/33' is not a network"},
 	{"127.0.0.1:1,cert=/c", "require tls"},
 	{"127.0.0.1:1,key=/k", "require tls"},
 };
@@ -239,7 +245,7 @@ static const struct block_row bad_blocks[] = {
 	 1,
 	 "not allowed with service http; allowed are service, tls, cert, key, tls-min-version, "
 	 "max-connections, "
-	 "connect-timeout"},
+	 "accept-proxy"},
 	{"127.0.0.1:1",
 	 {{"to", "127.0.0.1:1"}, {"service", "http"}},
 	 0,
