@@ -64,6 +64,7 @@ struct opt {
 	const char *deflt; /* in the option's own syntax (OPT_LIST: one item); NULL: unset, zero */
 	uint64_t min, max; /* OPT_UINT, OPT_SIZE, OPT_DURATION (us); max 0: no bound */
 	const char *const *choices;
+	const char *bare;    /* what the command line's --name without =VALUE means; NULL: it needs a value */
 	const char *section; /* heading in help and manual; a new one starts a group, NULL continues it */
 	const char *help;    /* one sentence for --help, in the user's words */
 	const char *more;    /* further text for the manual and the sample configuration, or NULL */

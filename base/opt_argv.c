@@ -47,7 +47,7 @@ static int argument_of(const struct opt *opt)
 {
 	if (opt->type == OPT_ACTION)
 		return no_argument;
-	return opt->type == OPT_BOOL ? optional_argument : required_argument;
+	return opt->type == OPT_BOOL || opt->bare ? optional_argument : required_argument;
 }
 
 static void add_short(struct scan *scan, const struct opt *opt)
@@ -55,7 +55,7 @@ static void add_short(struct scan *scan, const struct opt *opt)
 	size_t len = strlen(scan->shorts);
 
 	scan->shorts[len] = opt->key;
-	if (opt->type != OPT_ACTION && opt->type != OPT_BOOL)
+	if (opt->type != OPT_ACTION && opt->type != OPT_BOOL && !opt->bare)
 		scan->shorts[len + 1] = ':';
 }
 
@@ -165,7 +165,7 @@ static int scan_next(struct scan *scan, int argc, char **argv, const struct opt 
 	*opt = code == 1 ? NULL : row_of(scan, code);
 	*value = optarg;
 	if (*opt && !optarg)
-		*value = code >= LONG_BASE && code % 2 ? "no" : "yes";
+		*value = code >= LONG_BASE && code % 2 ? "no" : (*opt)->bare ? (*opt)->bare : "yes";
 	return 1;
 }
 

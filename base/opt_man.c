@@ -23,7 +23,8 @@ static void write_spelling(const struct opt *opt, char *buf, size_t len)
 	used = opt->key ? snprintf(buf, len, "-%c, ", opt->key) : snprintf(buf, len, "    ");
 	used += snprintf(buf + used, len - (size_t)used, "--%s%s", negation, opt->name);
 	if (opt->type != OPT_BOOL && opt->type != OPT_ACTION)
-		snprintf(buf + used, len - (size_t)used, "=%s", opt->arg ? opt->arg : "VALUE");
+		snprintf(buf + used, len - (size_t)used, opt->bare ? "[=%s]" : "=%s",
+			 opt->arg ? opt->arg : "VALUE");
 }
 
 /* The default if it is worth showing: not the "no" of a switch. */

@@ -10,6 +10,8 @@ const char *const policy_names[] = {TAIO_POLICY_NAMES, NULL};
 
 #define AT(field) offsetof(struct settings, field)
 
+static const char *const proxy_protocols[] = {"off", "v1", "v2", NULL};
+
 /* An option in a section of this name is for that command alone. */
 #define ONLY "Options of "
 
@@ -33,6 +35,11 @@ static const struct opt table[] = {
 	  .section = ONLY "get", .help = "Write the body to FILE; - is standard output." },
 	{ .name = "head", .key = 'I', .type = OPT_ACTION, .offset = AT(head),
 	  .help = "Send HEAD and print the status line and the headers." },
+	{ .name = "proxy-protocol", .type = OPT_ENUM, .offset = AT(proxy_protocol), .arg = "v1|v2", .bare = "v1",
+	  .choices = proxy_protocols,
+	  .help = "Begin the connection with a PROXY protocol header, by default of version 1.",
+	  .more = "As a load balancer does in front of a server that expects one, such as taiod with accept-proxy. It "
+		  "gives the addresses of this connection, ahead of a TLS handshake." },
 
 	{ .name = "count", .key = 'c', .type = OPT_UINT, .offset = AT(count), .arg = "N", .deflt = "10",
 	  .section = ONLY "ping", .help = "Round trips to make; 0 means until interrupted." },
@@ -107,7 +114,8 @@ static const char epilogue[] =
 	"ENVIRONMENT:\n"
 	"LD_PRELOAD\trun puts its library before what is preloaded anyway.\n"
 	"TAIO_POLICY\tPolicy of the preloaded library; set by run.\n"
-	"TAIO_VERBOSE\tIf set and not 0, a program under run tells on standard error, when it exits, how many of its "
+	"TAIO_VERBOSE\tIf set and not 0, a program under run tells on standard error, when it exits, how "
+	"many of its "
 	"operations and files went by way of the module.\n"
 	"\n"
 	"EXIT STATUS:\n"
@@ -116,7 +124,8 @@ static const char epilogue[] =
 	"2\tUsage error.\n"
 	"\n"
 	"An interrupted command is ended by the signal; an interrupted ping prints what "
-	"it has measured and exits with 0. The exit status of run is the program's; 126 if it cannot be run, 127 if "
+	"it has measured and exits with 0. The exit status of run is the program's; 126 if it cannot be run, "
+	"127 if "
 	"there is no such program.\n"
 	"\n"
 	"EXAMPLES:\n"

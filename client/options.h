@@ -5,6 +5,8 @@
 
 #include "base/opt.h"
 
+enum proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
+
 struct settings {
 	char *engine;
 	uint64_t timeout_us; /* 0: for ever */
@@ -14,6 +16,7 @@ struct settings {
 
 	char *output; /* get */
 	bool head;
+	int proxy_protocol; /* enum proxy_protocol */
 
 	unsigned int count; /* ping */
 	uint64_t interval_us;

@@ -7,6 +7,7 @@
 #include "stream.h"
 
 #include "base/addr.h"
+#include "base/proxy_header.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -377,6 +378,30 @@ static int session_open(struct stream *s, const char *target, const char *alpn)
 	return -EINVAL;
 }
 
+/* The addresses of the connection itself, ahead of everything else. */
+static int send_proxy_header(struct stream *s, uint64_t deadline_ns)
+{
+	enum proxy_protocol protocol = (enum proxy_protocol)s->client->settings->proxy_protocol;
+	socklen_t len = sizeof(union addr), peer_len = len;
+	struct proxy_header header = {0};
+	char text[PROXY_HEADER_MAX];
+	int err = 0;
+
+	if (protocol == PROXY_PROTOCOL_OFF)
+		return 0;
+	if (getsockname(s->fd, &header.source.sa, &len) < 0 ||
+	    getpeername(s->fd, &header.destination.sa, &peer_len) < 0)
+		err = -errno;
+	if (!err)
+		err = stream_write(
+			s, text,
+			proxy_header_write(&header, protocol == PROXY_PROTOCOL_V2, text, sizeof(text)),
+			deadline_ns);
+	if (err && err != -EINTR)
+		fail("cannot send a PROXY protocol header: %s", stream_error(s, err));
+	return err;
+}
+
 struct stream *stream_open(struct client *client, const char *target, bool tls, const char *alpn)
 {
 	uint64_t deadline_ns = deadline_in(client->settings->timeout_us);
@@ -389,7 +414,7 @@ struct stream *stream_open(struct client *client, const char *target, bool tls, 
 	memset(s, 0, offsetof(struct stream, in));
 	s->client = client;
 	s->fd = -1;
-	if (connect_any(s, target, deadline_ns))
+	if (connect_any(s, target, deadline_ns) || send_proxy_header(s, deadline_ns))
 		goto close_stream;
 	if (tls && (session_open(s, target, alpn) || handshake(s, target, deadline_ns)))
 		goto close_stream;

@@ -6,6 +6,7 @@ usage: get_test.py TAIO [unittest arguments]
 """
 import http.server
 import os
+import re
 
 import harness
 import peers
@@ -124,6 +125,38 @@ class Get(Case):
     def test_silence_ends_at_the_timeout(self, engine):
         with serve(silent) as target:
             self.assert_fails(run("-e", engine, "-t", "100ms", "get", f"http://{target}/"), 1, "--timeout")
+
+    PROXY_HEADERS = {
+        "--proxy-protocol": rb"PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 (\d+) (\d+)\r\n",
+        "--proxy-protocol=v1": rb"PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 (\d+) (\d+)\r\n",
+        "--proxy-protocol=v2": rb"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01(..)(..)",
+    }
+
+    def test_a_proxy_header_goes_ahead_of_everything(self):
+        """It gives the connection's own addresses."""
+        answer = respond(*self.BODIES["content-length"])
+        for context, scheme in ((None, "http"), (self.certificate.context(), "https")):
+            for word, pattern in self.PROXY_HEADERS.items():
+                seen = []
+
+                def handler(conn):
+                    data = b""
+                    while not (match := re.fullmatch(pattern, data, re.S)):
+                        data += conn.recv(1)
+                    ports = [int(p) if p.isdigit() and len(p) > 2 else int.from_bytes(p, "big") for p in match.groups()]
+                    seen.append((ports, [conn.getpeername()[1], conn.getsockname()[1]]))
+                    if not context:
+                        answer(conn)
+                        return
+                    with context.wrap_socket(conn, server_side=True) as secure:
+                        answer(secure)
+
+                with self.subTest(word=word, scheme=scheme), serve(handler) as target:
+                    result = run("get", word, "-k", f"{scheme}://{target}/")
+                    self.assert_ok(result)
+                    self.assertEqual(result.stdout, b"hello")
+                    self.assertEqual(*seen[0])
+        self.assert_fails(run("get", "--proxy-protocol=v3", "http://127.0.0.1:1/"), 2, "--proxy-protocol")
 
     def test_unwritable_output_is_named(self):
         ok = respond(*self.BODIES["content-length"])

@@ -110,6 +110,30 @@ static void the_last_of_a_repeated_option_counts(void **unused)
 	assert_true(settings.quiet);
 }
 
+static const struct opt bare_rows[] = {
+	{"overflow", 'o', OPT_ENUM, offsetof(struct settings, policy), .choices = policies,
+	 .bare = "close-oldest", .help = "One."},
+	{0},
+};
+
+static void one_with_a_bare_value_needs_none(void **unused)
+{
+	const struct opt_program bare = {.name = "bare", .table = bare_rows};
+	static const struct {
+		char *word;
+		int want;
+	} words[] = {{"--overflow", 2}, {"--overflow=backlog", 1}, {"-o", 2}};
+
+	for (size_t i = 0; i < COUNT(words); i++) {
+		char **argv = ARGV(words[i].word, "operand");
+
+		settings.policy = 0;
+		assert_int_equal(opt_argv(&bare, &settings, 3, argv, why), 1);
+		assert_int_equal(settings.policy, words[i].want);
+		assert_string_equal(argv[1], "operand");
+	}
+}
+
 static void list_on_the_command_line_replaces_then_grows(void **unused)
 {
 	assert_int_equal(parse(ARGV("-l", ":80", "--listen=:81,tls")), 0);
@@ -319,6 +343,7 @@ int main(void)
 		TEST(defaults_fill_every_field),
 		TEST(command_line_sets_every_type),
 		TEST(the_last_of_a_repeated_option_counts),
+		TEST(one_with_a_bare_value_needs_none),
 		TEST(list_on_the_command_line_replaces_then_grows),
 		TEST(operands_move_to_the_front_in_order),
 		TEST(options_alone_leave_argv_alone),
