@@ -2,6 +2,7 @@
 #include "accept.h"
 
 #include "base/clock.h"
+#include "census.h"
 #include "log.h"
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
@@ -45,19 +46,40 @@ static void back_off(struct acceptor *a, int err)
 	pause_for(a, RETRY_S);
 }
 
+/* Counted later is what comes by way of a proxy: the client's address is not known yet. */
+static bool enter(struct acceptor *a, const union addr *peer, struct census_row **row)
+{
+	int ret;
+
+	*row = NULL;
+	if (conn_is_proxied(a->endpoint, peer))
+		return true;
+	ret = census_enter(row, peer, &a->shard->census);
+	if (ret)
+		conn_refused(a->shard, peer, ret);
+	return !ret;
+}
+
 static void admit(struct acceptor *a, int fd, const union addr *peer)
 {
+	struct census_row *row;
 	struct conn *c;
 	int one = 1, ret;
 
+	if (!enter(a, peer, &row)) {
+		close(fd);
+		return;
+	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	ret = conn_op_reserve(a->shard, a->shard->nconns + 1);
 	if (!ret)
 		ret = conn_create(&c, a->shard, a->group, a->endpoint, CONN_ACCEPTED, fd, peer);
 	if (!ret) {
+		c->row = row;
 		conn_fsm_start(c);
 		return;
 	}
+	census_leave(row);
 	count(&a->shard->counters, accept_errors);
 	complain(a, &a->admit_limit, "cannot take a connection", -ret);
 	close(fd);
@@ -149,6 +171,24 @@ static void wait_for_room(struct acceptor *a)
 		ev_io_stop(a->loop, &a->io);
 }
 
+/* accept-rate: a second's worth may come at once. False: on_retry() goes on once there is a token. */
+static bool has_token(struct acceptor *a)
+{
+	double rate = a->endpoint->accept_rate, most = rate < 1 ? 1 : rate;
+	uint64_t now_us = clock_us();
+
+	if (!rate)
+		return true;
+	a->tokens += (double)(now_us - a->filled_us) * rate / 1e6;
+	a->tokens = a->tokens < most ? a->tokens : most;
+	a->filled_us = now_us;
+	if (a->tokens >= 1)
+		return true;
+	count(&a->shard->counters, rate_limited);
+	pause_for(a, (1 - a->tokens) / rate);
+	return false;
+}
+
 /* False: nothing more to accept now. */
 static bool accept_one(struct acceptor *a)
 {
@@ -156,6 +196,8 @@ static bool accept_one(struct acceptor *a)
 	socklen_t len = sizeof(peer);
 	int fd;
 
+	if (!has_token(a))
+		return false;
 	if (a->group->limits.when_full == FULL_WAIT && is_full(a)) {
 		wait_for_room(a);
 		return false;
@@ -166,6 +208,8 @@ static bool accept_one(struct acceptor *a)
 			back_off(a, errno);
 		return errno == ECONNABORTED || errno == EINTR;
 	}
+	if (a->endpoint->accept_rate)
+		a->tokens -= 1;
 	/* The turn's clock was read before the loop slept: deadlines based on it would be early. */
 	a->shard->now_us = clock_us();
 	if (make_room(a)) {

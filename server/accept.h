@@ -17,6 +17,8 @@ struct acceptor {
 	struct ev_loop *loop;
 	unsigned int limit; /* connections of this worker, of all listeners */
 	int fd;		    /* borrowed from the listener */
+	double tokens;	    /* of accept-rate: each takes one */
+	uint64_t filled_us; /* up to when there are those */
 	bool full;	    /* paused until a connection ends or slots are freed (FULL_WAIT) */
 	struct log_limit accept_limit, admit_limit, slots_limit;
 };

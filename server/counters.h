@@ -16,6 +16,8 @@
 	X(accepted, counter, "connections accepted")                                                         \
 	X(active, gauge, "connections open now")                                                             \
 	X(refused_full, counter, "connections refused because the table was full")                           \
+	X(refused_address, counter, "connections refused because of max-per-address")                        \
+	X(rate_limited, counter, "pauses in accepting because of accept-rate")                               \
 	X(evicted, counter, "idle connections closed to make room")                                          \
 	X(accept_errors, counter, "accept failures, EMFILE among them")                                      \
 	X(emfile, counter, "accept failures due to the descriptor limit")                                    \

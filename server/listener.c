@@ -38,6 +38,8 @@ const struct opt listener_words[] = {
 	{ .name = "accept-proxy", .type = OPT_LIST, .offset = FIELD(proxies), .arg = "NETWORK", .check = network_check,
 	  .help = "Network (an address, ADDRESS/BITS or unix) whose connections begin with a PROXY protocol header; "
 		  "repeatable." },
+	{ .name = "accept-rate", .type = OPT_UINT, .offset = FIELD(accept_rate), .arg = "N", .max = 1 << 30,
+	  .help = "Number of connections to accept a second; those that come faster wait in the backlog." },
 	{ 0 }
 };
 // clang-format on

@@ -2,6 +2,7 @@
 /* taiod's table of options, from which the command line, configuration file, --help and taiod(8) are made. */
 #include "options.h"
 
+#include "census.h"
 #include "listener.h"
 #include "service.h"
 #include "services.h"
@@ -107,6 +108,14 @@ static const struct opt own[] = {
 	  .deflt = "10240", .min = 1, .max = 1 << 19, .on_reload = OPT_RELOAD_RESTART,
 	  .help = "Maximum connections, divided evenly among workers." },
 	{ LIMIT("when-full") },
+	{ .name = "max-per-address", .type = OPT_UINT, .offset = FIELD(max_per_address), .arg = "N", .deflt = "0",
+	  .max = 1 << 19, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Maximum connections from one address, over all listeners and workers; 0 means no limit.",
+	  .more = "Further ones are closed. With accept-proxy the client's address counts, once the header gives it; a "
+		  "connection whose header gives none is not counted." },
+	{ .name = "address-prefix", .type = OPT_STRING, .offset = FIELD(address_prefix), .arg = "BITS/BITS",
+	  .deflt = "32/64", .check = census_check_prefix, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Bits of an IPv4 and of an IPv6 address that make it one address for max-per-address." },
 	{ LIMIT("conn-memory") },
 	{ LIMIT("send-min-rate") },
 
@@ -294,8 +303,8 @@ struct opt_program taiod_program = {
 		"PROXY PROTOCOL:\n"
 		"A connection from a network of accept-proxy (an address, ADDRESS/BITS, or unix for all "
 		"that come by a Unix socket) must begin with a header of the PROXY protocol, version 1 or "
-		"2, ahead of a TLS handshake. The client is then where the header says: in the log, and for "
-		"send-proxy. A header that gives no addresses (LOCAL, UNKNOWN) "
+		"2, ahead of a TLS handshake. The client is then where the header says: in the log, for "
+		"send-proxy, and for max-per-address. A header that gives no addresses (LOCAL, UNKNOWN) "
 		"leaves those of the connection. Of the header's further fields (TLVs) only a checksum "
 		"counts, which must hold. A header of more than 4096 bytes, a malformed one, and one that "
 		"is not complete within header-timeout end the connection, with a line in the log and the "

@@ -25,6 +25,7 @@
 	X(BACKEND, backend, "no backend could be reached", false)                                            \
 	X(OTHER, other, "the other side has ended", false)                                                   \
 	X(PROXY, proxy, "no valid PROXY protocol header", false)                                             \
+	X(ADDRESS, address, "too many connections from its address", false)                                  \
 	X(TLS, tls, "TLS error", false)                                                                      \
 	X(RESET, reset, "reset by the peer", false)                                                          \
 	X(ERROR, error, "local error", false)                                                                \

@@ -32,6 +32,8 @@ struct settings {
 	struct limits limits; /* of listeners without their own */
 	uint64_t drain_us;
 	unsigned int max_connections; /* of all listeners together */
+	unsigned int max_per_address; /* 0: any number */
+	char *address_prefix;	      /* checked by census_check_prefix() */
 
 	char *cert, *key, *state_dir, *tls_min, *tls_keylog;
 	struct opt_list ticket_keys;

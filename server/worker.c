@@ -252,6 +252,8 @@ static void commit(struct worker *w)
 	w->next = NULL;
 	w->intake = next;
 	w->shard.settings = next->config->settings;
+	w->shard.census.max = w->shard.settings->max_per_address;
+	census_set_prefix(&w->shard.census, w->shard.settings->address_prefix);
 	intake_commit(next, &w->host, now, on_gone, w);
 	deadline_rearm(&w->shard);
 	some_conns(w, ON_STOP, is_late, &w->shard.now_us); /* drain-timeout may be 0 */

@@ -3,6 +3,7 @@
 #include "conn.h"
 
 #include "base/network.h"
+#include "server/census.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,12 +21,17 @@ void conn_shrink_input(struct conn *c)
 	c->in = (struct buf){.data = conn_inline(c), .cap = c->inline_cap};
 }
 
+bool conn_is_proxied(const struct endpoint *endpoint, const union addr *peer)
+{
+	return endpoint->accept_proxy && networks_have(endpoint->accept_proxy, peer);
+}
+
 /* The state that a connection begins in. */
 static enum conn_state first_state(const struct conn *c)
 {
 	if (c->is_outgoing)
 		return CONN_CONNECT;
-	if (c->endpoint->accept_proxy && networks_have(c->endpoint->accept_proxy, &c->peer))
+	if (conn_is_proxied(c->endpoint, &c->peer))
 		return CONN_PROXY;
 	return conn_is_tls(c) ? CONN_HANDSHAKE : CONN_SERVE;
 }
@@ -112,6 +118,7 @@ static void conn_destroy(struct conn *c)
 	taio_detach(shard->ring, c->afd);
 	close(c->fd);
 	free(c->local);
+	census_leave(c->row);
 	c->magic = 0;
 	free(c);
 	endpoint_put(endpoint);
@@ -156,6 +163,17 @@ void conn_set_reason(struct conn *c, enum close_reason reason)
 		return;
 	c->reason = (uint8_t)reason;
 	count_add(&c->shard->counters, reasons[reason].counter, 1);
+}
+
+void conn_refused(struct shard *shard, const union addr *peer, int err)
+{
+	char text[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
+	const char *more = log_limited(&shard->address_limit, shard->now_us, buf);
+
+	count(&shard->counters, refused_address);
+	if (more)
+		log_warning("%s: refused: %s%s", addr_text(peer, text),
+			    err == -EDQUOT ? "max-per-address is reached" : strerror(-err), more);
 }
 
 size_t conn_memory(const struct conn *c)

@@ -57,6 +57,7 @@ struct endpoint {
 	const struct service *service;
 	void *site;
 	const struct networks *accept_proxy; /* whence connections begin with a PROXY header; NULL: nowhere */
+	double accept_rate;		     /* connections a second for each worker; 0: no limit */
 	struct tls_ctx *tls; /* NULL: plain. Replaced on reload; sessions hold references of their own */
 	const char *host;    /* of outgoing connections under TLS: the name that the certificate is for */
 	unsigned int refs;   /* the acceptor's, and one of each connection */
@@ -124,6 +125,7 @@ struct conn {
 	uint8_t *session;  /* in tail, followed by the inline buffer */
 	union addr peer;   /* by its PROXY header, if there was one that says so */
 	union addr *local; /* where that says that the peer has connected to; NULL: our end of the socket */
+	struct census_row *row; /* in which it is counted, or NULL */
 	_Alignas(16) char tail[];
 };
 
@@ -151,6 +153,12 @@ enum conn_origin { CONN_ACCEPTED, CONN_OUTGOING };
  */
 int conn_create(struct conn **conn, struct shard *shard, struct conn_group *group, struct endpoint *endpoint,
 		enum conn_origin origin, int fd, const union addr *peer);
+/* Whether connections from @peer begin with a PROXY header. */
+bool conn_is_proxied(const struct endpoint *endpoint, const union addr *peer);
+
+/* That one from @peer is refused for its address (-EDQUOT), or for lack of memory, is counted and logged. */
+void conn_refused(struct shard *shard, const union addr *peer, int err);
+
 void conn_get(struct conn *c);
 void conn_put(struct conn *c);
 

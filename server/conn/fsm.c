@@ -226,8 +226,7 @@ static void end(struct conn *c, long res)
 	deadline_clear(c);
 	if (res == CLOSE_RESET)
 		reset(c, CLOSE_OTHER);
-	else if (c->cancel_reason ==
-		 CLOSE_NONE) /* else it ends already, for that reason: see cancel_holds() */
+	else if (c->cancel_reason == CLOSE_NONE) /* else it ends already, for that reason: see cancel_holds() */
 		cancel_pending(c, (enum close_reason)res);
 }
 
@@ -372,6 +371,13 @@ static void connect_failed(struct conn *c, long res)
 /* The deadline was that of the header, even if it has passed in the meantime. */
 static void proxied(struct conn *c)
 {
+	int err = via_enter(c);
+
+	if (err) {
+		conn_refused(c->shard, &c->peer, err);
+		close_now(c, CLOSE_ADDRESS);
+		return;
+	}
 	deadline_clear(c);
 	if (c->cancel_reason == CLOSE_HEADER) {
 		c->cancel_reason = CLOSE_NONE;

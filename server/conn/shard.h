@@ -11,6 +11,7 @@
 #include "aio/taio.h"
 #include "base/hist.h"
 #include "buf.h"
+#include "server/census.h"
 #include "server/counters.h"
 #include "server/log.h"
 #include "server/timeout.h"
@@ -34,6 +35,7 @@ struct shard {
 	struct batch batch; /* operations started in this turn, and those for which the ring had no room */
 	struct blocks blocks;
 	const struct settings *settings;
+	struct census_limit census; /* of the settings */
 	struct conn_group_list groups;
 	/* By class: the earliest deadline that a list has got that was empty, since the worker looked; 0:
 	 * none. */
@@ -49,7 +51,7 @@ struct shard {
 	bool draining;
 	struct counters counters;
 	struct log_limit read_limit, short_limit; /* files that fail while they are sent */
-	struct log_limit tls_limit, proxy_limit, close_limits[CLOSE_NREASONS];
+	struct log_limit tls_limit, proxy_limit, address_limit, close_limits[CLOSE_NREASONS];
 	struct hist cancel_us;	/* taio_cancel() to completion */
 	unsigned char *scratch; /* SCRATCH_SIZE bytes: plaintext between tls and service */
 };

@@ -2,6 +2,7 @@
 #include "via.h"
 
 #include "base/proxy_header.h"
+#include "server/census.h"
 #include "server/log.h"
 
 #include <stdlib.h>
@@ -43,4 +44,9 @@ void via_refused(struct conn *c, const char *why)
 	if (more)
 		log_warning("%s: no PROXY protocol header, which accept-proxy requires from there: %s%s",
 			    addr_text(&c->peer, peer), why, more);
+}
+
+int via_enter(struct conn *c)
+{
+	return c->local ? census_enter(&c->row, &c->peer, &c->shard->census) : 0;
 }

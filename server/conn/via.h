@@ -18,4 +18,7 @@ enum step via_read(struct conn *c, const char **why);
 /* @c ends for want of one, for the reason @why: counts and logs that. */
 void via_refused(struct conn *c, const char *why);
 
+/* It is taken: counts @c for the address that it has given, if it has. As census_enter(). */
+int via_enter(struct conn *c);
+
 #endif

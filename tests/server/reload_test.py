@@ -143,7 +143,7 @@ class Reload(Case):
             "engine": '"epoll"' if ENGINE != "epoll" else '"poll"', "when-full": '"refuse"', "log-level": '"debug"',
             "tls-min-version": '"1.3"', "tls-keylog": f'"{self.path("keys")}"',
             "tls-ticket-keys": f'{{"{self.path("ticket.key")}"}}', "stats-file": f'"{self.path("stats")}"',
-            "index": '"other.html"', "conn-memory": '"1m"',
+            "index": '"other.html"', "conn-memory": '"1m"', "address-prefix": '"24/48"',
         }
 
 
