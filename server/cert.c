@@ -71,21 +71,52 @@ static int self_signed(const struct settings *settings, char *cert, char *key, s
 	return ret;
 }
 
-int cert_load(const struct listener *l, const struct settings *settings, struct tls_ticket_keys *keys,
+/* Has the listener certificates of its own? Then it uses no general one. */
+static bool has_own(const struct listener *l)
+{
+	return l->cert || l->cert_dir;
+}
+
+const char *cert_dir(const struct listener *l, const struct settings *settings)
+{
+	return has_own(l) ? l->cert_dir : settings->cert_dir;
+}
+
+bool cert_is_given(const struct listener *l, const struct settings *settings)
+{
+	return has_own(l) || settings->cert || settings->cert_dir;
+}
+
+static void log_file(void *arg, bool is_bad, const char *line)
+{
+	if (is_bad)
+		log_error("%s", line);
+	else
+		log_warning("%s", line);
+}
+
+int cert_dir_load(struct tls_certs **certs, const char *dir, const struct tls_certs *from, bool is_quiet,
+		  char *why)
+{
+	return tls_certs_load(certs, dir, from, is_quiet ? NULL : log_file, NULL, why);
+}
+
+int cert_load(const struct listener *l, const struct settings *settings, const struct cert_parts *parts,
 	      struct tls_ctx **ctx, char *why)
 {
 	char cert[4096], key[4096];
 	struct tls_server_params params = {
-		.cert_file = l->cert ? l->cert : settings->cert,
-		.key_file = l->cert ? l->key : settings->key,
+		.cert_file = has_own(l) ? l->cert : settings->cert,
+		.key_file = has_own(l) ? l->key : settings->key,
+		.certs = parts->certs,
 		.min_version = l->tls_min ? l->tls_min : settings->tls_min,
 		.alpn = l->service->alpn,
 		.keylog_file = settings->tls_keylog,
-		.ticket_keys = keys,
+		.ticket_keys = parts->keys,
 	};
 	int ret;
 
-	if (!params.cert_file) {
+	if (!cert_is_given(l, settings)) {
 		ret = self_signed(settings, cert, key, sizeof(cert), why);
 		if (ret)
 			return ret;
@@ -93,7 +124,7 @@ int cert_load(const struct listener *l, const struct settings *settings, struct 
 		params.key_file = key;
 	}
 	ret = tls_ctx_server(ctx, &params, why);
-	if (!ret && why[0])
+	if (!ret && why[0] && !parts->is_quiet)
 		log_warning("%s: %s", l->where, why);
 	return ret;
 }

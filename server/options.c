@@ -30,7 +30,7 @@
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
 
 /* Made from the table of services by options_init(). */
-static char listen_more[4096];
+static char listen_more[8192];
 
 // clang-format off
 static const struct opt own[] = {
@@ -126,6 +126,17 @@ static const struct opt own[] = {
 		  "SIGHUP reloads certificates and keys." },
 	{ .name = "key", .type = OPT_STRING, .offset = FIELD(key), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Private key (PEM) of that certificate; by default read from the certificate's file." },
+	{ .name = "cert-dir", .type = OPT_STRING, .offset = FIELD(cert_dir), .arg = "DIR",
+	  .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Directory of certificates (PEM), of which each client gets that for the name it asks for (SNI).",
+	  .more = "A certificate is NAME.pem or NAME.crt, chain included; its key is in NAME.key or NAME.pem.key beside it, or "
+		  "in the same file. Its names are those in the certificate: an exact one goes before a wildcard, which stands for "
+		  "one label. A name may have certificates with keys of several types: clients that take ECDSA get that, others RSA; "
+		  "of two of one type the one that is valid longer is served. Clients that ask for no name or an unknown one get "
+		  "the certificate of cert, if that is set, too, or else the first file's in alphabetical order. A listener with "
+		  "cert= or cert-dir= of its own uses neither general option.\n\n"
+		  "SIGHUP reads the directory again. Each file is judged by itself: a bad one is logged with the reason, and what "
+		  "was loaded of it before stays in effect. -t names each bad file, too, and fails if none is good." },
 	{ .name = "state-dir", .type = OPT_STRING, .offset = FIELD(state_dir), .arg = "DIR",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Directory for the self-signed certificate.",
@@ -229,8 +240,9 @@ static void describe_listen(void)
 	for (size_t i = 0; services[i]; i++)
 		fprintf(to, "%s%s (%s)", i ? ", " : "", services[i]->name, services[i]->summary);
 	fprintf(to,
-		"; the default is %s. tls turns on TLS, with the certificate cert=FILE and key=FILE or else "
-		"the general one.",
+		"; the default is %s. tls turns on TLS, with the certificate cert=FILE and key=FILE, those "
+		"of "
+		"cert-dir=DIR, or else the general ones.",
 		services[0]->name);
 	fprintf(to, " Timeouts, limits and the services' options, such as idle-timeout=5m, may be fields, "
 		    "too, and "

@@ -35,7 +35,7 @@ struct settings {
 	unsigned int max_per_address; /* 0: any number */
 	char *address_prefix;	      /* checked by census_check_prefix() */
 
-	char *cert, *key, *state_dir, *tls_min, *tls_keylog;
+	char *cert, *key, *cert_dir, *state_dir, *tls_min, *tls_keylog;
 	struct opt_list ticket_keys;
 
 	int log_level;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct tls_certs;
 struct tls_ctx;
 struct tls_ticket_keys;
 struct tls;
@@ -19,8 +20,11 @@ struct tls;
 #define TLS_WHY_LEN 256
 
 struct tls_server_params {
-	const char *cert_file;	 /* PEM, chain included */
-	const char *key_file;	 /* PEM; NULL: the key is in cert_file */
+	const char *cert_file; /* PEM, chain included; NULL: see certs */
+	const char *key_file;  /* PEM; NULL: the key is in cert_file */
+	/* By SNI, the context gets a reference; NULL: none. Without cert_file, its first is what clients get
+	 * that ask for no name, or one that is not there. */
+	struct tls_certs *certs;
 	const char *min_version; /* "1.2" (default) or "1.3" */
 	const char *alpn; /* protocols spoken, the preferred first: "http/1.1,h2"; NULL: ALPN is ignored */
 	const char *keylog_file;	     /* NSS key log for debugging; NULL: none */
@@ -48,6 +52,25 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params, char *why);
 struct tls_ctx *tls_ctx_get(struct tls_ctx *ctx);
 void tls_ctx_put(struct tls_ctx *ctx);
+
+/*
+ * The certificates of a directory, from which a context chooses by the name that a client asks for (SNI): an
+ * exact name goes before a wildcard, which stands for one label. Of several for a name, one for each type of
+ * key is kept, that which is valid longest; ECDSA goes before RSA with clients that take both. Files are
+ * NAME.pem and NAME.crt with a chain of certificates; the key is in NAME.key, in NAME.pem.key, or in the file
+ * itself. Others, and those that start with a dot, are not looked at.
+ *
+ * Each file is judged by itself: @report, which may be NULL, gets a line for each that is bad, and warnings
+ * about others. In the place of a bad one @from (NULL: none), the set of the same directory before, gives
+ * what it had of that file. -errno and why: the directory cannot be read, or nothing in it can be used.
+ * Counted; any thread may put it.
+ */
+typedef void tls_certs_report(void *arg, bool is_bad, const char *line);
+int tls_certs_load(struct tls_certs **certs, const char *dir, const struct tls_certs *from,
+		   tls_certs_report *report, void *arg, char *why);
+const char *tls_certs_dir(const struct tls_certs *certs);
+struct tls_certs *tls_certs_get(struct tls_certs *certs);
+void tls_certs_put(struct tls_certs *certs);
 
 /*
  * Writes a new P-256 key (mode 0600) and a self-signed certificate for @host (plus localhost, 127.0.0.1 and

@@ -7,19 +7,19 @@
  * one, which its sessions keep alive), except OpenSSL's session cache, which has its own lock.
  */
 #include "tls_bio.h"
+#include "tls_certs.h"
 #include "tls_error.h"
 #include "tls_int.h"
 #include "tls_keys.h"
+#include "tls_pair.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 /* AES-128 first: with hardware AES it is the fastest, and its key schedule uses SHA-256. AEAD only. */
@@ -153,63 +153,21 @@ static struct tls_ctx *ctx_create(const SSL_METHOD *method, bool is_server)
 	return NULL;
 }
 
-static int no_passphrase(char *buf, int size, int rwflag, void *asked)
-{
-	*(bool *)asked = true;
-	return -1;
-}
-
-static int load_key(struct tls_ctx *ctx, const char *cert_file, const char *key_file, char *why)
-{
-	bool asked = false;
-	BIO *bio = BIO_new_file(key_file, "r");
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked) : NULL;
-	int err = 0;
-
-	BIO_free(bio);
-	if (asked)
-		err = tls_why(why, -EINVAL, "%s: the key is encrypted; remove the passphrase", key_file);
-	else if (!key)
-		err = tls_why_file(why, key_file, "private key");
-	else if (X509_check_private_key(SSL_CTX_get0_certificate(ctx->ssl_ctx), key) != 1)
-		err = tls_why(why, -EINVAL, "key %s does not match certificate %s", key_file, cert_file);
-	else if (SSL_CTX_use_PrivateKey(ctx->ssl_ctx, key) != 1)
-		err = tls_why_file(why, key_file, "private key");
-	EVP_PKEY_free(key);
-	return err;
-}
-
-/* Some clients accept an expired certificate; refusing it would only end the service for them, too. */
-static void warn_dates(struct tls_ctx *ctx, const char *file, char *why)
-{
-	X509 *cert = SSL_CTX_get0_certificate(ctx->ssl_ctx);
-	const ASN1_TIME *end = X509_get0_notAfter(cert), *begin = X509_get0_notBefore(cert);
-	const ASN1_TIME *date = NULL;
-	char day[32] = "";
-	struct tm tm;
-
-	if (X509_cmp_current_time(end) < 0)
-		date = end;
-	else if (X509_cmp_current_time(begin) > 0)
-		date = begin;
-	if (!date)
-		return;
-	if (ASN1_TIME_to_tm(date, &tm))
-		strftime(day, sizeof(day), "%F %T UTC", &tm);
-	tls_why(why, 0, "%s: warning: the certificate %s %s", file,
-		date == end ? "has expired on" : "is not valid before", day);
-}
-
 static int load_server(struct tls_ctx *ctx, const struct tls_server_params *params, char *why)
 {
-	const char *key_file = params->key_file ? params->key_file : params->cert_file;
+	struct tls_pair pair;
 	int err;
 
-	if (SSL_CTX_use_certificate_chain_file(ctx->ssl_ctx, params->cert_file) != 1)
-		return tls_why_file(why, params->cert_file, "certificate");
-	err = load_key(ctx, params->cert_file, key_file, why);
-	if (!err)
-		warn_dates(ctx, params->cert_file, why);
+	if (params->certs) {
+		err = tls_certs_use(ctx, params->certs, !params->cert_file, why);
+		if (err || !params->cert_file)
+			return err;
+	}
+	err = tls_pair_load(&pair, params->cert_file, params->key_file, why);
+	if (err)
+		return err;
+	err = tls_pair_use_ctx(ctx->ssl_ctx, &pair, params->cert_file, why);
+	tls_pair_fini(&pair);
 	return err;
 }
 
@@ -231,23 +189,38 @@ static bool digest_names(EVP_MD_CTX *digest, X509 *cert)
 	return true;
 }
 
+/* Adds what is the same for all certificates of @ctx. */
+static bool digest_context(EVP_MD_CTX *digest, const struct tls_ctx *ctx)
+{
+	return EVP_DigestInit_ex(digest, EVP_sha256(), NULL) &&
+	       EVP_DigestUpdate(digest, ctx->alpn, ctx->alpn_len);
+}
+
+static bool set_identity(struct tls_ctx *ctx, EVP_MD_CTX *digest)
+{
+	unsigned char id[EVP_MAX_MD_SIZE];
+
+	if (!digest_context(digest, ctx) || !EVP_DigestFinal_ex(digest, id, NULL))
+		return false;
+	memcpy(ctx->id, id, TLS_ID_LEN);
+	return digest_context(digest, ctx) && digest_names(digest, SSL_CTX_get0_certificate(ctx->ssl_ctx)) &&
+	       EVP_DigestFinal_ex(digest, id, NULL) &&
+	       SSL_CTX_set_session_id_context(ctx->ssl_ctx, id, SSL_MAX_SID_CTX_LENGTH);
+}
+
 /*
  * Contexts that share ticket keys must not resume a session of another identity: its client would take this
  * server for that one. The names of the certificate and the protocols are the identity, not the certificate,
- * so that sessions outlive its renewal.
+ * so that sessions outlive its renewal. Where the certificate is chosen by name, that name is in the place of
+ * the certificate's (tls_certs.c).
  */
 static int set_session_context(struct tls_ctx *ctx)
 {
-	unsigned char id[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *digest = EVP_MD_CTX_new();
-	unsigned int len = 0;
-	bool done = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) &&
-		    EVP_DigestUpdate(digest, ctx->alpn, ctx->alpn_len) &&
-		    digest_names(digest, SSL_CTX_get0_certificate(ctx->ssl_ctx)) &&
-		    EVP_DigestFinal_ex(digest, id, &len);
+	bool done = digest && set_identity(ctx, digest);
 
 	EVP_MD_CTX_free(digest);
-	return done && SSL_CTX_set_session_id_context(ctx->ssl_ctx, id, len) ? 0 : -ENOMEM;
+	return done ? 0 : -ENOMEM;
 }
 
 /*
@@ -286,7 +259,7 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 	struct tls_ctx *made;
 	int err;
 
-	if (!params->cert_file)
+	if (!params->cert_file && !params->certs)
 		return tls_why(why, -EINVAL, "no certificate file given");
 	made = ctx_create(TLS_server_method(), true);
 	if (!made)
@@ -368,6 +341,7 @@ void tls_ctx_put(struct tls_ctx *ctx)
 	SSL_CTX_free(ctx->ssl_ctx);
 	BIO_meth_free(ctx->bio);
 	tls_ticket_keys_put(ctx->ticket_keys);
+	tls_certs_put(ctx->certs);
 	if (ctx->keylog_fd >= 0)
 		close(ctx->keylog_fd);
 	free(ctx);

@@ -17,6 +17,8 @@
 
 #define ALPN_MAX 255
 
+#define TLS_ID_LEN (SSL_MAX_SID_CTX_LENGTH / 2)
+
 /* Read-only once built, except for the count and what OpenSSL locks itself. */
 struct tls_ctx {
 	SSL_CTX *ssl_ctx;
@@ -24,6 +26,8 @@ struct tls_ctx {
 	atomic_uint refs;
 	int keylog_fd;
 	struct tls_ticket_keys *ticket_keys; /* NULL: OpenSSL makes its own, of this context */
+	struct tls_certs *certs;	     /* to choose from by SNI; NULL: all get the same */
+	unsigned char id[TLS_ID_LEN]; /* server: what sessions are made under, but for the certificate */
 	bool is_server;
 	unsigned char alpn_len;
 	unsigned char alpn[ALPN_MAX]; /* as on the wire: length, name, length, name */

@@ -4,12 +4,14 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import tempfile
 import unittest
 import warnings
 
+from authority import Authority
 from harness import (Http, Server, ServerCase, client_context, connect, curl, exchange, has_tool,
                      make_certificate, make_ticket_key, pattern, run, taiod, until)
 
@@ -283,6 +285,146 @@ class Tickets(unittest.TestCase):
             server = self.server(keys=[key], service="http")
             self.assertIn(b"Reused, ", s_client("-sess_in", session))
             server.stop()
+
+
+@unittest.skipUnless(has_tool("openssl"), "openssl")
+class Directory(unittest.TestCase):
+    """cert-dir: the certificate that a name gets, and reloads over bad files."""
+
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="taiod-certs-")
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.certs = self.path("certs")
+        os.mkdir(self.certs)
+        self.authority = Authority(self.path("ca"))
+        for stem, names, key in (("a", ["a.test"], "ec"), ("b-ec", ["b.test", "*.b.test"], "ec"),
+                                 ("b-rsa", ["b.test", "*.b.test"], "rsa")):
+            self.authority.issue(self.path(f"certs/{stem}"), stem, names, key)
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def server(self, *words, listener=""):
+        server = Server(f"service=http,tls{listener}", options=(*(words or ("--cert-dir", self.certs)),))
+        self.addCleanup(server.kill)
+        return server
+
+    def reload(self, server):
+        before = len(server.log())
+        server.signal(signal.SIGHUP)
+        until(lambda: "certificates reloaded" in server.log()[before:], "the reload")
+        return server.log()[before:]
+
+    def served(self, server, name=None, ciphers=None):
+        """The common name of what a client gets that asks for @name, verified by the authority."""
+        context = client_context(V12, V12 if ciphers else None)
+        context.load_verify_locations(self.authority.cert)
+        context.verify_mode = ssl.CERT_REQUIRED
+        if ciphers:
+            context.set_ciphers(ciphers)
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            with context.wrap_socket(sock, server_hostname=name) as tls:
+                return dict(field for part in tls.getpeercert()["subject"] for field in part)["commonName"]
+
+    def test_a_name_gets_its_certificate(self):
+        server = self.server()
+        for name, ciphers, want in (("a.test", None, "a"), ("b.test", None, "b-ec"), ("b.test", "aRSA", "b-rsa"),
+                                    ("www.b.test", None, "b-ec"), ("WWW.B.TEST", "aRSA", "b-rsa"),
+                                    ("deep.www.b.test", None, "a"), ("other.test", None, "a"), (None, None, "a")):
+            with self.subTest(name=name, ciphers=ciphers):
+                self.assertEqual(self.served(server, name, ciphers), want)
+        server.stop()
+
+    @unittest.skipUnless(has_tool("curl"), "curl")
+    def test_curl_verifies_each_name(self):
+        server = self.server(listener=f",cert-dir={self.certs}")
+        for name, status in (("a.test", 0), ("x.b.test", 0), ("c.test", 60)):
+            done = run("curl", "-sS", "--noproxy", "*", "--cacert", self.authority.cert, "--resolve",
+                       f"{name}:{server.port}:127.0.0.1", f"https://{name}:{server.port}/healthz")
+            self.assertEqual(done.returncode, status, done.stderr)
+        server.stop()
+
+    def test_a_default_beside_the_directory(self):
+        cert, key = self.authority.issue(self.path("fallback"), "fallback")
+        server = self.server("--cert", cert, "--key", key, "--cert-dir", self.certs)
+        self.assertEqual(self.served(server, "b.test"), "b-ec")
+        for name in (None, "other.test"):
+            self.assertEqual(self.served(server, name), "fallback")
+        server.stop()
+
+    def test_names_that_are_none(self):
+        """Extensions that are malformed get an alert; what is no name of a host gets the default."""
+        server = self.server()
+
+        def hello(extension):
+            ciphers, session = b"\x00\x04\xc0\x2b\xc0\x2f", b"\x00"
+            extensions = b"".join(number + len(body).to_bytes(2, "big") + body for number, body in (
+                (b"\x00\x00", extension), (b"\x00\x0a", b"\x00\x02\x00\x17"), (b"\x00\x0d", b"\x00\x04\x04\x03\x04\x01")))
+            body = b"\x03\x03" + bytes(32) + session + ciphers + b"\x01\x00" + len(extensions).to_bytes(2, "big") + extensions
+            message = b"\x01" + len(body).to_bytes(3, "big") + body
+            with connect(server.port) as sock:
+                sock.sendall(b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message)
+                return sock.recv(1)
+
+        def names(name, kind=0):
+            entry = bytes([kind]) + len(name).to_bytes(2, "big") + name
+            return len(entry).to_bytes(2, "big") + entry
+
+        handshake, alert = b"\x16", b"\x15"
+        for extension, want in ((names(b"b.test"), handshake), (names(b"b\x80.test"), handshake), (names(b"*.b.test"), handshake),
+                                (names(b"." * 200), handshake), (names(b"b" * 255), handshake), (names(b"."), handshake),
+                                (names(b"b" * 256), alert), (names(b"b\0.test"), alert), (names(b""), handshake), (b"", alert),
+                                (b"\x00", alert), (b"\x00\x00", alert), (b"\x00\x04\x00\x00\x09b", alert),
+                                (names(b"b.test") + b"b", alert), (b"\xff\xff\x00\xff\xff" + bytes(20), alert)):
+            with self.subTest(extension=extension):
+                self.assertEqual(hello(extension), want)
+        self.assertEqual(self.served(server, "b.test"), "b-ec")
+        server.stop()
+
+    def test_reloads_judge_each_file_by_itself(self):
+        server = self.server()
+        shutil.copy(self.path("certs/b-rsa.key"), self.path("certs/b-ec.key"))
+        self.authority.issue(self.path("certs/a"), "a-new", ["a.test"])
+        self.authority.issue(self.path("certs/c"), "c", ["c.test"])
+        with open(self.path("certs/junk.pem"), "w", encoding="ascii") as junk:
+            junk.write("junk")
+        said = self.reload(server)
+        bad = [line.split(" error: ")[1] for line in said.splitlines() if " error: " in line]
+        self.assertEqual(len(bad), 2, said)
+        self.assertIn("b-ec.key does not match certificate", bad[0])
+        self.assertIn("loaded before stays in effect", bad[0])
+        self.assertIn("junk.pem: holds no valid certificate", bad[1])
+        for name, want in (("a.test", "a-new"), ("b.test", "b-ec"), ("c.test", "c"), (None, "a-new")):
+            self.assertEqual(self.served(server, name), want)
+        for stem in ("b-ec.crt", "b-rsa.crt", "junk.pem"):
+            os.unlink(self.path(f"certs/{stem}"))
+        self.assertNotIn("error", self.reload(server))
+        self.assertEqual(self.served(server, "b.test"), "a-new")
+        server.stop()
+
+    def test_a_start_goes_on_without_the_bad_ones_and_check_names_them(self):
+        for name in ("1.pem", "2.pem"):
+            with open(self.path(f"certs/{name}"), "w", encoding="ascii") as junk:
+                junk.write("junk")
+        server = self.server()
+        for name in ("1.pem", "2.pem"):
+            self.assertEqual(server.log().count(f"{name}: holds no valid certificate"), 1)
+        self.assertEqual(self.served(server, None), "a")
+        words = ("-t", "--listen", "127.0.0.1:0,service=echo,tls")
+        done = taiod(*words, "--cert-dir", self.certs)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([name in done.stderr for name in ("1.pem", "2.pem", "a.crt")], [True, True, False])
+        for stem in ("a", "b-ec", "b-rsa"):
+            os.unlink(self.path(f"certs/{stem}.crt"))
+        for action in (words, words[1:]):
+            done = taiod(*action, "--cert-dir", self.certs)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(f"{self.certs}: no certificate can be used", done.stderr)
+        before = len(server.log())
+        server.signal(signal.SIGHUP)
+        until(lambda: "the previous configuration stays in effect" in server.log()[before:], "the refusal")
+        self.assertEqual(self.served(server, "b.test"), "b-ec")
+        server.stop()
 
 
 class Versions(unittest.TestCase):
