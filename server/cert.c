@@ -101,6 +101,11 @@ int cert_dir_load(struct tls_certs **certs, const char *dir, const struct tls_ce
 	return tls_certs_load(certs, dir, from, is_quiet ? NULL : log_file, NULL, why);
 }
 
+static const char *either(const char *own, const char *general)
+{
+	return own ? own : general;
+}
+
 int cert_load(const struct listener *l, const struct settings *settings, const struct cert_parts *parts,
 	      struct tls_ctx **ctx, char *why)
 {
@@ -109,7 +114,10 @@ int cert_load(const struct listener *l, const struct settings *settings, const s
 		.cert_file = has_own(l) ? l->cert : settings->cert,
 		.key_file = has_own(l) ? l->key : settings->key,
 		.certs = parts->certs,
-		.min_version = l->tls_min ? l->tls_min : settings->tls_min,
+		.min_version = either(l->tls_min, settings->tls_min),
+		.ciphers = either(l->tls_ciphers, settings->tls_ciphers),
+		.ciphersuites = either(l->tls_ciphersuites, settings->tls_ciphersuites),
+		.groups = either(l->tls_groups, settings->tls_groups),
 		.alpn = l->service->alpn,
 		.keylog_file = settings->tls_keylog,
 		.ticket_keys = parts->keys,

@@ -4,6 +4,7 @@
 #include "services.h"
 #include "settings.h"
 #include "sockets.h"
+#include "tls/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -38,6 +39,13 @@ static const struct opt tls_rows[] = {
 	{ .name = "tls-min-version", .type = OPT_STRING, .offset = FIELD(tls_min), .arg = "1.2|1.3",
 	  .check = listener_check_tls_version,
 	  .help = "Oldest TLS version to accept." },
+	{ .name = "tls-ciphers", .type = OPT_STRING, .offset = FIELD(tls_ciphers), .arg = "LIST", .check = tls_check_ciphers,
+	  .help = "Ciphers of TLS 1.2." },
+	{ .name = "tls-ciphersuites", .type = OPT_STRING, .offset = FIELD(tls_ciphersuites), .arg = "LIST",
+	  .check = tls_check_ciphersuites,
+	  .help = "Cipher suites of TLS 1.3." },
+	{ .name = "tls-groups", .type = OPT_STRING, .offset = FIELD(tls_groups), .arg = "LIST", .check = tls_check_groups,
+	  .help = "Groups of key exchange." },
 	{ 0 }
 };
 

@@ -27,14 +27,15 @@ struct listener {
 	char *where; /* "127.0.0.1:8080", or "fd:NAME" */
 	const struct service *service;
 	bool tls;
-	char *cert, *key, *cert_dir, *tls_min; /* its own, or NULL */
-	struct opt_list proxies;	       /* accept-proxy, */
-	struct networks accept_proxy;	       /* read */
-	unsigned int accept_rate;	       /* connections a second; 0: no limit */
-	struct limits limits;		       /* the general ones but for its own */
-	void *options;		 /* likewise the service's, of service->options_size bytes, or NULL */
-	void *words;		 /* the service's, of service->words_size bytes, or NULL */
-	struct sockets *sockets; /* a reference; config_open() sets it */
+	/* Its own, or NULL. */
+	char *cert, *key, *cert_dir, *tls_min, *tls_ciphers, *tls_ciphersuites, *tls_groups;
+	struct opt_list proxies;      /* accept-proxy, */
+	struct networks accept_proxy; /* read */
+	unsigned int accept_rate;     /* connections a second; 0: no limit */
+	struct limits limits;	      /* the general ones but for its own */
+	void *options;		      /* likewise the service's, of service->options_size bytes, or NULL */
+	void *words;		      /* the service's, of service->words_size bytes, or NULL */
+	struct sockets *sockets;      /* a reference; config_open() sets it */
 };
 
 #define LISTENER_WHY_LEN OPT_WHY_LEN

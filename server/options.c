@@ -6,6 +6,7 @@
 #include "listener.h"
 #include "service.h"
 #include "services.h"
+#include "tls/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -145,6 +146,18 @@ static const struct opt own[] = {
 	{ .name = "tls-min-version", .type = OPT_STRING, .offset = FIELD(tls_min), .arg = "1.2|1.3", .deflt = "1.2",
 	  .check = listener_check_tls_version, .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Oldest TLS version to accept." },
+	{ .name = "tls-ciphers", .type = OPT_STRING, .offset = FIELD(tls_ciphers), .arg = "LIST",
+	  .check = tls_check_ciphers, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Ciphers of TLS 1.2, the preferred first, separated by colons as in openssl-ciphers(1).",
+	  .more = "By default those with forward secrecy and authenticated encryption, AES-128 first." },
+	{ .name = "tls-ciphersuites", .type = OPT_STRING, .offset = FIELD(tls_ciphersuites), .arg = "LIST",
+	  .check = tls_check_ciphersuites, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Cipher suites of TLS 1.3, the preferred first, separated by colons.",
+	  .more = "Default: TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256." },
+	{ .name = "tls-groups", .type = OPT_STRING, .offset = FIELD(tls_groups), .arg = "LIST",
+	  .check = tls_check_groups, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Groups of key exchange, the preferred first, separated by colons.",
+	  .more = "Default: X25519:P-256:P-384." },
 	{ .name = "tls-ticket-keys", .type = OPT_LIST, .offset = FIELD(ticket_keys), .arg = "FILE",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Key for TLS session tickets; repeatable: the first encrypts, all decrypt.",

@@ -26,6 +26,10 @@ struct tls_server_params {
 	 * that ask for no name, or one that is not there. */
 	struct tls_certs *certs;
 	const char *min_version; /* "1.2" (default) or "1.3" */
+	/* In OpenSSL's syntax; NULL: AEAD with forward secrecy. Checked by tls_check_ciphers() and so on. */
+	const char *ciphers;	  /* of TLS 1.2 */
+	const char *ciphersuites; /* of TLS 1.3 */
+	const char *groups;	  /* of key exchange */
 	const char *alpn; /* protocols spoken, the preferred first: "http/1.1,h2"; NULL: ALPN is ignored */
 	const char *keylog_file;	     /* NSS key log for debugging; NULL: none */
 	struct tls_ticket_keys *ticket_keys; /* the context gets a reference; NULL: its own, made at random */
@@ -43,7 +47,7 @@ struct tls_client_params {
  * On failure -errno (-EINVAL for bad material) and one line in why[TLS_WHY_LEN], which may be NULL: the file,
  * what is wrong with it (a key that does not match its certificate: both files), what to do. On success
  * why is empty, or a warning: an expired certificate is still served. Contexts are counted:
- * a session holds one reference. Cipher and group choices are the same for all: AEAD with forward secrecy.
+ * a session holds one reference. Early data (0-RTT) is never accepted.
  *
  * A client that offers ALPN protocols but none of the server's is refused with alert no_application_protocol
  * (RFC 7301, 3.2); one that offers none at all is served.
@@ -52,6 +56,13 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params, char *why);
 struct tls_ctx *tls_ctx_get(struct tls_ctx *ctx);
 void tls_ctx_put(struct tls_ctx *ctx);
+
+/* Of lists of ciphers and groups: 0, or -EINVAL with what is wrong in why[TLS_WHY_LEN]. No name may be
+ * unknown.
+ */
+int tls_check_ciphers(const char *list, char *why);
+int tls_check_ciphersuites(const char *list, char *why);
+int tls_check_groups(const char *list, char *why);
 
 /*
  * The certificates of a directory, from which a context chooses by the name that a client asks for (SNI): an

@@ -12,6 +12,7 @@
 #include "tls_int.h"
 #include "tls_keys.h"
 #include "tls_pair.h"
+#include "tls_suites.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,13 +22,6 @@
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-/* AES-128 first: with hardware AES it is the fastest, and its key schedule uses SHA-256. AEAD only. */
-#define SUITES_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define SUITES_12                                                                                            \
-	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"           \
-	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define GROUPS "X25519:P-256:P-384"
 
 /* Only TLS 1.2 clients without tickets take an entry in the cache, about 1 KiB each. */
 #define CACHE_SESSIONS 4096
@@ -130,10 +124,7 @@ static int set_common(struct tls_ctx *ctx)
 	SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
 					     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_read_ahead(ssl_ctx, 0);
-	if (SSL_CTX_set_ciphersuites(ssl_ctx, SUITES_13) != 1 ||
-	    SSL_CTX_set_cipher_list(ssl_ctx, SUITES_12) != 1)
-		return -ENOMEM;
-	return SSL_CTX_set1_groups_list(ssl_ctx, GROUPS) == 1 ? 0 : -ENOMEM;
+	return tls_suites_default(ssl_ctx);
 }
 
 static struct tls_ctx *ctx_create(const SSL_METHOD *method, bool is_server)
@@ -266,6 +257,8 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 		return tls_why(why, -ENOMEM, "out of memory");
 	tls_why(why, 0, "%s", "");
 	err = set_min_version(made, params->min_version, why);
+	if (!err)
+		err = tls_suites_set(made->ssl_ctx, params, why);
 	if (!err)
 		err = set_alpn(made, params->alpn, why);
 	if (!err)

@@ -438,6 +438,27 @@ class Versions(unittest.TestCase):
             stats = server.until_counter("tls_failed", 1)
             self.assertEqual(stats["tls_handshakes"], 1)
 
+    @unittest.skipUnless(has_tool("openssl"), "openssl")
+    def test_ciphers_and_groups(self):
+        lists = ("--tls-ciphers", "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384",
+                 "--tls-ciphersuites", "TLS_AES_256_GCM_SHA384", "--tls-groups", "P-384:P-256")
+        own = ",".join(f"{name[2:]}={value}" for name, value in zip(lists[::2], lists[1::2]))
+        for server in (Server("service=echo,tls", options=lists), Server(f"service=echo,tls,{own}")):
+            self.addCleanup(server.kill)
+            for words, status, said in (
+                    (("-tls1_2",), 0, b"ECDHE-ECDSA-CHACHA20-POLY1305"),
+                    (("-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384"), 0, b"ECDHE-ECDSA-AES256-GCM-SHA384"),
+                    (("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"), 1, b"handshake failure"),
+                    (("-tls1_3",), 0, b"TLS_AES_256_GCM_SHA384"),
+                    (("-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256"), 1, b"handshake failure"),
+                    (("-tls1_3", "-curves", "P-384:P-256"), 0, b"ECDH, secp384r1"),
+                    (("-tls1_3", "-curves", "X25519"), 1, b"handshake failure")):
+                with self.subTest(words=words):
+                    done = run("openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", *words)
+                    self.assertEqual(done.returncode, status)
+                    self.assertIn(said, done.stdout + done.stderr)
+            server.stop()
+
     def test_an_unknown_min_version_is_a_usage_error(self):
         done = taiod("--listen", "127.0.0.1:0,service=echo,tls", "--tls-min-version", "1.4", "-t")
         self.assertEqual(done.returncode, 2)

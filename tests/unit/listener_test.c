@@ -248,7 +248,7 @@ static const struct block_row bad_blocks[] = {
 	{"127.0.0.1:1",
 	 {{"to", "127.0.0.1:1"}, {"service", "http"}},
 	 0,
-	 "tls-min-version, max-connections, accept-proxy, "},
+	 "tls-groups, max-connections, accept-proxy, "},
 	{"127.0.0.1:1",
 	 {{"to", "127.0.0.1:1"}, {"service", "http"}},
 	 0,
