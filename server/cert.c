@@ -121,6 +121,8 @@ int cert_load(const struct listener *l, const struct settings *settings, const s
 		.alpn = l->service->alpn,
 		.keylog_file = settings->tls_keylog,
 		.ticket_keys = parts->keys,
+		.no_tickets = !settings->tls_tickets,
+		.cache_sessions = settings->tls_cache,
 	};
 	int ret;
 

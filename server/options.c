@@ -169,6 +169,15 @@ static const struct opt own[] = {
 		  "all can decrypt before one encrypts. SIGHUP reads the files again.\n\n"
 		  "Without this option, a random key is made at the start, kept over reloads, and replaced every two "
 		  "hours; the one before still decrypts." },
+	{ .name = "tls-tickets", .type = OPT_BOOL, .offset = FIELD(tls_tickets), .deflt = "yes",
+	  .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Resume sessions by tickets, which the clients keep.",
+	  .more = "Without, all sessions are in the cache." },
+	{ .name = "tls-session-cache", .type = OPT_UINT, .offset = FIELD(tls_cache), .arg = "N", .deflt = "4096",
+	  .max = 1 << 20, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Maximum sessions per listener kept for clients without tickets; 0 means none.",
+	  .more = "Each takes about 1 KiB. All workers share the cache; a reload empties it. Clients of TLS 1.2 that know no "
+		  "tickets use it, and with no tls-tickets all." },
 	{ .name = "tls-keylog", .type = OPT_STRING, .offset = FIELD(tls_keylog), .arg = "FILE",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Append session secrets to FILE, for debugging with a packet capture." },

@@ -38,6 +38,8 @@ struct settings {
 	char *cert, *key, *cert_dir, *state_dir, *tls_min, *tls_keylog;
 	char *tls_ciphers, *tls_ciphersuites, *tls_groups;
 	struct opt_list ticket_keys;
+	bool tls_tickets;
+	unsigned int tls_cache;
 
 	int log_level;
 	char *stats_file;

@@ -33,6 +33,8 @@ struct tls_server_params {
 	const char *alpn; /* protocols spoken, the preferred first: "http/1.1,h2"; NULL: ALPN is ignored */
 	const char *keylog_file;	     /* NSS key log for debugging; NULL: none */
 	struct tls_ticket_keys *ticket_keys; /* the context gets a reference; NULL: its own, made at random */
+	bool no_tickets;		     /* all sessions are in the context's cache, not in tickets */
+	unsigned int cache_sessions;	     /* 0: there is no cache */
 };
 
 struct tls_client_params {
@@ -95,7 +97,8 @@ int tls_self_signed(const char *cert_file, const char *key_file, const char *hos
  * if their certificates have the same names and they speak the same protocols. Counted; used by any thread.
  * The first key encrypts, all decrypt; a session resumed by another than the first gets a new ticket.
  *
- * Sessions of TLS 1.2 clients without tickets are in a cache of the context, which they do not outlive.
+ * Sessions of TLS 1.2 clients without tickets, or all without tickets, are in a cache of the context, which
+ * they do not outlive: of params.cache_sessions, each about 1 KiB.
  */
 #define TLS_TICKET_LIFETIME_S (2 * 60 * 60)
 

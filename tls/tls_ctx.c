@@ -23,9 +23,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Only TLS 1.2 clients without tickets take an entry in the cache, about 1 KiB each. */
-#define CACHE_SESSIONS 4096
-
 static void keylog_line(const SSL *ssl, const char *line)
 {
 	struct tls_ctx *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -214,22 +211,30 @@ static int set_session_context(struct tls_ctx *ctx)
 	return done ? 0 : -ENOMEM;
 }
 
+/* OpenSSL takes a size of 0 for no bound. */
+static void set_cache(SSL_CTX *ssl_ctx, unsigned int sessions)
+{
+	SSL_CTX_set_session_cache_mode(ssl_ctx, sessions ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
+	SSL_CTX_sess_set_cache_size(ssl_ctx, sessions ? sessions : 1);
+}
+
 /*
  * One ticket per handshake, not OpenSSL's two: each costs an encryption, 250 bytes on the wire and a copy of
  * the session while it is made, and a client may use one ticket for several connections. Tickets are
- * stateless.
+ * stateless, unless there are to be none: then TLS 1.3's are only the name of a session in the cache.
  */
-static int set_resumption(struct tls_ctx *ctx, struct tls_ticket_keys *keys, char *why)
+static int set_resumption(struct tls_ctx *ctx, const struct tls_server_params *params, char *why)
 {
 	int err;
 
-	SSL_CTX_set_num_tickets(ctx->ssl_ctx, 1);
-	SSL_CTX_set_session_cache_mode(ctx->ssl_ctx, SSL_SESS_CACHE_SERVER);
-	SSL_CTX_sess_set_cache_size(ctx->ssl_ctx, CACHE_SESSIONS);
+	SSL_CTX_set_num_tickets(ctx->ssl_ctx, params->no_tickets && !params->cache_sessions ? 0 : 1);
+	if (params->no_tickets)
+		SSL_CTX_set_options(ctx->ssl_ctx, SSL_OP_NO_TICKET);
+	set_cache(ctx->ssl_ctx, params->cache_sessions);
 	SSL_CTX_set_timeout(ctx->ssl_ctx, TLS_TICKET_LIFETIME_S);
 	err = set_session_context(ctx);
-	if (!err && keys)
-		err = tls_keys_use(ctx, keys);
+	if (!err && params->ticket_keys)
+		err = tls_keys_use(ctx, params->ticket_keys);
 	return err ? tls_why(why, err, "out of memory") : 0;
 }
 
@@ -264,7 +269,7 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 	if (!err)
 		err = load_server(made, params, why);
 	if (!err)
-		err = set_resumption(made, params->ticket_keys, why);
+		err = set_resumption(made, params, why);
 	if (!err)
 		err = set_keylog(made, params->keylog_file, why);
 	return ctx_finish(ctx, made, err);

@@ -201,6 +201,54 @@ class Tickets(unittest.TestCase):
         self.assertEqual(server.stats()["tls_failed"], 0)
         server.stop()
 
+    def test_clients_without_tickets_resume_on_every_worker(self):
+        """The kernel spreads the connections over workers; the cache is the same for all."""
+        for context in self.contexts.values():
+            context.options |= ssl.OP_NO_TICKET
+        server = self.server("--workers", "3")
+        self.sessions[V12] = None
+        resumed = 0
+        for _ in range(20):
+            with connect(server.port, context=self.contexts[V12], session=self.sessions[V12]) as sock:
+                self.assertEqual(exchange(sock, b"hello"), b"hello")
+                self.assertFalse(sock.session.has_ticket)
+                resumed += sock.session_reused
+                self.sessions[V12] = sock.session
+        self.assertEqual(resumed, 19)
+        server.stop()
+
+    def test_without_tickets_all_sessions_are_in_the_cache(self):
+        keys = [make_ticket_key(self.path("a.key"))]
+        server = self.server("--workers", "3", "--no-tls-tickets", keys=keys)
+        self.assertFalse(self.visit(server))
+        for _ in range(8):
+            self.assertTrue(self.visit(server))
+        server.stop()
+        again = self.server("--no-tls-tickets", keys=keys)  # tickets would be resumed
+        self.assertFalse(self.visit(again))
+        again.stop()
+
+    def test_without_tickets_and_cache_nothing_is_resumed(self):
+        server = self.server("--no-tls-tickets", "--tls-session-cache", "0")
+        for _ in range(3):
+            self.assertFalse(self.visit(server))
+        self.assertEqual(server.stats()["tls_failed"], 0)
+        server.stop()
+
+    @unittest.skipUnless(has_tool("openssl"), "openssl")
+    def test_early_data_is_refused(self):
+        server, session = self.server(service="http"), self.path("session")
+        request = b"GET /healthz HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
+        with open(self.path("request"), "wb") as file:
+            file.write(request)
+        words = ("openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_3", "-ign_eof")
+        done = run(*words, "-sess_out", session, stdin=request)
+        self.assertIn(b"Max Early Data: 0", done.stdout)
+        done = run(*words, "-sess_in", session, "-early_data", self.path("request"), stdin=request)
+        self.assertIn(b"Reused, ", done.stdout)
+        self.assertNotIn(b"Early data was accepted", done.stdout)
+        self.assertEqual(server.stop()["requests"], 2)
+
     @unittest.skipUnless(has_tool("openssl"), "openssl")
     def test_a_renewed_certificate_keeps_the_sessions(self):
         for name in ("one", "two", "three"):
