@@ -106,6 +106,35 @@ static const char *either(const char *own, const char *general)
 	return own ? own : general;
 }
 
+/* Sets what @params asks of clients. The lists of a listener's authorities are its own, too. */
+static int ask_clients(const struct listener *l, const struct settings *settings,
+		       struct tls_server_params *params, char *why)
+{
+	const char *ca = either(l->client_ca, settings->client_ca);
+	const char *crl = either(l->client_crl, l->client_ca ? NULL : settings->client_crl);
+	const char *verify = either(l->client_verify, settings->client_verify);
+	bool is_off = verify && !strcmp(verify, "off");
+
+	if (!ca && (crl || (verify && !is_off))) {
+		snprintf(why, CERT_WHY_LEN, "%s needs client-ca=FILE", crl ? "client-crl" : "client-verify");
+		return -EINVAL;
+	}
+	if (is_off)
+		return 0;
+	params->client_ca = ca;
+	params->client_crl = crl;
+	params->client_optional = verify && !strcmp(verify, "optional");
+	return 0;
+}
+
+int cert_check_clients(const struct listener *l, const struct settings *settings, char *why)
+{
+	struct tls_server_params params = {0};
+	int ret = ask_clients(l, settings, &params, why);
+
+	return ret || !params.client_ca ? ret : tls_check_clients(params.client_ca, params.client_crl, why);
+}
+
 int cert_load(const struct listener *l, const struct settings *settings, const struct cert_parts *parts,
 	      struct tls_ctx **ctx, char *why)
 {
@@ -124,8 +153,10 @@ int cert_load(const struct listener *l, const struct settings *settings, const s
 		.no_tickets = !settings->tls_tickets,
 		.cache_sessions = settings->tls_cache,
 	};
-	int ret;
+	int ret = ask_clients(l, settings, &params, why);
 
+	if (ret)
+		return ret;
 	if (!cert_is_given(l, settings)) {
 		ret = self_signed(settings, cert, key, sizeof(cert), why);
 		if (ret)

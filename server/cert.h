@@ -23,6 +23,9 @@ int cert_dir_load(struct tls_certs **certs, const char *dir, const struct tls_ce
 /* Does the listener serve what the user has named? Otherwise it is the self-signed one. */
 bool cert_is_given(const struct listener *l, const struct settings *settings);
 
+/* Checks what the listener wants of its clients, for who does not go on to cert_load(). */
+int cert_check_clients(const struct listener *l, const struct settings *settings, char *why);
+
 struct cert_parts {
 	struct tls_certs *certs;      /* of its directory; NULL: it has none */
 	struct tls_ticket_keys *keys; /* of its tickets; NULL: for a context that serves nobody */

@@ -306,17 +306,29 @@ static void drop_tls(struct config *config)
 	}
 }
 
+/* The self-signed certificate is made at the start. */
+static int verify_listener(struct config *config, unsigned int i, char *why)
+{
+	const struct listener *l = &config->listeners[i];
+	char reason[CERT_WHY_LEN];
+	int ret;
+
+	if (!l->tls || cert_is_given(l, config->settings))
+		return load_listener(config, i, NULL, NULL, !config->settings->check, why);
+	ret = cert_check_clients(l, config->settings, reason);
+	if (ret)
+		snprintf(why, CONFIG_WHY_LEN, "%.100s: %.400s", l->where, reason);
+	return ret;
+}
+
 int config_verify_tls(struct config *config, char *why)
 {
 	struct tls_ticket_keys *keys = NULL;
-	bool is_quiet = !config->settings->check;
 	int ret = load_ticket_keys(config->settings, &keys, why);
 
 	tls_ticket_keys_put(keys);
-	/* The self-signed certificate is made at the start. */
 	for (unsigned int i = 0; i < config->nlisteners && !ret; i++)
-		if (cert_is_given(&config->listeners[i], config->settings))
-			ret = load_listener(config, i, NULL, NULL, is_quiet, why);
+		ret = verify_listener(config, i, why);
 	drop_tls(config);
 	return ret;
 }

@@ -36,6 +36,13 @@ static const struct opt tls_rows[] = {
 	  .help = "Private key (PEM) of that certificate." },
 	{ .name = "cert-dir", .type = OPT_STRING, .offset = FIELD(cert_dir), .arg = "DIR",
 	  .help = "Directory of certificates (PEM) to choose from by name, instead of the general one." },
+	{ .name = "client-ca", .type = OPT_STRING, .offset = FIELD(client_ca), .arg = "FILE",
+	  .help = "Certificates (PEM) of the authorities that must have signed those of clients." },
+	{ .name = "client-crl", .type = OPT_STRING, .offset = FIELD(client_crl), .arg = "FILE",
+	  .help = "Revocation lists (PEM) of these authorities." },
+	{ .name = "client-verify", .type = OPT_STRING, .offset = FIELD(client_verify), .arg = "off|optional|required",
+	  .check = listener_check_verify,
+	  .help = "Whether a client must have a certificate." },
 	{ .name = "tls-min-version", .type = OPT_STRING, .offset = FIELD(tls_min), .arg = "1.2|1.3",
 	  .check = listener_check_tls_version,
 	  .help = "Oldest TLS version to accept." },
@@ -194,6 +201,14 @@ int listener_check_tls_version(const char *text, char *why)
 	if (!strcmp(text, "1.2") || !strcmp(text, "1.3"))
 		return 0;
 	snprintf(why, OPT_WHY_LEN, "'%.100s' is neither 1.2 nor 1.3", text);
+	return -EINVAL;
+}
+
+int listener_check_verify(const char *text, char *why)
+{
+	if (!strcmp(text, "off") || !strcmp(text, "optional") || !strcmp(text, "required"))
+		return 0;
+	snprintf(why, OPT_WHY_LEN, "'%.100s' is neither off, optional nor required", text);
 	return -EINVAL;
 }
 

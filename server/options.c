@@ -138,6 +138,17 @@ static const struct opt own[] = {
 		  "cert= or cert-dir= of its own uses neither general option.\n\n"
 		  "SIGHUP reads the directory again. Each file is judged by itself: a bad one is logged with the reason, and what "
 		  "was loaded of it before stays in effect. -t names each bad file, too, and fails if none is good." },
+	{ .name = "client-ca", .type = OPT_STRING, .offset = FIELD(client_ca), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Certificates (PEM) of the authorities that must have signed the certificates of clients.",
+	  .more = "Without it clients are asked for none. What a client's certificate says of its name is in the lines of the log "
+		  "about its connection. A client that is refused gets an alert that says why, and is counted and logged." },
+	{ .name = "client-crl", .type = OPT_STRING, .offset = FIELD(client_crl), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Revocation lists (PEM) of these authorities: one of each, none of them expired.",
+	  .more = "SIGHUP reads it again, and client-ca, too. No session that was made before another one held is resumed." },
+	{ .name = "client-verify", .type = OPT_STRING, .offset = FIELD(client_verify), .arg = "off|optional|required",
+	  .check = listener_check_verify, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Whether a client must have a certificate; by default it must where client-ca is set.",
+	  .more = "With optional, one that has none is served; one whose certificate is bad is refused all the same." },
 	{ .name = "state-dir", .type = OPT_STRING, .offset = FIELD(state_dir), .arg = "DIR",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Directory for the self-signed certificate.",

@@ -36,6 +36,7 @@ struct settings {
 	char *address_prefix;	      /* checked by census_check_prefix() */
 
 	char *cert, *key, *cert_dir, *state_dir, *tls_min, *tls_keylog;
+	char *client_ca, *client_crl, *client_verify;
 	char *tls_ciphers, *tls_ciphersuites, *tls_groups;
 	struct opt_list ticket_keys;
 	bool tls_tickets;

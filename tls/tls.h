@@ -30,6 +30,10 @@ struct tls_server_params {
 	const char *ciphers;	  /* of TLS 1.2 */
 	const char *ciphersuites; /* of TLS 1.3 */
 	const char *groups;	  /* of key exchange */
+	/* Who signs the certificates of clients, PEM; NULL: clients are asked for none. */
+	const char *client_ca;
+	const char *client_crl; /* revocation lists, PEM: then one of each authority is needed; NULL: none */
+	bool client_optional;	/* a client without a certificate is served, too; a bad one is not */
 	const char *alpn; /* protocols spoken, the preferred first: "http/1.1,h2"; NULL: ALPN is ignored */
 	const char *keylog_file;	     /* NSS key log for debugging; NULL: none */
 	struct tls_ticket_keys *ticket_keys; /* the context gets a reference; NULL: its own, made at random */
@@ -65,6 +69,10 @@ void tls_ctx_put(struct tls_ctx *ctx);
 int tls_check_ciphers(const char *list, char *why);
 int tls_check_ciphersuites(const char *list, char *why);
 int tls_check_groups(const char *list, char *why);
+
+/* The files client_ca and client_crl (or NULL), for those who have no certificate yet. As tls_ctx_server().
+ */
+int tls_check_clients(const char *ca_file, const char *crl_file, char *why);
 
 /*
  * The certificates of a directory, from which a context chooses by the name that a client asks for (SNI): an
@@ -190,12 +198,14 @@ bool tls_has_input(const struct tls *tls);
  * asked for (SNI) or "", whether it was resumed; of a client that has shown a certificate, which was
  * verified, its common name or "". The pointers live as long as the session.
  */
+#define TLS_CLIENT_NAME_LEN 256
+
 struct tls_info {
 	const char *version;
 	const char *cipher;
 	const char *server_name;
 	char alpn[32];
-	char client_name[256];
+	char client_name[TLS_CLIENT_NAME_LEN];
 	bool resumed, has_client_cert;
 };
 void tls_info(const struct tls *tls, struct tls_info *info);
@@ -208,6 +218,9 @@ const char *tls_error(const struct tls *tls);
  * it in the place of the alert.
  */
 bool tls_is_http(const struct tls *tls);
+
+/* A server's session has failed for its client's certificate: a bad one, or none where one is required. */
+bool tls_is_untrusted(const struct tls *tls);
 
 /*
  * Resumption on the client: the newest session ticket received on @tls (NULL if none), to be passed to

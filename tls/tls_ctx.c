@@ -13,6 +13,7 @@
 #include "tls_keys.h"
 #include "tls_pair.h"
 #include "tls_suites.h"
+#include "tls_trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -177,38 +178,39 @@ static bool digest_names(EVP_MD_CTX *digest, X509 *cert)
 	return true;
 }
 
-/* Adds what is the same for all certificates of @ctx. */
-static bool digest_context(EVP_MD_CTX *digest, const struct tls_ctx *ctx)
+/* What is the same for all certificates of a context: the protocols, and what clients have to satisfy. */
+static int set_id(struct tls_ctx *ctx, const struct tls_server_params *params, char *why)
 {
-	return EVP_DigestInit_ex(digest, EVP_sha256(), NULL) &&
-	       EVP_DigestUpdate(digest, ctx->alpn, ctx->alpn_len);
-}
-
-static bool set_identity(struct tls_ctx *ctx, EVP_MD_CTX *digest)
-{
+	EVP_MD_CTX *digest = EVP_MD_CTX_new();
 	unsigned char id[EVP_MAX_MD_SIZE];
+	bool done = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) &&
+		    EVP_DigestUpdate(digest, ctx->alpn, ctx->alpn_len);
+	int err = done ? tls_trust_clients(ctx->ssl_ctx, params, digest, why) : 0;
 
-	if (!digest_context(digest, ctx) || !EVP_DigestFinal_ex(digest, id, NULL))
-		return false;
-	memcpy(ctx->id, id, TLS_ID_LEN);
-	return digest_context(digest, ctx) && digest_names(digest, SSL_CTX_get0_certificate(ctx->ssl_ctx)) &&
-	       EVP_DigestFinal_ex(digest, id, NULL) &&
-	       SSL_CTX_set_session_id_context(ctx->ssl_ctx, id, SSL_MAX_SID_CTX_LENGTH);
+	done = done && EVP_DigestFinal_ex(digest, id, NULL);
+	EVP_MD_CTX_free(digest);
+	if (done)
+		memcpy(ctx->id, id, TLS_ID_LEN);
+	return done || err ? err : tls_why(why, -ENOMEM, "out of memory");
 }
 
 /*
  * Contexts that share ticket keys must not resume a session of another identity: its client would take this
  * server for that one. The names of the certificate and the protocols are the identity, not the certificate,
  * so that sessions outlive its renewal. Where the certificate is chosen by name, that name is in the place of
- * the certificate's (tls_certs.c).
+ * the certificate's (tls_certs.c). Neither must they resume that of a client whom this one would refuse.
  */
 static int set_session_context(struct tls_ctx *ctx)
 {
+	unsigned char id[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *digest = EVP_MD_CTX_new();
-	bool done = digest && set_identity(ctx, digest);
+	bool done = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) &&
+		    EVP_DigestUpdate(digest, ctx->id, TLS_ID_LEN) &&
+		    digest_names(digest, SSL_CTX_get0_certificate(ctx->ssl_ctx)) &&
+		    EVP_DigestFinal_ex(digest, id, NULL);
 
 	EVP_MD_CTX_free(digest);
-	return done ? 0 : -ENOMEM;
+	return done && SSL_CTX_set_session_id_context(ctx->ssl_ctx, id, SSL_MAX_SID_CTX_LENGTH) ? 0 : -ENOMEM;
 }
 
 /* OpenSSL takes a size of 0 for no bound. */
@@ -268,6 +270,8 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 		err = set_alpn(made, params->alpn, why);
 	if (!err)
 		err = load_server(made, params, why);
+	if (!err)
+		err = set_id(made, params, why);
 	if (!err)
 		err = set_resumption(made, params, why);
 	if (!err)

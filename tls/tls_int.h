@@ -53,7 +53,9 @@ struct tls {
 	bool failed;
 	unsigned char start[TLS_START_LEN]; /* the first bytes of a peer that connected */
 	unsigned char start_len;
-	bool is_http; /* it failed as the peer speaks HTTP without TLS */
+	char *refused;	   /* server: the name in the client's certificate that is not trusted; NULL: none */
+	bool is_http;	   /* it failed as the peer speaks HTTP without TLS */
+	bool is_untrusted; /* it failed for the client's certificate */
 };
 
 /* Bytes of ciphertext waiting for room in io->out. */

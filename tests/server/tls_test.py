@@ -475,6 +475,148 @@ class Directory(unittest.TestCase):
         server.stop()
 
 
+@unittest.skipUnless(has_tool("openssl"), "openssl")
+class Clients(unittest.TestCase):
+    """client-ca, client-crl, client-verify: who is served, and what the others and the log are told."""
+
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="taiod-clients-")
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.authority, self.stranger = Authority(self.path("ca")), Authority(self.path("stranger"))
+        self.alice = self.authority.issue(self.path("alice"), "alice")
+        self.bob = self.authority.issue(self.path("bob"), "bob")
+        self.old = self.authority.issue(self.path("old"), "old", expired=True)
+        self.eve = self.stranger.issue(self.path("eve"), "eve")
+        self.ca = shutil.copy(self.authority.cert, self.path("clients.crt"))
+        self.crl = self.authority.crl(self.path("crl.pem"))
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def server(self, *listeners, options=()):
+        server = Server(*(f"service=echo,tls,{words}" if words else "service=echo,tls" for words in listeners),
+                        options=("--log-level", "debug", *options))
+        self.addCleanup(server.kill)
+        return server
+
+    def visit(self, server, pair, version=None, port=None, session=None, context=None):
+        """Whether a client with this certificate is served; if not, the alert it gets."""
+        if not context:
+            context = client_context(version, version)
+            if pair:
+                context.load_cert_chain(*pair)
+        try:
+            with connect(port or server.port, context=context, session=session) as sock:
+                self.assertEqual(exchange(sock, b"hello"), b"hello")
+                self.session, self.reused = sock.session, sock.session_reused
+                return True
+        except ssl.SSLError as e:
+            return e.reason
+
+    def reload(self, server, done="certificates reloaded"):
+        before = len(server.log())
+        server.signal(signal.SIGHUP)
+        until(lambda: done in server.log()[before:], f"'{done}' in the log")
+        return server.log()[before:]
+
+    def test_who_is_served(self):
+        server = self.server(f"client-ca={self.ca}", f"client-ca={self.ca},client-verify=optional",
+                             f"client-ca={self.ca},client-verify=off")
+        self.authority.revoke(self.bob[0])
+        refused = 0
+        for index, port in enumerate(server.ports):
+            for pair, want in ((self.alice, True), (self.bob, True), (self.old, "SSLV3_ALERT_CERTIFICATE_EXPIRED"),
+                               (self.eve, "TLSV1_ALERT_UNKNOWN_CA"), (None, True if index else None)):
+                for version in (V12, V13):
+                    with self.subTest(index=index, pair=pair, version=version):
+                        want = True if index == 2 else want
+                        got = self.visit(server, pair, version, port)
+                        if want is None:
+                            self.assertIn("ALERT", got)
+                        else:
+                            self.assertEqual(got, want)
+                        refused += want is not True
+        stats = server.until_counter("tls_client_refused", refused)
+        self.assertEqual(stats["tls_client_refused"], refused)
+        self.assertEqual(stats["tls_failed"], refused)
+        log = server.log()
+        self.assertIn('TLS: certificate verify failed: certificate has expired: that of "old"', log)
+        until(lambda: " (alice): closed: closed by the peer" in server.log(), "the name in the log")
+        server.stop()
+
+    def test_a_name_cannot_forge_a_line_of_the_log(self):
+        mallory = self.authority.issue(self.path("mallory"), "mal\x1blory")
+        server = self.server(f"client-ca={self.ca}")
+        self.assertIs(self.visit(server, mallory), True)
+        until(lambda: " (mal?lory): closed" in server.log(), "the name in the log")
+        server.stop()
+
+    def test_revocation_takes_effect_with_a_reload(self):
+        server = self.server("", options=("--client-ca", self.ca, "--client-crl", self.crl))
+        context = client_context(V12, V12)
+        context.load_cert_chain(*self.bob)
+        self.assertIs(self.visit(server, None, context=context), True)
+        session = self.session
+        self.assertIs(self.visit(server, None, context=context, session=session), True)
+        self.assertTrue(self.reused)
+        self.reload(server)
+        self.assertIs(self.visit(server, None, context=context, session=session), True)
+        self.assertTrue(self.reused, "nothing has changed")
+        self.authority.revoke(self.bob[0])
+        self.authority.crl(self.crl)
+        self.reload(server)
+        self.assertEqual(self.visit(server, None, context=context, session=session), "SSLV3_ALERT_CERTIFICATE_REVOKED")
+        self.assertIs(self.visit(server, self.alice), True)
+        self.assertIn('certificate revoked: that of "bob"', server.log())
+        server.stop()
+
+    def test_a_reload_to_an_unreadable_file_keeps_the_old_state(self):
+        server = self.server(f"client-ca={self.ca},client-crl={self.crl}")
+        for file, junk in ((self.ca, b"junk"), (self.ca, None), (self.crl, b"junk"), (self.crl, None)):
+            with self.subTest(file=file, junk=junk):
+                with open(file, "rb") as was:
+                    kept = was.read()
+                os.unlink(file)
+                if junk:
+                    with open(file, "wb") as now:
+                        now.write(junk)
+                said = self.reload(server, "the previous configuration stays in effect")
+                self.assertIn(f"error: 127.0.0.1:0: {file}: ", said)
+                self.assertIs(self.visit(server, self.alice), True)
+                self.assertIsNot(self.visit(server, self.eve), True)
+                with open(file, "wb") as now:
+                    now.write(kept)
+        self.reload(server)
+        self.assertIs(self.visit(server, self.alice), True)
+        server.stop()
+
+    @unittest.skipUnless(has_tool("curl"), "curl")
+    def test_curl_and_s_client(self):
+        with Server(f"service=http,tls,client-ca={self.ca}") as server:
+            url = f"https://127.0.0.1:{server.port}/healthz"
+            curl("--cert", self.alice[0], "--key", self.alice[1], url)
+            self.assertNotEqual(run("curl", "-sSk", "--noproxy", "*", url).returncode, 0)
+            done = run("openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-cert", self.alice[0], "-key",
+                       self.alice[1])
+            self.assertIn(b"Acceptable client certificate CA names\nCN = Authority ca", done.stdout)
+
+    def test_what_is_wrong_with_the_words(self):
+        echo = "127.0.0.1:0,service=echo,tls"
+        missing = self.path("missing")
+        for words, says in (((f"{echo},client-verify=required",), "client-verify needs client-ca"),
+                            ((f"{echo},client-verify=maybe",), "'maybe' is neither"),
+                            ((f"{echo},client-crl={self.crl}",), "client-crl needs client-ca"),
+                            ((echo, "--client-verify", "optional"), "client-verify needs client-ca"),
+                            ((echo, "--client-ca", missing), f"{missing}: No such file"),
+                            ((f"{echo},client-ca={self.ca},client-crl={self.ca}",), "holds no revocation list")):
+            for action in ((), ("-t",)):
+                with self.subTest(words=words, action=action):
+                    done = taiod(*action, "--listen", *words, "--state-dir", self.dir)
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+                    self.assertIn(says, done.stderr)
+
+
 class Versions(unittest.TestCase):
     def test_min_version_1_3_refuses_1_2(self):
         with Server("service=echo,tls", options=("--tls-min-version", "1.3")) as server:
