@@ -123,7 +123,9 @@ static const struct opt own[] = {
 	{ .section = "TLS",
 	  .name = "cert", .type = OPT_STRING, .offset = FIELD(cert), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Certificate chain (PEM) for listeners without their own.",
-	  .more = "A TLS listener without a certificate gets a self-signed one, created in the state directory on first use. "
+	  .more = "If an OCSP response (DER) lies beside it, NAME.ocsp for NAME.crt or NAME.pem, clients that ask for it get it "
+		  "(stapling). One that has expired, or is for another certificate, is logged and not sent. "
+		  "A TLS listener without a certificate gets a self-signed one, created in the state directory on first use. "
 		  "SIGHUP reloads certificates and keys." },
 	{ .name = "key", .type = OPT_STRING, .offset = FIELD(key), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Private key (PEM) of that certificate; by default read from the certificate's file." },

@@ -20,8 +20,10 @@ struct tls;
 #define TLS_WHY_LEN 256
 
 struct tls_server_params {
-	const char *cert_file; /* PEM, chain included; NULL: see certs */
-	const char *key_file;  /* PEM; NULL: the key is in cert_file */
+	/* PEM, chain included; NULL: see certs. Beside NAME.crt or NAME.pem may be NAME.ocsp, the OCSP
+	 * response (DER) that goes with it. */
+	const char *cert_file;
+	const char *key_file; /* PEM; NULL: the key is in cert_file */
 	/* By SNI, the context gets a reference; NULL: none. Without cert_file, its first is what clients get
 	 * that ask for no name, or one that is not there. */
 	struct tls_certs *certs;
@@ -52,7 +54,8 @@ struct tls_client_params {
 /*
  * On failure -errno (-EINVAL for bad material) and one line in why[TLS_WHY_LEN], which may be NULL: the file,
  * what is wrong with it (a key that does not match its certificate: both files), what to do. On success
- * why is empty, or a warning: an expired certificate is still served. Contexts are counted:
+ * why is empty, or a warning: an expired certificate is still served, an OCSP response that is bad is not
+ * sent. Contexts are counted:
  * a session holds one reference. Early data (0-RTT) is never accepted.
  *
  * A client that offers ALPN protocols but none of the server's is refused with alert no_application_protocol
@@ -79,7 +82,7 @@ int tls_check_clients(const char *ca_file, const char *crl_file, char *why);
  * exact name goes before a wildcard, which stands for one label. Of several for a name, one for each type of
  * key is kept, that which is valid longest; ECDSA goes before RSA with clients that take both. Files are
  * NAME.pem and NAME.crt with a chain of certificates; the key is in NAME.key, in NAME.pem.key, or in the file
- * itself. Others, and those that start with a dot, are not looked at.
+ * itself; the OCSP response in NAME.ocsp. Others, and those that start with a dot, are not looked at.
  *
  * Each file is judged by itself: @report, which may be NULL, gets a line for each that is bad, and warnings
  * about others. In the place of a bad one @from (NULL: none), the set of the same directory before, gives

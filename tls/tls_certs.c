@@ -10,6 +10,7 @@
 
 #include "tls_error.h"
 #include "tls_pair.h"
+#include "tls_staple.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define NAME_MAX_LEN 255
 
@@ -206,22 +206,6 @@ static int is_cert_name(const struct dirent *entry)
 	return name[0] != '.' && (has_suffix(name, ".pem") || has_suffix(name, ".crt"));
 }
 
-/* *key: NAME.key, or NAME.pem.key as some have it; NULL: neither is there. 0 or -ENOMEM. */
-static int find_key(const char *file, char **key)
-{
-	for (int i = 0; i < 2; i++) {
-		size_t len = strlen(file) - (i ? 0 : strlen(".pem"));
-
-		if (asprintf(key, "%.*s.key", (int)len, file) < 0)
-			return -ENOMEM;
-		if (!access(*key, F_OK))
-			return 0;
-		free(*key);
-	}
-	*key = NULL;
-	return 0;
-}
-
 /* For what is found only when a certificate is used: a key that is too short, a type that is not known. */
 static int try_pair(const struct entry *entry, SSL_CTX *ctx, char *why)
 {
@@ -241,7 +225,7 @@ static int read_entry(struct entry *entry, SSL_CTX *ctx, char *why)
 	/* A FIFO would be waited for. */
 	if (!S_ISREG(st.st_mode))
 		return tls_why(why, -EINVAL, "%s: not a regular file", entry->file);
-	err = find_key(entry->file, &key);
+	err = tls_pair_beside(entry->file, ".key", &key);
 	if (err)
 		return tls_why(why, err, "out of memory");
 	err = tls_pair_load(&entry->pair, entry->file, key, why);
@@ -290,6 +274,18 @@ static void report(struct loading *loading, bool is_bad, const char *why, const 
 		loading->report(loading->arg, is_bad, line);
 }
 
+/* In the place of a staple that is bad goes the one before, as long as it is valid. */
+static void keep_staple(struct entry *entry, const struct entry *before, struct loading *loading,
+			const char *why)
+{
+	bool is_kept =
+		entry->pair.lacks_staple && before && tls_staple_copy(entry->pair.cert, before->pair.cert);
+
+	if (why[0])
+		report(loading, false, why,
+		       is_kept ? "; the one that was loaded before stays in effect" : "");
+}
+
 /* 1: there is one now; 0: there is none, as was reported; or -ENOMEM. */
 static int load_entry(struct entry *entry, struct loading *loading)
 {
@@ -297,8 +293,8 @@ static int load_entry(struct entry *entry, struct loading *loading)
 	char why[TLS_WHY_LEN];
 	int err = read_entry(entry, loading->ctx, why);
 
-	if (!err && why[0])
-		report(loading, false, why, "");
+	if (!err)
+		keep_staple(entry, before, loading, why);
 	if (!err || err == -ENOMEM)
 		return err ? err : 1;
 	report(loading, true, why, before ? "; the one that was loaded before stays in effect" : "");

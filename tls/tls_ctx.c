@@ -12,6 +12,7 @@
 #include "tls_int.h"
 #include "tls_keys.h"
 #include "tls_pair.h"
+#include "tls_staple.h"
 #include "tls_suites.h"
 #include "tls_trust.h"
 
@@ -147,6 +148,7 @@ static int load_server(struct tls_ctx *ctx, const struct tls_server_params *para
 	struct tls_pair pair;
 	int err;
 
+	tls_staple_use(ctx->ssl_ctx);
 	if (params->certs) {
 		err = tls_certs_use(ctx, params->certs, !params->cert_file, why);
 		if (err || !params->cert_file)

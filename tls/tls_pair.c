@@ -8,12 +8,42 @@
 #include "tls_pair.h"
 
 #include "tls_error.h"
+#include "tls_staple.h"
 
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+
+/* Its length without the last part of its name, if that is one of a certificate. */
+static size_t stem_len(const char *file)
+{
+	size_t len = strlen(file);
+
+	if (len > 4 && (!strcmp(file + len - 4, ".pem") || !strcmp(file + len - 4, ".crt")))
+		return len - 4;
+	return len;
+}
+
+int tls_pair_beside(const char *cert_file, const char *suffix, char **file)
+{
+	const size_t lens[] = {stem_len(cert_file), strlen(cert_file)};
+	struct stat st;
+
+	for (int i = 0; i < 2; i++) {
+		if (asprintf(file, "%.*s%s", (int)lens[i], cert_file, suffix) < 0)
+			return -ENOMEM;
+		if (!stat(*file, &st) && S_ISREG(st.st_mode))
+			return 0;
+		free(*file);
+	}
+	*file = NULL;
+	return 0;
+}
 
 /* No file may ask for a passphrase on the terminal. */
 static int no_passphrase(char *buf, int size, int rwflag, void *asked)
@@ -97,6 +127,25 @@ static void warn_dates(const struct tls_pair *pair, const char *file, char *why)
 		date == end ? "has expired on" : "is not valid before", day);
 }
 
+/* Adds to why, in which there may be a warning. Only a lack of memory is an error. */
+static int load_staple(struct tls_pair *pair, const char *cert_file, char *why)
+{
+	char more[TLS_WHY_LEN] = "", was[TLS_WHY_LEN];
+	char *file;
+	int err = tls_pair_beside(cert_file, ".ocsp", &file);
+
+	if (!err && file)
+		err = tls_staple_load(pair->cert, file, more);
+	free(file);
+	if (err == -ENOMEM)
+		return tls_why(why, err, "out of memory");
+	pair->lacks_staple = err;
+	if (!more[0] || !why)
+		return 0;
+	snprintf(was, sizeof(was), "%s", why);
+	return tls_why(why, 0, "%s%s%s", was, was[0] ? "; " : "", more);
+}
+
 int tls_pair_load(struct tls_pair *pair, const char *cert_file, const char *key_file, char *why)
 {
 	int err;
@@ -106,10 +155,12 @@ int tls_pair_load(struct tls_pair *pair, const char *cert_file, const char *key_
 	err = load_certs(pair, cert_file, why);
 	if (!err)
 		err = load_key(pair, cert_file, key_file ? key_file : cert_file, why);
+	if (!err) {
+		warn_dates(pair, cert_file, why);
+		err = load_staple(pair, cert_file, why);
+	}
 	if (err)
 		tls_pair_fini(pair);
-	else
-		warn_dates(pair, cert_file, why);
 	return err;
 }
 

@@ -9,12 +9,19 @@ struct tls_pair {
 	X509 *cert;
 	STACK_OF(X509) * chain; /* what follows it in its file */
 	EVP_PKEY *key;
+	bool lacks_staple; /* there is a file with one, which is bad */
 };
 
 /*
- * Reads one; @key_file NULL: the key is in @cert_file. On failure -errno, a line in why[TLS_WHY_LEN], and
- * nothing to free. On success why is empty, or a warning: a certificate that is not valid now is still
- * served.
+ * *file: what lies beside a certificate, as NAME.key does beside NAME.crt; NAME.crt.key will do, too. NULL:
+ * there is nothing. The caller frees it. 0 or -ENOMEM.
+ */
+int tls_pair_beside(const char *cert_file, const char *suffix, char **file);
+
+/*
+ * Reads one; @key_file NULL: the key is in @cert_file; and the staple, NAME.ocsp, if there is one. On failure
+ * -errno, a line in why[TLS_WHY_LEN], and nothing to free. On success why is empty, or a warning: a
+ * certificate that is not valid now is still served.
  */
 int tls_pair_load(struct tls_pair *pair, const char *cert_file, const char *key_file, char *why);
 

@@ -2,6 +2,7 @@
 """TLS as clients see it: versions, ALPN, resumption, key updates, certificates."""
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -473,6 +474,57 @@ class Directory(unittest.TestCase):
         until(lambda: "the previous configuration stays in effect" in server.log()[before:], "the refusal")
         self.assertEqual(self.served(server, "b.test"), "b-ec")
         server.stop()
+
+
+@unittest.skipUnless(has_tool("openssl"), "openssl")
+class Staples(unittest.TestCase):
+    """NAME.ocsp beside a certificate, as s_client -status sees it."""
+
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="taiod-staples-")
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.authority = Authority(self.path("ca"))
+        os.mkdir(self.path("certs"))
+        self.one, self.two = (self.authority.issue(self.path(f"certs/{name}"), name, [f"{name}.test"])[0] for name in ("one", "two"))
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def status(self, server, name):
+        """"good", "revoked", or None: no response was sent."""
+        done = run("openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", name, "-status")
+        if b"OCSP response: no response sent" in done.stdout:
+            return None
+        return re.search(rb"Cert Status: (\w+)", done.stdout)[1].decode()
+
+    def reload(self, server):
+        before = len(server.log())
+        server.signal(signal.SIGHUP)
+        until(lambda: "certificates reloaded" in server.log()[before:], "the reload")
+        return server.log()[before:]
+
+    def test_staples_come_and_go_with_reloads(self):
+        self.authority.ocsp(self.one, self.path("certs/one.ocsp"))
+        with Server("service=echo,tls", options=("--cert-dir", self.path("certs"))) as server:
+            self.assertEqual((self.status(server, "one.test"), self.status(server, "two.test")), ("good", None))
+            shutil.copy(self.path("certs/one.ocsp"), self.path("certs/two.ocsp"))
+            self.assertIn("two.ocsp: the OCSP response is for another certificate", self.reload(server))
+            self.assertEqual((self.status(server, "one.test"), self.status(server, "two.test")), ("good", None))
+            self.authority.ocsp(self.two, self.path("certs/two.ocsp"))
+            self.authority.revoke(self.one)
+            self.authority.ocsp(self.one, self.path("certs/one.ocsp"))
+            self.assertIn("one.ocsp: warning: the OCSP response says that the certificate's status is revoked", self.reload(server))
+            self.assertEqual((self.status(server, "one.test"), self.status(server, "two.test")), ("revoked", "good"))
+
+    def test_a_listener_with_one_certificate(self):
+        self.authority.ocsp(self.one, self.path("certs/one.ocsp"))
+        words = f"cert={self.one},key={self.path('certs/one.key')}"
+        with Server(f"service=echo,tls,{words}") as server:
+            self.assertEqual(self.status(server, "one.test"), "good")
+            with open(self.path("certs/one.ocsp"), "w", encoding="ascii") as junk:
+                junk.write("junk")
+            self.assertIn("one.ocsp: not an OCSP response", self.reload(server))
+            self.assertIsNone(self.status(server, "one.test"))
 
 
 @unittest.skipUnless(has_tool("openssl"), "openssl")
