@@ -30,6 +30,7 @@
 	X(cancels, counter, "operations cancelled")                                                          \
 	X(cancel_raced, counter, "cancels that lost the race against data")                                  \
 	X(backend_failed, counter, "connections to backends that could not be made")                         \
+	X(backend_tls_resumed, counter, "TLS handshakes with backends completed by resuming a session")      \
 	X(backend_none, counter, "connections for which no backend was left")                                \
 	X(ring_full, counter, "batches that the ring had no room for")                                       \
 	X(submits, counter, "batches submitted to the ring")                                                 \

@@ -44,9 +44,11 @@ struct tls_server_params {
 };
 
 struct tls_client_params {
-	const char *ca_file; /* PEM, one or more; NULL: the system's store */
-	bool insecure;	     /* do not verify the peer */
-	const char *alpn;    /* protocols offered, as above */
+	const char *ca_file;   /* PEM, one or more; NULL: the system's store */
+	bool insecure;	       /* do not verify the peer */
+	const char *cert_file; /* PEM, chain included: what a server that asks for it gets; NULL: nothing */
+	const char *key_file;  /* PEM; NULL: the key is in cert_file */
+	const char *alpn;      /* protocols offered, as above */
 	const char *min_version;
 	const char *keylog_file;
 };

@@ -143,9 +143,20 @@ static struct tls_ctx *ctx_create(const SSL_METHOD *method, bool is_server)
 	return NULL;
 }
 
-static int load_server(struct tls_ctx *ctx, const struct tls_server_params *params, char *why)
+static int load_pair(struct tls_ctx *ctx, const char *cert_file, const char *key_file, char *why)
 {
 	struct tls_pair pair;
+	int err = tls_pair_load(&pair, cert_file, key_file, why);
+
+	if (err)
+		return err;
+	err = tls_pair_use_ctx(ctx->ssl_ctx, &pair, cert_file, why);
+	tls_pair_fini(&pair);
+	return err;
+}
+
+static int load_server(struct tls_ctx *ctx, const struct tls_server_params *params, char *why)
+{
 	int err;
 
 	tls_staple_use(ctx->ssl_ctx);
@@ -154,12 +165,7 @@ static int load_server(struct tls_ctx *ctx, const struct tls_server_params *para
 		if (err || !params->cert_file)
 			return err;
 	}
-	err = tls_pair_load(&pair, params->cert_file, params->key_file, why);
-	if (err)
-		return err;
-	err = tls_pair_use_ctx(ctx->ssl_ctx, &pair, params->cert_file, why);
-	tls_pair_fini(&pair);
-	return err;
+	return load_pair(ctx, params->cert_file, params->key_file, why);
 }
 
 static bool digest_names(EVP_MD_CTX *digest, X509 *cert)
@@ -326,6 +332,8 @@ int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params,
 		err = set_alpn(made, params->alpn, why);
 	if (!err)
 		err = set_trust(made, params, why);
+	if (!err && params->cert_file)
+		err = load_pair(made, params->cert_file, params->key_file, why);
 	if (!err)
 		err = set_keylog(made, params->keylog_file, why);
 	return ctx_finish(ctx, made, err);

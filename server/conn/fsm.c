@@ -447,6 +447,8 @@ static void handshake_done(struct conn *c)
 	count(&c->shard->counters, tls_handshakes);
 	if (info.resumed)
 		count(&c->shard->counters, tls_resumed);
+	if (info.resumed && c->is_outgoing)
+		count(&c->shard->counters, backend_tls_resumed);
 	c->state = CONN_SERVE;
 	serve_first(c);
 }

@@ -68,6 +68,22 @@ int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpo
 	return 0;
 }
 
+void peer_tls_resume(struct peer *peer, struct tls_ticket *ticket)
+{
+	struct conn *c = conn_of(peer);
+
+	/* Without it there is only more to do. */
+	if (conn_is_tls(c))
+		(void)tls_resume(c->tls.session, ticket);
+}
+
+struct tls_ticket *peer_tls_ticket(struct peer *peer)
+{
+	struct conn *c = conn_of(peer);
+
+	return conn_is_tls(c) ? tls_ticket_get(c->tls.session) : NULL;
+}
+
 void *peer_session(struct peer *peer)
 {
 	return conn_of(peer)->session;

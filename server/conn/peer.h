@@ -12,6 +12,7 @@ struct endpoint;
 struct outq;
 struct peer;
 struct tls_info;
+struct tls_ticket;
 
 /*
  * Call it when what the session waited for (STEP_BLOCKED) has happened, or when it has output: input() is
@@ -30,6 +31,11 @@ void peer_resume(struct peer *peer);
  */
 int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpoint,
 		 const struct sockaddr *to, socklen_t tolen);
+
+/* Before it is made: resumes the session of @ticket, if it has TLS, and that of the same context. */
+void peer_tls_resume(struct peer *peer, struct tls_ticket *ticket);
+/* The newest ticket for the next (tls_ticket_get()); NULL: there is none, or no TLS. */
+struct tls_ticket *peer_tls_ticket(struct peer *peer);
 
 /* The session of a connection, for its pair. */
 void *peer_session(struct peer *peer);

@@ -2,6 +2,7 @@
 #include "backend.h"
 
 #include "base/addr.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -80,6 +81,18 @@ int backends_resolve(struct backends *backends, const struct opt_list *to, char 
 		ret = unix_path(to->items[i]) ? add_unix(backends, to->items[i], why)
 					      : add_inet(backends, to->items[i], why);
 	return ret;
+}
+
+void backend_keep_ticket(struct backend *backend, struct tls_ticket *ticket)
+{
+	tls_ticket_free(backend->ticket);
+	backend->ticket = ticket;
+}
+
+void backends_drop_tickets(struct backends *backends)
+{
+	for (unsigned int i = 0; i < backends->n; i++)
+		backend_keep_ticket(&backends->all[i], NULL);
 }
 
 /* Is @b to be preferred to @best, which comes before it in the round? */

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+struct tls_ticket;
+
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN };
 
 #define BACKENDS_MAX 64
@@ -25,8 +27,9 @@ struct backend {
 	} addr;
 	socklen_t addr_len;
 	char name[128];
-	unsigned int active;	 /* connections to it, those being made included */
-	uint64_t rests_until_us; /* clock_us() time until which it is passed over */
+	unsigned int active;	   /* connections to it, those being made included */
+	struct tls_ticket *ticket; /* of the newest session with it; NULL: none */
+	uint64_t rests_until_us;   /* clock_us() time until which it is passed over */
 };
 
 struct backends {
@@ -44,6 +47,10 @@ int backend_check(const char *text, char *why);
  * why[256]. May block on DNS.
  */
 int backends_resolve(struct backends *backends, const struct opt_list *to, char *why);
+
+/* Keeps @ticket, which may be NULL, for the next connections. The backend owns it then. */
+void backend_keep_ticket(struct backend *backend, struct tls_ticket *ticket);
+void backends_drop_tickets(struct backends *backends);
 
 /*
  * The backend for the next connection, not among those whose bits are set in @tried; one that rests only if

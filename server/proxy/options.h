@@ -21,7 +21,8 @@ struct proxy_words {
 	int send_proxy;	    /* enum send_proxy */
 	bool to_tls;
 	int verify; /* 0 or 1 */
-	char *ca, *server_name;
+	char *ca, *server_name, *client_cert, *client_key;
+	struct opt_list to_alpn;
 };
 
 extern const struct opt proxy_options[], proxy_words[];

@@ -41,6 +41,7 @@ struct back {
 	struct side side;
 	struct site *site;
 	struct backend *backend;
+	bool has_ticket; /* that of its session has been kept */
 };
 
 static struct front *front_of(struct side *side)
@@ -84,6 +85,8 @@ static enum step connect_next(struct front *front)
 		if (!ret) {
 			back = peer_session(peer);
 			back->backend = backend;
+			if (backend->ticket)
+				peer_tls_resume(peer, backend->ticket);
 			relay_join(&front->side, &back->side);
 			front->state = FRONT_CONNECTING;
 			return STEP_BLOCKED;
@@ -193,6 +196,17 @@ static size_t back_preface(void *session, char *text)
 				  SERVICE_PREFACE_MAX);
 }
 
+/* TLS 1.3 servers send it with the first bytes, not with the handshake. */
+static void keep_ticket(struct back *back)
+{
+	struct tls_ticket *ticket = back->has_ticket ? NULL : peer_tls_ticket(back->side.peer);
+
+	if (!ticket)
+		return;
+	back->has_ticket = true;
+	backend_keep_ticket(back->backend, ticket);
+}
+
 static enum step back_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
 {
 	struct back *back = session;
@@ -206,6 +220,7 @@ static enum step back_input(void *session, const char *data, size_t len, size_t 
 		back->backend->rests_until_us = 0;
 		peer_wake(front->side.peer);
 	}
+	keep_ticket(back);
 	return relay_input(&back->side, data, len, used);
 }
 
@@ -223,6 +238,8 @@ static void back_ended(void *session, enum close_reason reason)
 
 	back->backend->active--;
 	if (other && front_of(other)->state == FRONT_CONNECTING) {
+		if (reason == CLOSE_TLS) /* its ticket may be why */
+			backend_keep_ticket(back->backend, NULL);
 		site_backend_failed(back->site, back->backend, text_of(back, reason));
 		peer_wake(other->peer); /* tries the next */
 	} else {
@@ -249,6 +266,11 @@ static int proxy_site_open(void **opened, const void *options, const void *words
 	return site_open((struct site **)opened, &service_back, options, words, env, why);
 }
 
+static int proxy_site_reload(void *site, char *why)
+{
+	return site_reload(site, why);
+}
+
 static void proxy_site_close(void *site)
 {
 	site_close(site);
@@ -266,6 +288,7 @@ const struct service service_proxy = {
 	.verify = site_verify,
 	.site_open = proxy_site_open,
 	.site_close = proxy_site_close,
+	.site_reload = proxy_site_reload,
 	.open = front_open,
 	.ended = front_ended,
 	.input = front_input,

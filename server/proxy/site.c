@@ -86,6 +86,7 @@ static void site_release(struct endpoint *to)
 {
 	struct site *site = to->site;
 
+	backends_drop_tickets(&site->backends);
 	tls_ctx_put(to->tls);
 	free(site->host);
 	free(site);
@@ -104,15 +105,72 @@ static char *host_of(const struct proxy_words *words)
 	return strdup(host);
 }
 
+/* "h2,http/1.1"; NULL with *err 0: none are offered. */
+static char *alpn_of(const struct proxy_words *words, int *err)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *to;
+
+	*err = 0;
+	if (!words->to_alpn.len)
+		return NULL;
+	to = open_memstream(&text, &len);
+	for (size_t i = 0; to && i < words->to_alpn.len; i++)
+		fprintf(to, "%s%s", i ? "," : "", words->to_alpn.items[i]);
+	if (to && !fclose(to))
+		return text;
+	free(text);
+	*err = -ENOMEM;
+	return NULL;
+}
+
+static int make_tls(struct tls_ctx **ctx, const struct proxy_words *words, char *why)
+{
+	int ret;
+	char *alpn = alpn_of(words, &ret);
+	const struct tls_client_params params = {
+		.ca_file = words->ca,
+		.insecure = !words->verify,
+		.cert_file = words->client_cert,
+		.key_file = words->client_key,
+		.alpn = alpn,
+	};
+
+	ret = ret ? no_memory(why) : tls_ctx_client(ctx, &params, why);
+	free(alpn);
+	return ret;
+}
+
 static int open_tls(struct site *site, const struct proxy_words *words, char *why)
 {
-	const struct tls_client_params params = {.ca_file = words->ca, .insecure = !words->verify};
-
 	site->host = host_of(words);
 	if (!site->host)
 		return no_memory(why);
 	site->to.host = site->host;
-	return tls_ctx_client(&site->to.tls, &params, why);
+	return make_tls(&site->to.tls, words, why);
+}
+
+static int verify_tls(const struct proxy_words *words, char *why)
+{
+	struct tls_ctx *ctx;
+	int ret;
+
+	if (!words->to_tls && (words->client_cert || words->client_key || words->to_alpn.len)) {
+		snprintf(why, WHY_LEN,
+			 "client-cert=, client-key= and to-alpn= are for TLS towards backends: add ,to-tls");
+		return -EINVAL;
+	}
+	if (words->client_key && !words->client_cert) {
+		snprintf(why, WHY_LEN, "client-key=%.150s needs client-cert=FILE", words->client_key);
+		return -EINVAL;
+	}
+	if (!words->to_tls)
+		return 0;
+	ret = make_tls(&ctx, words, why);
+	if (!ret)
+		tls_ctx_put(ctx);
+	return ret;
 }
 
 int site_verify(const void *given, char *why)
@@ -120,7 +178,7 @@ int site_verify(const void *given, char *why)
 	const struct proxy_words *words = given;
 
 	if (words->to.len)
-		return 0;
+		return verify_tls(words, why);
 	snprintf(why, WHY_LEN, "the service proxy needs a backend: add ,to=ADDRESS:PORT or ,to=unix:PATH");
 	return -EINVAL;
 }
@@ -133,6 +191,7 @@ int site_open(struct site **opened, const struct service *back, const struct pro
 
 	if (!site)
 		return no_memory(why);
+	site->words = words;
 	site->to = (struct endpoint){.service = back, .site = site, .refs = 1, .release = site_release};
 	site->send_proxy = (enum send_proxy)words->send_proxy;
 	site->lifetime_us = options->lifetime_us;
@@ -153,6 +212,20 @@ int site_open(struct site **opened, const struct service *back, const struct pro
 		return ret;
 	}
 	*opened = site;
+	return 0;
+}
+
+/* Connections keep the context that they began with. Its tickets are of no use in another. */
+int site_reload(struct site *site, char *why)
+{
+	struct tls_ctx *next;
+	int ret = site->to.tls ? make_tls(&next, site->words, why) : 0;
+
+	if (ret || !site->to.tls)
+		return ret;
+	backends_drop_tickets(&site->backends);
+	tls_ctx_put(site->to.tls);
+	site->to.tls = next;
 	return 0;
 }
 

@@ -24,6 +24,7 @@ struct site {
 	 * of each such connection, which may outlive that. */
 	struct endpoint to;
 	struct backends backends;
+	const struct proxy_words *words;
 	char *host; /* that the backends' certificates are for */
 	enum send_proxy send_proxy;
 	uint64_t lifetime_us, rest_us;
@@ -39,6 +40,8 @@ int site_verify(const void *words, char *why);
 int site_open(struct site **site, const struct service *back, const struct proxy_options *options,
 	      const struct proxy_words *words, const struct service_env *env, char *why);
 void site_close(struct site *site);
+/* As service.site_reload(): reads the files of TLS again. */
+int site_reload(struct site *site, char *why);
 
 /* @backend could not be reached, for the reason @why: it rests. */
 void site_backend_failed(struct site *site, struct backend *backend, const char *why);

@@ -193,6 +193,31 @@ static void a_name_with_a_zero_is_none(void **state)
 	tls_ctx_put(client);
 }
 
+static void the_files_of_a_client(void **state)
+{
+	const struct tls_server_params wants = params_of(NULL, false);
+	struct tls_client_params params = {.ca_file = path("good.crt"), .cert_file = path("alice.pem")};
+	struct tls_ctx *client, *server = server_of(&wants);
+	char why[TLS_WHY_LEN];
+	struct tls_info info;
+	struct link link;
+
+	assert_int_equal(tls_ctx_client(&client, &params, why), 0);
+	link_open(&link, client, server, "localhost");
+	shake_ok(&link);
+	tls_info(link.tls[SERVER], &info);
+	assert_string_equal(info.client_name, "alice");
+	link_close(&link);
+	tls_ctx_put(client);
+	tls_ctx_put(server);
+	params.key_file = path("good.key");
+	assert_int_equal(tls_ctx_client(&client, &params, why), -EINVAL);
+	assert_non_null(strstr(why, "good.key does not match certificate"));
+	params.cert_file = path("absent");
+	assert_int_equal(tls_ctx_client(&client, &params, why), -ENOENT);
+	assert_non_null(strstr(why, "absent: No such file"));
+}
+
 static void bad_files_are_named(void **state)
 {
 	static const struct {
@@ -277,6 +302,8 @@ static int make_clients(void **state)
 	unknown = make_cert(&(struct spec){.cn = "unknown", .ca = &stranger});
 	nameless = make_nameless();
 	save_cert(path("ca.crt"), ca.cert);
+	save_cert(path("alice.pem"), alice.cert);
+	save_private(path("alice.pem"), alice.key);
 	save_cert(path("both.crt"), ca.cert);
 	save_cert(path("both.crt"), stranger.cert);
 	make_crl("crl.pem", &ca, revoked.cert, 86400);
@@ -302,6 +329,7 @@ int main(void)
 		cmocka_unit_test(who_is_served_and_who_is_not),
 		cmocka_unit_test(a_session_is_bound_to_what_was_asked),
 		cmocka_unit_test(a_name_with_a_zero_is_none),
+		cmocka_unit_test(the_files_of_a_client),
 		cmocka_unit_test(bad_files_are_named),
 	};
 
