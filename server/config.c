@@ -265,20 +265,31 @@ static struct tls_certs *certs_of(const struct config *config, unsigned int n, c
 	return NULL;
 }
 
-/* Listeners with the same directory share a set. */
+static void set_certs(struct config *config, unsigned int i, struct tls_certs *certs)
+{
+	tls_certs_put(config->certs[i]);
+	config->certs[i] = certs;
+}
+
+/* Listeners with the same directory share a set. What config_verify_tls() has read is not read again. */
 static int load_dir(struct config *config, unsigned int i, const struct config *from, bool is_quiet,
 		    char *why)
 {
 	const struct listener *l = &config->listeners[i];
 	const char *dir = l->tls ? cert_dir(l, config->settings) : NULL;
-	struct tls_certs *same = dir ? certs_of(config, i, dir) : NULL;
+	struct tls_certs *same = dir ? certs_of(config, i, dir) : NULL, *before = config->certs[i];
+	int ret;
 
 	if (same)
-		config->certs[i] = tls_certs_get(same);
+		set_certs(config, i, tls_certs_get(same));
 	if (!dir || same)
 		return 0;
-	return cert_dir_load(&config->certs[i], dir, from ? certs_of(from, from->nlisteners, dir) : NULL,
-			     is_quiet, why);
+	if (!before && from)
+		before = certs_of(from, from->nlisteners, dir);
+	ret = cert_dir_load(&same, dir, before, is_quiet, why);
+	if (!ret)
+		set_certs(config, i, same);
+	return ret;
 }
 
 static int load_listener(struct config *config, unsigned int i, const struct config *from,
@@ -296,13 +307,12 @@ static int load_listener(struct config *config, unsigned int i, const struct con
 	return ret;
 }
 
-static void drop_tls(struct config *config)
+/* The contexts, which have no ticket keys yet. */
+static void drop_contexts(struct config *config)
 {
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		tls_ctx_put(config->tls[i]);
-		tls_certs_put(config->certs[i]);
 		config->tls[i] = NULL;
-		config->certs[i] = NULL;
 	}
 }
 
@@ -329,7 +339,7 @@ int config_verify_tls(struct config *config, char *why)
 	tls_ticket_keys_put(keys);
 	for (unsigned int i = 0; i < config->nlisteners && !ret; i++)
 		ret = verify_listener(config, i, why);
-	drop_tls(config);
+	drop_contexts(config);
 	return ret;
 }
 

@@ -10,6 +10,7 @@
 
 #include "tls_error.h"
 #include "tls_pair.h"
+#include "tls_stamp.h"
 #include "tls_staple.h"
 
 #include <ctype.h>
@@ -28,9 +29,14 @@ static const int key_types[] = {EVP_PKEY_EC, EVP_PKEY_ED25519, EVP_PKEY_ED448, E
 				EVP_PKEY_RSA_PSS};
 #define NTYPES (sizeof(key_types) / sizeof(key_types[0]))
 
+enum { STAMP_CERT, STAMP_KEY, STAMP_STAPLE, NSTAMPS };
+
 struct entry {
 	char *file;
 	struct tls_pair pair;
+	/* Of the file, its key and its staple; what is not from them as they were then is of no use again. */
+	struct tls_stamp stamps[NSTAMPS];
+	bool is_stale;
 };
 
 /* What is served under a name: of each type of key the certificate that is valid longest. */
@@ -214,10 +220,9 @@ static int try_pair(const struct entry *entry, SSL_CTX *ctx, char *why)
 	return tls_pair_use_ctx(ctx, &entry->pair, entry->file, why);
 }
 
-static int read_entry(struct entry *entry, SSL_CTX *ctx, char *why)
+static int read_entry(struct entry *entry, const char *key, SSL_CTX *ctx, char *why)
 {
 	struct stat st;
-	char *key;
 	int err;
 
 	if (stat(entry->file, &st))
@@ -225,11 +230,7 @@ static int read_entry(struct entry *entry, SSL_CTX *ctx, char *why)
 	/* A FIFO would be waited for. */
 	if (!S_ISREG(st.st_mode))
 		return tls_why(why, -EINVAL, "%s: not a regular file", entry->file);
-	err = tls_pair_beside(entry->file, ".key", &key);
-	if (err)
-		return tls_why(why, err, "out of memory");
 	err = tls_pair_load(&entry->pair, entry->file, key, why);
-	free(key);
 	if (err)
 		return err;
 	err = try_pair(entry, ctx, why);
@@ -286,21 +287,54 @@ static void keep_staple(struct entry *entry, const struct entry *before, struct 
 		       is_kept ? "; the one that was loaded before stays in effect" : "");
 }
 
-/* 1: there is one now; 0: there is none, as was reported; or -ENOMEM. */
-static int load_entry(struct entry *entry, struct loading *loading)
+/* Copies what was read before if it would be the same, and nothing were to be said of it. */
+static bool is_unchanged(const struct entry *entry, const struct entry *before)
 {
-	const struct entry *before = entry_of(loading->from, entry);
+	bool holds = before && !before->is_stale && !tls_pair_is_suspect(&before->pair);
+
+	for (int i = 0; i < NSTAMPS && holds; i++)
+		holds = tls_stamp_holds(&before->stamps[i], &entry->stamps[i]);
+	return holds;
+}
+
+static int take_over(struct entry *entry, const struct entry *before)
+{
+	return tls_pair_copy(&entry->pair, &before->pair) ? -ENOMEM : 1;
+}
+
+static int read_or_keep(struct entry *entry, const struct entry *before, const char *key,
+			struct loading *loading)
+{
 	char why[TLS_WHY_LEN];
-	int err = read_entry(entry, loading->ctx, why);
+	int err = read_entry(entry, key, loading->ctx, why);
 
 	if (!err)
 		keep_staple(entry, before, loading, why);
 	if (!err || err == -ENOMEM)
 		return err ? err : 1;
 	report(loading, true, why, before ? "; the one that was loaded before stays in effect" : "");
-	if (!before)
-		return 0;
-	return tls_pair_copy(&entry->pair, &before->pair) ? -ENOMEM : 1;
+	entry->is_stale = true;
+	return before ? take_over(entry, before) : 0;
+}
+
+/* 1: there is one now; 0: there is none, as was reported; or -ENOMEM. */
+static int load_entry(struct entry *entry, struct loading *loading)
+{
+	const struct entry *before = entry_of(loading->from, entry);
+	char *key = NULL, *staple = NULL;
+	int ret = -ENOMEM;
+
+	if (!tls_pair_beside(entry->file, ".key", &key) && !tls_pair_beside(entry->file, ".ocsp", &staple)) {
+		entry->is_stale = false;
+		tls_stamp_take(&entry->stamps[STAMP_CERT], entry->file);
+		tls_stamp_take(&entry->stamps[STAMP_KEY], key);
+		tls_stamp_take(&entry->stamps[STAMP_STAPLE], staple);
+		ret = is_unchanged(entry, before) ? take_over(entry, before)
+						  : read_or_keep(entry, before, key, loading);
+	}
+	free(key);
+	free(staple);
+	return ret;
 }
 
 static int load_files(struct tls_certs *certs, struct dirent **files, int n, struct loading *loading)

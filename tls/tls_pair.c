@@ -35,8 +35,10 @@ int tls_pair_beside(const char *cert_file, const char *suffix, char **file)
 	struct stat st;
 
 	for (int i = 0; i < 2; i++) {
-		if (asprintf(file, "%.*s%s", (int)lens[i], cert_file, suffix) < 0)
+		if (asprintf(file, "%.*s%s", (int)lens[i], cert_file, suffix) < 0) {
+			*file = NULL;
 			return -ENOMEM;
+		}
 		if (!stat(*file, &st) && S_ISREG(st.st_mode))
 			return 0;
 		free(*file);
@@ -162,6 +164,13 @@ int tls_pair_load(struct tls_pair *pair, const char *cert_file, const char *key_
 	if (err)
 		tls_pair_fini(pair);
 	return err;
+}
+
+bool tls_pair_is_suspect(const struct tls_pair *pair)
+{
+	return pair->lacks_staple || tls_staple_is_over(pair->cert) ||
+	       X509_cmp_current_time(X509_get0_notAfter(pair->cert)) < 0 ||
+	       X509_cmp_current_time(X509_get0_notBefore(pair->cert)) > 0;
 }
 
 int tls_pair_copy(struct tls_pair *pair, const struct tls_pair *from)

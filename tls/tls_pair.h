@@ -25,6 +25,9 @@ int tls_pair_beside(const char *cert_file, const char *suffix, char **file);
  */
 int tls_pair_load(struct tls_pair *pair, const char *cert_file, const char *key_file, char *why);
 
+/* Could tls_pair_load() warn of it now? */
+bool tls_pair_is_suspect(const struct tls_pair *pair);
+
 /* The same certificate once more: it has references of its own. 0 or -ENOMEM. */
 int tls_pair_copy(struct tls_pair *pair, const struct tls_pair *from);
 

@@ -192,6 +192,13 @@ bool tls_staple_copy(X509 *cert, X509 *from)
 	return false;
 }
 
+bool tls_staple_is_over(const X509 *cert)
+{
+	const struct staple *staple = staple_of(cert);
+
+	return staple && is_over(staple);
+}
+
 /* SSL_CTX_set_tlsext_status_cb(3): the certificate has been chosen by now. */
 static int on_status(SSL *ssl, void *arg)
 {

@@ -14,6 +14,9 @@ int tls_staple_load(X509 *cert, const char *file, char *why);
 /* Gives @cert, too, what @from has, if both are the same certificate and it has not expired. */
 bool tls_staple_copy(X509 *cert, X509 *from);
 
+/* Has @cert one that has expired? */
+bool tls_staple_is_over(const X509 *cert);
+
 /* Sends what a certificate has, while it is valid, to clients that ask for it. */
 void tls_staple_use(SSL_CTX *ctx);
 

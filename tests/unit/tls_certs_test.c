@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A directory of certificates: which one a client gets, and what becomes of a bad one. */
+#include "tls/tls_stamp.h"
 #include "tls_material.h"
 
 #include <errno.h>
@@ -247,6 +248,36 @@ static void what_is_bad_is_named(void **state)
 	made_free(&weak);
 }
 
+/* Only what was old enough when it was read, and is the same file, need not be read again. */
+static void a_stamp_holds_for_an_old_file(void **state)
+{
+	struct tls_stamp old, again, young, none, other;
+	FILE *f;
+
+	tls_stamp_take(&old, "/proc/self/exe"); /* it was built before */
+	old.is_fresh = false;
+	tls_stamp_take(&again, "/proc/self/exe");
+	assert_true(tls_stamp_holds(&old, &again));
+	again.ctime.tv_nsec ^= 1;
+	assert_false(tls_stamp_holds(&old, &again));
+	save_text(path("young"), "a\n");
+	tls_stamp_take(&young, path("young"));
+	assert_true(young.is_fresh);
+	assert_false(tls_stamp_holds(&young, &young));
+	young.is_fresh = false;
+	f = fopen(path("young"), "a");
+	fputs("b\n", f);
+	fclose(f);
+	tls_stamp_take(&other, path("young"));
+	assert_false(tls_stamp_holds(&young, &other));
+	tls_stamp_take(&none, NULL);
+	assert_true(tls_stamp_holds(&none, &none));
+	assert_false(tls_stamp_holds(&none, &young));
+	assert_false(tls_stamp_holds(&young, &none));
+	tls_stamp_take(&other, path("absent"));
+	assert_true(tls_stamp_holds(&none, &other));
+}
+
 static void a_directory_without_any_is_refused(void **state)
 {
 	struct tls_certs *certs;
@@ -307,6 +338,7 @@ int main(void)
 		cmocka_unit_test(sessions_stay_with_their_name),
 		cmocka_unit_test(a_bad_file_keeps_what_it_had),
 		cmocka_unit_test(what_is_bad_is_named),
+		cmocka_unit_test(a_stamp_holds_for_an_old_file),
 		cmocka_unit_test(a_directory_without_any_is_refused),
 	};
 
