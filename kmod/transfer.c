@@ -159,8 +159,9 @@ ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov
 }
 
 /*
- * Does a try that meets a page that is not there leave a trace? A receive loses the datagram, or a record of TLS, and a
- * send of TLS would have it brought; a write to a pipe takes up a page of it for nothing.
+ * Does a try that meets a page that is not there leave a trace? A receive loses the datagram, or a record of TLS; a
+ * send loses the datagrams that were corked before it, and one of TLS would have the page brought; a write to a pipe
+ * takes up a page of it for nothing.
  */
 static bool leaves_a_trace(const struct taio_proxy *proxy, int rw)
 {
@@ -168,7 +169,7 @@ static bool leaves_a_trace(const struct taio_proxy *proxy, int rw)
 
 	if (!sock)
 		return rw == WRITE;
-	return sock->type == SOCK_STREAM ? inet_csk_has_ulp(sock->sk) : rw == READ;
+	return sock->type != SOCK_STREAM || inet_csk_has_ulp(sock->sk);
 }
 
 /* As much as is looked at and transferred at once, which no datagram exceeds. */

@@ -7,6 +7,7 @@
 #include "hostile.h"
 
 #include <fcntl.h>
+#include <netinet/udp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -444,4 +445,49 @@ TEST_CASE(datagram_is_received_into_pages_not_there_yet, ON(NONE))
 	scene_ring(s, 1);
 	for (unsigned int i = 0; i < 4 * ARRAY_LEN(makes); i++)
 		receive(s, fds, proxy, makes[i / 4](), i);
+}
+
+/* In the page cache, and in no page table. */
+static char *cached(const char *text)
+{
+	char *page;
+	int fd = scratch_file(PAGE);
+
+	CHECK_EQ(pwrite(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	CHECK(page != MAP_FAILED);
+	CHECK(!memcmp(page, text, strlen(text)));
+	SYS(madvise(page, PAGE, MADV_DONTNEED));
+	return page;
+}
+
+static void cork(int fd, int on)
+{
+	SYS(setsockopt(fd, IPPROTO_UDP, UDP_CORK, &on, sizeof(on)));
+}
+
+static void send_through(struct scene *s, int proxy, const char *bytes, long nbytes)
+{
+	struct op op;
+
+	write_start(&s->ring, &op, proxy, bytes, (size_t)nbytes);
+	CHECK_EQ(await(&s->ring, &op), nbytes);
+}
+
+/* The kernel gives up all that was corked when a copy fails. */
+TEST_CASE(what_is_corked_outlives_a_page_not_there_yet, ON(NONE))
+{
+	int fds[2], proxy;
+	char got[16];
+
+	udp_pair(fds);
+	proxy = proxy_make(s, fds[0]);
+	scene_ring(s, 1);
+	cork(fds[0], 1);
+	send_through(s, proxy, "aaaa", 4);
+	send_through(s, proxy, cached("bbbb"), 4);
+	cork(fds[0], 0);
+	CHECK(is_readable(fds[1], 1000));
+	CHECK_EQ(read(fds[1], got, sizeof(got)), 8);
+	CHECK(!memcmp(got, "aaaabbbb", 8));
 }
