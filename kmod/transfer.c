@@ -65,15 +65,6 @@ static bool is_sync_alone(const struct taio_proxy *proxy, const struct kiocb *fr
 	return proxy->is_file && rw == WRITE && !iov_iter_count(iter) && from->ki_flags & IOCB_DSYNC;
 }
 
-ssize_t transfer_wait(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw)
-{
-	if (proxy->sock)
-		return transfer_socket(proxy->sock, iter, rw, 0);
-	if (is_sync_alone(proxy, from, iter, rw))
-		return vfs_fsync(proxy->target, !(from->ki_flags & IOCB_SYNC));
-	return transfer_file(proxy->target, from, iter, rw, 0);
-}
-
 /* A pipe sends SIGPIPE to whoever writes when nobody can read, which a helper ignores and another is spared. */
 static bool is_broken(const struct taio_proxy *proxy, int rw)
 {
@@ -211,6 +202,37 @@ static bool is_present(const struct iov_iter *iter, int rw)
 		offset = 0;
 	}
 	return true;
+}
+
+/*
+ * Waits for the pages where a transfer would have to take the message first. False: a signal has ended the wait. A page
+ * that there will never be is left for the transfer to tell.
+ */
+static bool bring(const struct iov_iter *iter, int rw)
+{
+	size_t left;
+
+	if (is_present(iter, rw))
+		return true;
+	left = rw == READ ? fault_in_iov_iter_writeable(iter, iov_iter_count(iter)) :
+			    fault_in_iov_iter_readable(iter, iov_iter_count(iter));
+	return !left || !signal_pending(current);
+}
+
+/* A page that goes away again before the copy, and does not come back until a cancel, costs the message. */
+ssize_t transfer_wait(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw)
+{
+	if (proxy->sock) {
+		if (leaves_a_trace(proxy, rw)) {
+			iov_iter_truncate(iter, PRESENT_MAX);
+			if (!bring(iter, rw))
+				return -EINTR;
+		}
+		return transfer_socket(proxy->sock, iter, rw, 0);
+	}
+	if (is_sync_alone(proxy, from, iter, rw))
+		return vfs_fsync(proxy->target, !(from->ki_flags & IOCB_SYNC));
+	return transfer_file(proxy->target, from, iter, rw, 0);
 }
 
 /*
