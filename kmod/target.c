@@ -35,12 +35,16 @@ static bool is_terminal(dev_t device)
 	       (major >= UNIX98_PTY_MASTER_MAJOR && major < UNIX98_PTY_SLAVE_MAJOR + UNIX98_PTY_MAJOR_COUNT);
 }
 
-/* AF_UNIX: a proxy in flight over such a socket would hide others from the collector of descriptors in flight. */
+/*
+ * AF_UNIX: a proxy in flight over such a socket would hide others from the collector of descriptors in flight. A raw
+ * socket may have these protocols, too.
+ */
 static bool is_network(const struct sock *sk)
 {
 	if (sk->sk_family != AF_INET && sk->sk_family != AF_INET6)
 		return false;
-	return sk->sk_protocol == IPPROTO_TCP || sk->sk_protocol == IPPROTO_UDP;
+	return (sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP) ||
+	       (sk->sk_type == SOCK_DGRAM && sk->sk_protocol == IPPROTO_UDP);
 }
 
 static bool is_listed(struct file *target)

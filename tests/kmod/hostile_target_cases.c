@@ -94,6 +94,8 @@ static void alice_in_a_container(void *arg)
 	refused("AF_UNIX", unix_pair());
 	refused("AF_PACKET", socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
 	refused("raw IP", socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP));
+	refused("raw TCP", socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP));
+	refused("raw UDP", socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_UDP));
 	refused("eventfd", eventfd(0, EFD_CLOEXEC));
 	refused("timerfd", timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
 	uffd_pages(1, &uffd);
