@@ -18,11 +18,11 @@
  * On a disk or in memory, also where overlayfs shows it: anybody may mount that over anything. procfs, sysfs, cgroupfs
  * and the like are neither; FUSE is whatever its server does.
  */
-static bool is_on_file_system(struct file *target)
+static bool is_on_file_system(const struct file *target)
 {
 	const struct super_block *sb = d_real_inode(target->f_path.dentry)->i_sb;
 
-	if (sb->s_magic == TMPFS_MAGIC || sb->s_magic == OVERLAYFS_SUPER_MAGIC)
+	if (sb->s_magic == TMPFS_MAGIC)
 		return true;
 	return sb->s_type->fs_flags & FS_REQUIRES_DEV && sb->s_magic != FUSE_SUPER_MAGIC;
 }
@@ -77,4 +77,11 @@ int target_check(struct file *target)
 	    !(target->f_mode & FMODE_CAN_WRITE && fop->write_iter))
 		return -EINVAL;
 	return is_listed(target) ? 0 : -EOPNOTSUPP;
+}
+
+bool target_is_where_it_was(const struct file *target)
+{
+	if (!(target->f_path.dentry->d_flags & DCACHE_OP_REAL && S_ISREG(file_inode(target)->i_mode)))
+		return true;
+	return is_on_file_system(target);
 }
