@@ -6,7 +6,9 @@
  */
 #include "hostile.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <netinet/udp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -444,4 +446,112 @@ TEST_CASE(datagram_is_received_into_pages_not_there_yet, ON(NONE))
 	scene_ring(s, 1);
 	for (unsigned int i = 0; i < 4 * ARRAY_LEN(makes); i++)
 		receive(s, fds, proxy, makes[i / 4](), i);
+}
+
+/* In the page cache, and in no page table. */
+static char *cached(const char *text)
+{
+	char *page;
+	int fd = scratch_file(PAGE);
+
+	CHECK_EQ(pwrite(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	CHECK(page != MAP_FAILED);
+	CHECK(!memcmp(page, text, strlen(text)));
+	SYS(madvise(page, PAGE, MADV_DONTNEED));
+	return page;
+}
+
+static void cork(int fd, int on)
+{
+	SYS(setsockopt(fd, IPPROTO_UDP, UDP_CORK, &on, sizeof(on)));
+}
+
+static void send_through(struct scene *s, int proxy, const char *bytes, long nbytes)
+{
+	struct op op;
+
+	write_start(&s->ring, &op, proxy, bytes, (size_t)nbytes);
+	CHECK_EQ(await(&s->ring, &op), nbytes);
+}
+
+/* The kernel gives up all that was corked when a copy fails. */
+TEST_CASE(what_is_corked_outlives_a_page_not_there_yet, ON(NONE))
+{
+	int fds[2], proxy;
+	char got[16];
+
+	udp_pair(fds);
+	proxy = proxy_make(s, fds[0]);
+	scene_ring(s, 1);
+	cork(fds[0], 1);
+	send_through(s, proxy, "aaaa", 4);
+	send_through(s, proxy, cached("bbbb"), 4);
+	cork(fds[0], 0);
+	CHECK(is_readable(fds[1], 1000));
+	CHECK_EQ(read(fds[1], got, sizeof(got)), 8);
+	CHECK(!memcmp(got, "aaaabbbb", 8));
+}
+
+/* --- a cancel while a helper waits for a page: nothing was taken, nothing was given up --- */
+
+static const enum taio_policy_id helped[] = {TAIO_POLICY_BLOCK, TAIO_POLICY_PARK};
+
+/* Ends one that waits for the page behind @uffd. */
+static void cancel_stuck(struct scene *s, struct op *op, int uffd)
+{
+	uffd_await(uffd, 1);
+	CHECK_EQ(op_cancel(&s->ring, op), 0);
+	CHECK_EQ(await(&s->ring, op), -ECANCELED);
+	close(uffd);
+}
+
+static void receive_after_cancel(struct scene *s, enum taio_policy_id policy)
+{
+	int fds[2], proxy, uffd;
+	struct op op;
+	char got[16];
+
+	udp_pair(fds);
+	proxy = wrap(fds[0], policy, 0);
+	CHECK_EQ(write(fds[1], "kept", 4), 4);
+	read_start(&s->ring, &op, proxy, uffd_pages(1, &uffd), PAGE);
+	cancel_stuck(s, &op, uffd);
+	read_start(&s->ring, &op, proxy, got, sizeof(got));
+	CHECK(collect(&s->ring, 1000));
+	CHECK_EQ(op.res, 4);
+	CHECK(!memcmp(got, "kept", 4));
+}
+
+TEST_CASE(datagram_outlives_the_cancel_of_a_read_that_waits_for_a_page, ON(NONE), AS(CASE_ONCE))
+{
+	scene_ring(s, 1);
+	for (unsigned int i = 0; i < ARRAY_LEN(helped); i++)
+		receive_after_cancel(s, helped[i]);
+}
+
+static void send_after_cancel(struct scene *s, enum taio_policy_id policy)
+{
+	int fds[2], proxy, uffd;
+	struct op op;
+	char got[16];
+
+	udp_pair(fds);
+	proxy = wrap(fds[0], policy, 0);
+	cork(fds[0], 1);
+	send_through(s, proxy, "aaaa", 4);
+	write_start(&s->ring, &op, proxy, uffd_pages(1, &uffd), 4);
+	cancel_stuck(s, &op, uffd);
+	send_through(s, proxy, "bbbb", 4);
+	cork(fds[0], 0);
+	CHECK(is_readable(fds[1], 1000));
+	CHECK_EQ(read(fds[1], got, sizeof(got)), 8);
+	CHECK(!memcmp(got, "aaaabbbb", 8));
+}
+
+TEST_CASE(what_is_corked_outlives_the_cancel_of_a_write_that_waits_for_a_page, ON(NONE), AS(CASE_ONCE))
+{
+	scene_ring(s, 1);
+	for (unsigned int i = 0; i < ARRAY_LEN(helped); i++)
+		send_after_cancel(s, helped[i]);
 }
