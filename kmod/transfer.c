@@ -17,6 +17,7 @@
 
 #include "compat.h"
 #include "counters.h"
+#include "op_state.h"
 #include "proxy.h"
 #include "transfer.h"
 
@@ -82,10 +83,18 @@ static bool is_broken(const struct taio_proxy *proxy, int rw)
 	return vfs_poll(proxy->target, NULL) & EPOLLERR;
 }
 
+/* A try that waits for a lock of the socket's (of who else sends by TLS) is interrupted by a submitter's signal. */
+static ssize_t try_socket(struct socket *sock, struct iov_iter *iter, int rw)
+{
+	ssize_t res = transfer_socket(sock, iter, rw, MSG_DONTWAIT);
+
+	return op_is_interruption(res) ? -EAGAIN : res;
+}
+
 ssize_t transfer_try(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw)
 {
 	if (proxy->sock)
-		return transfer_socket(proxy->sock, iter, rw, MSG_DONTWAIT);
+		return try_socket(proxy->sock, iter, rw);
 	if (iov_iter_count(iter) && is_broken(proxy, rw))
 		return -EPIPE;
 	return transfer_file(proxy->nowait, from, iter, rw, IOCB_NOWAIT);
