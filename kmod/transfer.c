@@ -137,10 +137,23 @@ static bool has_enough(const struct taio_proxy *proxy, size_t nbytes)
 	return tcp_inq(sk) >= nbytes;
 }
 
+/* Nor does TLS that wants a new key, and a receive fails at once: a look at one byte tells. */
+static bool has_answer(const struct taio_proxy *proxy)
+{
+	struct socket *sock = proxy->sock;
+	char byte;
+	struct kvec vec = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {};
+
+	if (!sock || !sk_is_tcp(sock->sk) || !inet_csk_has_ulp(sock->sk))
+		return false;
+	return kernel_recvmsg(sock, &msg, &vec, 1, 1, MSG_PEEK | MSG_DONTWAIT) != -EAGAIN;
+}
+
 bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw, size_t nbytes)
 {
 	return rw == WRITE || is_ready(proxy, READ) || is_listening(proxy) || is_named_fifo(proxy) ||
-	       has_enough(proxy, nbytes);
+	       has_enough(proxy, nbytes) || has_answer(proxy);
 }
 
 bool transfer_is_at_end(const struct taio_proxy *proxy, int rw)
