@@ -17,6 +17,7 @@
 
 #include "compat.h"
 #include "counters.h"
+#include "op_state.h"
 #include "proxy.h"
 #include "transfer.h"
 
@@ -73,10 +74,18 @@ static bool is_broken(const struct taio_proxy *proxy, int rw)
 	return vfs_poll(proxy->target, NULL) & EPOLLERR;
 }
 
+/* A try that waits for a lock of the socket's (of who else sends by TLS) is interrupted by a submitter's signal. */
+static ssize_t try_socket(struct socket *sock, struct iov_iter *iter, int rw)
+{
+	ssize_t res = transfer_socket(sock, iter, rw, MSG_DONTWAIT);
+
+	return op_is_interruption(res) ? -EAGAIN : res;
+}
+
 ssize_t transfer_try(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw)
 {
 	if (proxy->sock)
-		return transfer_socket(proxy->sock, iter, rw, MSG_DONTWAIT);
+		return try_socket(proxy->sock, iter, rw);
 	if (iov_iter_count(iter) && is_broken(proxy, rw))
 		return -EPIPE;
 	return transfer_file(proxy->nowait, from, iter, rw, IOCB_NOWAIT);
@@ -119,10 +128,23 @@ static bool has_enough(const struct taio_proxy *proxy, size_t nbytes)
 	return tcp_inq(sk) >= nbytes;
 }
 
+/* Nor does TLS that wants a new key, and a receive fails at once: a look at one byte tells. */
+static bool has_answer(const struct taio_proxy *proxy)
+{
+	struct socket *sock = proxy->sock;
+	char byte;
+	struct kvec vec = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {};
+
+	if (!sock || !sk_is_tcp(sock->sk) || !inet_csk_has_ulp(sock->sk))
+		return false;
+	return kernel_recvmsg(sock, &msg, &vec, 1, 1, MSG_PEEK | MSG_DONTWAIT) != -EAGAIN;
+}
+
 bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw, size_t nbytes)
 {
 	return rw == WRITE || is_ready(proxy, READ) || is_listening(proxy) || is_named_fifo(proxy) ||
-	       has_enough(proxy, nbytes);
+	       has_enough(proxy, nbytes) || has_answer(proxy);
 }
 
 bool transfer_is_at_end(const struct taio_proxy *proxy, int rw)
