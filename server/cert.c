@@ -152,6 +152,7 @@ int cert_load(const struct listener *l, const struct settings *settings, const s
 		.ticket_keys = parts->keys,
 		.no_tickets = !settings->tls_tickets,
 		.cache_sessions = settings->tls_cache,
+		.kernel = (enum tls_kernel_use)settings->tls_kernel,
 	};
 	int ret = ask_clients(l, settings, &params, why);
 

@@ -39,6 +39,7 @@
 	X(tls_handshakes, counter, "TLS handshakes completed")                                               \
 	X(tls_resumed, counter, "TLS handshakes completed by resuming a session")                            \
 	X(tls_client_refused, counter, "clients refused for their certificate, or for having none")          \
+	X(tls_kernel, counter, "TLS connections given to the kernel")                                        \
 	X(tls_failed, counter, "TLS handshakes or records refused")                                          \
 	X(requests, counter, "requests received")                                                            \
 	X(responses_2xx, counter, "responses with status 2xx")                                               \

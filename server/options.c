@@ -30,6 +30,8 @@
 
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
 
+static const char *const kernel_choices[] = {"no", "auto", "yes", NULL}; /* enum tls_kernel_use */
+
 /* Made from the table of services by options_init(). */
 static char listen_more[8192];
 
@@ -191,6 +193,12 @@ static const struct opt own[] = {
 	  .help = "Maximum sessions per listener kept for clients without tickets; 0 means none.",
 	  .more = "Each takes about 1 KiB. All workers share the cache; a reload empties it. Clients of TLS 1.2 that know no "
 		  "tickets use it, and with no tls-tickets all." },
+	{ .name = "tls-kernel", .type = OPT_ENUM, .offset = FIELD(tls_kernel), .arg = "no|auto|yes", .deflt = "auto",
+	  .choices = kernel_choices, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Leave the records of established TLS connections to the kernel (no, auto or yes), where it can.",
+	  .more = "It can if it has the module tls (modprobe tls). An idle connection then takes much less memory. A kernel "
+		  "before 6.14 cannot go on with a connection of TLS 1.3 whose peer changes its keys, and few peers do: "
+		  "auto leaves it none of TLS 1.3, with yes such a connection ends." },
 	{ .name = "tls-keylog", .type = OPT_STRING, .offset = FIELD(tls_keylog), .arg = "FILE",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Append session secrets to FILE, for debugging with a packet capture." },

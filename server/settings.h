@@ -38,6 +38,7 @@ struct settings {
 	char *cert, *key, *cert_dir, *state_dir, *tls_min, *tls_keylog;
 	char *client_ca, *client_crl, *client_verify;
 	char *tls_ciphers, *tls_ciphersuites, *tls_groups;
+	int tls_kernel; /* enum tls_kernel_use (tls/tls.h) */
 	struct opt_list ticket_keys;
 	bool tls_tickets;
 	unsigned int tls_cache;

@@ -19,6 +19,12 @@ struct tls;
 
 #define TLS_WHY_LEN 256
 
+enum tls_kernel_use {
+	TLS_KERNEL_NO,
+	TLS_KERNEL_AUTO, /* where nothing is lost: of TLS 1.3 only if the kernel can change keys (6.14) */
+	TLS_KERNEL_YES,	 /* a peer that changes keys ends its connection where the kernel cannot */
+};
+
 struct tls_server_params {
 	/* PEM, chain included; NULL: see certs. Beside NAME.crt or NAME.pem may be NAME.ocsp, the OCSP
 	 * response (DER) that goes with it. */
@@ -38,6 +44,7 @@ struct tls_server_params {
 	bool client_optional;	/* a client without a certificate is served, too; a bad one is not */
 	const char *alpn; /* protocols spoken, the preferred first: "http/1.1,h2"; NULL: ALPN is ignored */
 	const char *keylog_file;	     /* NSS key log for debugging; NULL: none */
+	enum tls_kernel_use kernel;	     /* whether sessions are given to it: tls_kernel_start() */
 	struct tls_ticket_keys *ticket_keys; /* the context gets a reference; NULL: its own, made at random */
 	bool no_tickets;		     /* all sessions are in the context's cache, not in tickets */
 	unsigned int cache_sessions;	     /* 0: there is no cache */
@@ -51,6 +58,7 @@ struct tls_client_params {
 	const char *alpn;      /* protocols offered, as above */
 	const char *min_version;
 	const char *keylog_file;
+	enum tls_kernel_use kernel;
 };
 
 /*
@@ -226,6 +234,27 @@ bool tls_is_http(const struct tls *tls);
 
 /* A server's session has failed for its client's certificate: a bad one, or none where one is required. */
 bool tls_is_untrusted(const struct tls *tls);
+
+/*
+ * Gives an established session to the kernel (TCP_ULP): from then on @fd reads and writes plain bytes. All
+ * input of the session must have been consumed and all its output sent, with no operation under way on @fd.
+ * On success @tls is to be freed, and *kernel is the caller's. -EOPNOTSUPP and -ENOMEM: kernel, cipher or
+ * context do not allow it, and nothing has changed. Other errors: the socket is of no further use.
+ */
+struct tls_kernel;
+bool tls_ctx_allows_kernel(const struct tls_ctx *ctx); /* as its params say */
+int tls_kernel_start(struct tls_kernel **kernel, struct tls *tls, int fd);
+void tls_kernel_free(struct tls_kernel *kernel); /* NULL is allowed */
+
+/*
+ * A read of @fd has failed with EIO: what is next is not data. Takes that record. STEP_MORE: read on;
+ * STEP_CLOSED: the peer's close_notify; STEP_FAILED: it was an alert, or a record that ends the session, and
+ * *why, a constant, says which.
+ */
+enum step tls_kernel_record(struct tls_kernel *kernel, int fd, const char **why);
+
+/* Sends close_notify, without waiting: 0 or -errno, -EAGAIN if there is no room. */
+int tls_kernel_shutdown(int fd);
 
 /*
  * Resumption on the client: the newest session ticket received on @tls (NULL if none), to be passed to

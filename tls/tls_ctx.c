@@ -10,6 +10,7 @@
 #include "tls_certs.h"
 #include "tls_error.h"
 #include "tls_int.h"
+#include "tls_kernel.h"
 #include "tls_keys.h"
 #include "tls_pair.h"
 #include "tls_staple.h"
@@ -33,13 +34,20 @@ static void keylog_line(const SSL *ssl, const char *line)
 		{.iov_base = "\n", .iov_len = 1},
 	};
 
+	if (ctx->kernel != TLS_KERNEL_NO)
+		tls_kernel_note_secret(BIO_get_data(SSL_get_rbio(ssl)), line);
+	if (ctx->keylog_fd < 0)
+		return;
 	/* One call with O_APPEND, so that workers do not mix lines. A full disk costs a debugging aid. */
 	if (writev(ctx->keylog_fd, iov, 2) < 0)
 		return;
 }
 
-static int set_keylog(struct tls_ctx *ctx, const char *file, char *why)
+static int set_keylog(struct tls_ctx *ctx, const char *file, enum tls_kernel_use kernel, char *why)
 {
+	ctx->kernel = kernel;
+	if (kernel != TLS_KERNEL_NO)
+		SSL_CTX_set_keylog_callback(ctx->ssl_ctx, keylog_line);
 	if (!file)
 		return 0;
 	ctx->keylog_fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -283,7 +291,7 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 	if (!err)
 		err = set_resumption(made, params, why);
 	if (!err)
-		err = set_keylog(made, params->keylog_file, why);
+		err = set_keylog(made, params->keylog_file, params->kernel, why);
 	return ctx_finish(ctx, made, err);
 }
 
@@ -335,8 +343,13 @@ int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params,
 	if (!err && params->cert_file)
 		err = load_pair(made, params->cert_file, params->key_file, why);
 	if (!err)
-		err = set_keylog(made, params->keylog_file, why);
+		err = set_keylog(made, params->keylog_file, params->kernel, why);
 	return ctx_finish(ctx, made, err);
+}
+
+bool tls_ctx_allows_kernel(const struct tls_ctx *ctx)
+{
+	return ctx->kernel != TLS_KERNEL_NO;
 }
 
 struct tls_ctx *tls_ctx_get(struct tls_ctx *ctx)

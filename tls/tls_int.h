@@ -29,6 +29,7 @@ struct tls_ctx {
 	struct tls_certs *certs;	     /* to choose from by SNI; NULL: all get the same */
 	unsigned char id[TLS_ID_LEN]; /* server: what sessions are made under, but for the certificate */
 	bool is_server;
+	enum tls_kernel_use kernel; /* unless NO, its sessions note their keys */
 	unsigned char alpn_len;
 	unsigned char alpn[ALPN_MAX]; /* as on the wire: length, name, length, name */
 };
@@ -37,6 +38,12 @@ struct tls_ctx {
 struct held {
 	size_t begin, end, cap;
 	unsigned char data[];
+};
+
+/* A secret of TLS 1.3 from which the keys of one direction are made; no length: not known. */
+struct tls_secret {
+	uint8_t len;
+	unsigned char bytes[48];
 };
 
 /* The header of a record. */
@@ -56,6 +63,12 @@ struct tls {
 	char *refused;	   /* server: the name in the client's certificate that is not trusted; NULL: none */
 	bool is_http;	   /* it failed as the peer speaks HTTP without TLS */
 	bool is_untrusted; /* it failed for the client's certificate */
+	/* If the context notes keys: what came in [0] and what went out [1]. */
+	struct {
+		struct tls_secret secret;
+		uint64_t count; /* of records under the present key */
+	} records[2];
+	bool is_rekeyed; /* a key update has made another of the secrets */
 };
 
 /* Bytes of ciphertext waiting for room in io->out. */

@@ -9,6 +9,7 @@
 #include "tls_bio.h"
 #include "tls_error.h"
 #include "tls_int.h"
+#include "tls_kernel.h"
 #include "tls_trust.h"
 
 #include <arpa/inet.h>
@@ -50,6 +51,10 @@ static struct tls *session_create(struct tls_ctx *ctx)
 	BIO_set_data(bio, tls);
 	SSL_set_bio(tls->ssl, bio, bio);
 	tls->ctx = tls_ctx_get(ctx);
+	if (ctx->kernel != TLS_KERNEL_NO) {
+		SSL_set_msg_callback(tls->ssl, tls_kernel_note_message);
+		SSL_set_msg_callback_arg(tls->ssl, tls);
+	}
 	return tls;
 
 free_ssl:
@@ -129,6 +134,7 @@ void tls_free(struct tls *tls)
 	free(tls->held);
 	free(tls->why);
 	free(tls->refused);
+	OPENSSL_cleanse(tls->records, sizeof(tls->records));
 	free(tls);
 	ERR_clear_error();
 }

@@ -134,9 +134,16 @@ static inline void conn_check(const struct conn *c)
 	assert(c->magic == CONN_MAGIC);
 }
 
+/* Whether it is for us to encrypt and decrypt: not if it is plain, and not if the kernel does. */
 static inline bool conn_is_tls(const struct conn *c)
 {
 	return c->tls.session;
+}
+
+/* Whether its peer is to see close_notify. */
+static inline bool conn_has_goodbye(const struct conn *c)
+{
+	return c->tls.session || c->tls.kernel;
 }
 
 /* The connection as its service's session sees it (peer.h). */

@@ -204,7 +204,7 @@ static void cancelled(struct conn *c, long res)
 	case CLOSE_IDLE:
 	case CLOSE_OTHER:
 	case CLOSE_LIFETIME:
-		if (c->state == CONN_SERVE && conn_is_tls(c)) {
+		if (c->state == CONN_SERVE && conn_has_goodbye(c)) {
 			flush_then_close(c, reason);
 			return;
 		}
@@ -565,6 +565,45 @@ static void serve_eof(struct conn *c, long res)
 	end_of_input(c);
 }
 
+/* The kernel, which has the session, reads no further: what is next is not data. */
+static enum step kernel_record(struct conn *c)
+{
+	char peer[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
+	const char *more, *why;
+	enum step step = tls_kernel_record(c->tls.kernel, c->fd, &why);
+
+	if (step != STEP_FAILED)
+		return step;
+	count(&c->shard->counters, tls_failed);
+	more = log_limited(&c->shard->tls_limit, c->shard->now_us, buf);
+	if (more)
+		log_info("%s: TLS: %s%s", addr_text(&c->peer, peer), why, more);
+	return conn_fail(c, CLOSE_TLS);
+}
+
+static bool is_record(const struct conn *c, long res)
+{
+	return c->tls.kernel && res == -EIO;
+}
+
+static void serve_read_error(struct conn *c, long res)
+{
+	if (!is_record(c, res)) {
+		broken(c, res);
+		return;
+	}
+	switch (kernel_record(c)) {
+	case STEP_FAILED:
+		close_now(c, CLOSE_TLS);
+		return;
+	case STEP_CLOSED:
+		end_of_input(c);
+		return;
+	default:
+		advance(c);
+	}
+}
+
 static void serve_resume(struct conn *c, long res)
 {
 	served(c, input_resume(c));
@@ -678,6 +717,24 @@ static void flush_file_error(struct conn *c, long res)
 		advance(c);
 }
 
+static void flush_read_error(struct conn *c, long res)
+{
+	if (!is_record(c, res)) {
+		broken(c, res);
+		return;
+	}
+	switch (kernel_record(c)) {
+	case STEP_FAILED:
+		close_now(c, CLOSE_TLS);
+		return;
+	case STEP_CLOSED:
+		flush_eof(c, 0);
+		return;
+	default:
+		advance(c);
+	}
+}
+
 static void linger_eof(struct conn *c, long res)
 {
 	close_now(c, CLOSE_DONE);
@@ -723,14 +780,14 @@ static conn_step *const steps[CONN_NSTATES][CONN_NEVENTS] = {
 		[ON_DRAIN] = force,	      [ON_STOP] = stop,		  [ON_EVICT] = evict,
 	},
 	[CONN_SERVE] = {
-		[ON_READ] = serve_read,	      [ON_EOF] = serve_eof,	  [ON_READ_ERROR] = broken,
+		[ON_READ] = serve_read,	      [ON_EOF] = serve_eof,	  [ON_READ_ERROR] = serve_read_error,
 		[ON_WRITE] = serve_write,     [ON_WRITE_ERROR] = broken,
 		[ON_FILE] = serve_file,	      [ON_FILE_ERROR] = serve_file_error,
 		[ON_CANCELLED] = cancelled,   [ON_DEADLINE] = expire,	  [ON_END] = end, [ON_RESUME] = serve_resume,
 		[ON_DRAIN] = serve_drain,     [ON_STOP] = stop,		  [ON_EVICT] = evict,
 	},
 	[CONN_FLUSH] = {
-		[ON_READ] = drop_read,	      [ON_EOF] = flush_eof,	  [ON_READ_ERROR] = broken,
+		[ON_READ] = drop_read,	      [ON_EOF] = flush_eof,	  [ON_READ_ERROR] = flush_read_error,
 		[ON_WRITE] = flush_write,     [ON_WRITE_ERROR] = broken,
 		[ON_FILE] = flush_file,	      [ON_FILE_ERROR] = flush_file_error,
 		[ON_CANCELLED] = flush_cancelled, [ON_DEADLINE] = expire,	  [ON_END] = end, [ON_RESUME] = ignore,

@@ -14,9 +14,19 @@ static bool read_room(struct conn *c)
 	return true;
 }
 
+/*
+ * The kernel gets a session when nothing is under way: so while what was encrypted goes out, and no record
+ * has been read in part, the next read is put off.
+ */
+static bool waits_for_kernel(const struct conn *c)
+{
+	return conn_is_tls(c) && conn_tls_wants_kernel(&c->tls) && c->state == CONN_SERVE &&
+	       !op_is_idle(&c->wr) && !c->in.len && !c->plain.len;
+}
+
 bool input_start(struct conn *c)
 {
-	if (!op_is_idle(&c->rd) || c->input != INPUT_OPEN)
+	if (!op_is_idle(&c->rd) || c->input != INPUT_OPEN || waits_for_kernel(c))
 		return true;
 	if (!read_room(c))
 		return false;

@@ -7,6 +7,9 @@
 #include "output.h"
 
 #include "op.h"
+#include "tls/tls.h"
+
+#include <errno.h>
 
 /* Room behind a response head that is smaller than this is not worth a separate read. */
 #define FILL_MIN   4096
@@ -88,6 +91,23 @@ static enum step encrypt(struct conn *c)
 	return STEP_DONE;
 }
 
+/* Where output stands still for a moment, and input does: see input_start(). False: the socket is of no more
+ * use. */
+static bool try_kernel(struct conn *c)
+{
+	int ret;
+
+	if (!conn_tls_wants_kernel(&c->tls) || c->state != CONN_SERVE || !op_is_idle(&c->rd) || c->plain.len)
+		return true;
+	/* A session that waits may still ask for what TLS knows of the peer. */
+	if (c->input != INPUT_OPEN)
+		return true;
+	ret = conn_tls_to_kernel(&c->tls, &c->shard->blocks, &c->in, c->fd);
+	if (!ret)
+		count(&c->shard->counters, tls_kernel);
+	return !ret || ret == -EAGAIN || ret == -EOPNOTSUPP || ret == -ENOMEM;
+}
+
 static enum step start_tls(struct conn *c)
 {
 	struct blocks *blocks = &c->shard->blocks;
@@ -114,6 +134,8 @@ enum step output_start(struct conn *c)
 		return STEP_BLOCKED;
 	if (c->output_lost)
 		output_drop(c);
+	if (conn_is_tls(c) && !try_kernel(c))
+		return conn_fail(c, CLOSE_ERROR);
 	return conn_is_tls(c) ? start_tls(c) : start_plain(c);
 }
 
@@ -170,6 +192,11 @@ const char *output_file(const struct conn *c)
 
 bool output_end(struct conn *c)
 {
+	if (c->tls.kernel && c->tls.state != CONN_TLS_ENDED) {
+		c->tls.state = CONN_TLS_ENDED;
+		/* Without room the peer sees the end of the stream alone. */
+		tls_kernel_shutdown(c->fd);
+	}
 	return conn_is_tls(c) && conn_tls_end(&c->tls, &c->shard->blocks);
 }
 

@@ -13,6 +13,7 @@
 int conn_tls_open(struct conn_tls *t, struct tls_ctx *ctx, const char *host)
 {
 	t->session = host ? tls_connect(ctx, host) : tls_accept(ctx);
+	t->wants_kernel = tls_ctx_allows_kernel(ctx);
 	return t->session ? 0 : -ENOMEM;
 }
 
@@ -25,6 +26,7 @@ static void wire_release(struct conn_tls *t, struct blocks *blocks)
 void conn_tls_fini(struct conn_tls *t, struct blocks *blocks)
 {
 	tls_free(t->session);
+	tls_kernel_free(t->kernel);
 	wire_release(t, blocks);
 }
 
@@ -140,6 +142,22 @@ void conn_tls_say(struct conn_tls *t, struct blocks *blocks, const char *text)
 		return;
 	memcpy(t->wire.data, text, len);
 	t->wire.len = (uint32_t)len;
+}
+
+int conn_tls_to_kernel(struct conn_tls *t, struct blocks *blocks, const struct buf *in, int fd)
+{
+	int ret;
+
+	if (in->len || !conn_tls_is_sent(t) || tls_has_output(t->session) || tls_has_input(t->session))
+		return -EAGAIN;
+	t->wants_kernel = false;
+	ret = tls_kernel_start(&t->kernel, t->session, fd);
+	if (ret)
+		return ret;
+	tls_free(t->session);
+	t->session = NULL;
+	wire_release(t, blocks);
+	return 0;
 }
 
 int conn_tls_preface(struct conn_tls *t, struct blocks *blocks, const char *data, size_t len)

@@ -15,6 +15,7 @@
 
 struct tls;
 struct tls_ctx;
+struct tls_kernel;
 
 enum conn_tls_state {
 	CONN_TLS_HANDSHAKE, /* only the handshake may be sent */
@@ -23,10 +24,13 @@ enum conn_tls_state {
 };
 
 struct conn_tls {
-	struct tls *session; /* NULL: the connection is plain */
+	struct tls *session; /* NULL: the connection is plain, or the kernel has it */
+	struct tls_kernel
+		*kernel; /* not NULL: the socket reads and writes plain bytes, and this has the rest */
 	struct buf wire;
 	uint32_t sent; /* bytes of wire that the network has taken */
 	enum conn_tls_state state;
+	bool wants_kernel;
 };
 
 /* @host: NULL for a server's session, else the name that the peer's certificate must be for. 0 or -ENOMEM. */
@@ -60,6 +64,19 @@ void conn_tls_sent(struct conn_tls *t, size_t n);
 
 /* Sends @text instead of an alert to a peer that does not speak TLS. Nothing may have been sent before. */
 void conn_tls_say(struct conn_tls *t, struct blocks *blocks, const char *text);
+
+/*
+ * Gives the session to the kernel, if that can be now: nothing waits on either side, @in included, and no
+ * operation is under way on @fd. 0; -EAGAIN: something waits; other errors as tls_kernel_start(). Not asked
+ * again once it has said no.
+ */
+int conn_tls_to_kernel(struct conn_tls *t, struct blocks *blocks, const struct buf *in, int fd);
+
+/* Whether the session is still to be given to the kernel. */
+static inline bool conn_tls_wants_kernel(const struct conn_tls *t)
+{
+	return t->wants_kernel && t->state == CONN_TLS_OPEN;
+}
 
 /* Puts @len bytes ahead of the handshake. 0 or -ENOMEM. */
 int conn_tls_preface(struct conn_tls *t, struct blocks *blocks, const char *data, size_t len);

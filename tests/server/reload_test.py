@@ -144,6 +144,7 @@ class Reload(Case):
             "tls-min-version": '"1.3"', "cert-dir": f'"{self.dir}"', "client-ca": f'"{both}"',
             "client-crl": f'"{self.path("crl")}"', "client-verify": '"optional"', "tls-ciphers": '"ECDHE+AESGCM"',
             "tls-ciphersuites": '"TLS_AES_256_GCM_SHA384"', "tls-groups": '"P-256"', "tls-keylog": f'"{self.path("keys")}"',
+            "tls-kernel": "yes",
             "tls-ticket-keys": f'{{"{self.path("ticket.key")}"}}', "stats-file": f'"{self.path("stats")}"',
             "index": '"other.html"', "conn-memory": '"1m"', "address-prefix": '"24/48"',
         }
