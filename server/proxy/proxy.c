@@ -27,6 +27,7 @@ enum front_state {
 	FRONT_NEW,	  /* nothing has been done for it */
 	FRONT_CONNECTING, /* its backend is being connected, or the next is to be chosen */
 	FRONT_OPEN,
+	FRONT_ENDING, /* without a backend, as soon as what is under way has returned */
 };
 
 struct front {
@@ -65,6 +66,7 @@ static enum step no_backend(struct front *front, const char *why)
 	count(site->counters, backend_none);
 	if (more)
 		log_warning("%s: %s%s", addr_text(peer_addr(front->side.peer), peer), why, more);
+	front->state = FRONT_ENDING;
 	peer_end(front->side.peer, CLOSE_BACKEND);
 	return STEP_BLOCKED;
 }
@@ -115,6 +117,8 @@ static enum step front_input(void *session, const char *data, size_t len, size_t
 		return connect_next(front);
 	case FRONT_CONNECTING:
 		return front->side.other ? STEP_BLOCKED : connect_next(front);
+	case FRONT_ENDING:
+		return STEP_BLOCKED;
 	case FRONT_OPEN:
 		break;
 	}
