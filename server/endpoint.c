@@ -93,7 +93,8 @@ void endpoint_renew(struct endpoint *endpoint, const struct config *config, unsi
 	char why[ENDPOINT_WHY_LEN];
 
 	take_tls(endpoint, config->tls[i]);
-	if (endpoint->service->site_reload && endpoint->service->site_reload(endpoint->site, why))
+	if (endpoint->service->site_reload &&
+	    endpoint->service->site_reload(endpoint->site, config->listeners[i].words, why))
 		log_warning("%s: still serving what was there before", why);
 }
 

@@ -2,7 +2,7 @@
 /*
  * A service: plain bytes in, plain bytes and file ranges out. It sees no socket, no TLS and no operation; the
  * connection (conn/input.c) offers it bytes and acts on what it returns. All functions are called on the
- * worker's thread, except max_files() and verify(): main thread.
+ * worker's thread, except max_files(), verify(), prepare() and release(): main thread.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -63,9 +63,19 @@ struct service {
 	/* Maximum files that a site keeps open, each attached to the ring. NULL: none. */
 	unsigned int (*max_files)(const void *options);
 
-	/* Checks a listener's words beyond their syntax, and leaves nothing open. On failure -errno and a
-	 * line in why[256]. NULL: nothing to check. */
-	int (*verify)(const void *words, char *why);
+	/* Checks a listener's words beyond their syntax, and leaves nothing open. @is_tls: the listener has
+	 * the word tls. On failure -errno and a line in why[256]. NULL: nothing to check. */
+	int (*verify)(const void *words, bool is_tls, char *why);
+
+	/*
+	 * Takes up what a listener's words name and what may take longer than a loop may wait, such as DNS:
+	 * at the start and at each reload, before the sites are opened or reloaded. What it makes is kept in
+	 * @words, behind what the options fill, and does not change from then on; release() gives it back.
+	 * @before: the words that the listener had until now, or NULL. On failure -errno and a line in
+	 * why[256]. NULL: there is nothing.
+	 */
+	int (*prepare)(void *words, const void *before, char *why);
+	void (*release)(void *words);
 
 	/*
 	 * One site for each worker and listener; a reload that changes its options or words makes another,
@@ -79,10 +89,11 @@ struct service {
 
 	/*
 	 * The configuration is being reloaded, with the same options and words: takes up what its words name,
-	 * which may be another thing by now. On failure -errno and a line in why[256], and the site is as it
-	 * was. NULL: there is nothing.
+	 * which may be another thing by now. @words are equal to the site's, and prepared anew; those of the
+	 * site stay. On failure -errno and a line in why[256], and the site is as it was. NULL: there is
+	 * nothing.
 	 */
-	int (*site_reload)(void *site, char *why);
+	int (*site_reload)(void *site, const void *words, char *why);
 
 	/*
 	 * An outgoing connection is made: writes what goes ahead of everything, a TLS handshake included, to

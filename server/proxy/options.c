@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "options.h"
 
-#include "backend.h"
+#include "place.h"
 
 #define FIELD(name) offsetof(struct proxy_options, name)
 #define WORD(name)  offsetof(struct proxy_words, name)
@@ -24,7 +24,7 @@ const struct opt proxy_options[] = {
 };
 
 const struct opt proxy_words[] = {
-	{ .name = "to", .type = OPT_LIST, .offset = WORD(to), .arg = "ADDRESS:PORT|unix:PATH", .check = backend_check,
+	{ .name = "to", .type = OPT_LIST, .offset = WORD(to), .arg = "ADDRESS:PORT|unix:PATH", .check = place_check,
 	  .help = "Backend to connect to; repeatable." },
 	{ .name = "balance", .type = OPT_ENUM, .offset = WORD(balance), .arg = "round-robin|least-connections",
 	  .deflt = "round-robin", .choices = balances,

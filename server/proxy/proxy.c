@@ -34,7 +34,10 @@ struct front {
 	struct side side;
 	struct site *site;
 	enum front_state state;
-	uint64_t tried; /* backends, one bit each */
+	/* While a backend is being chosen: of the routes, which a reload may replace, and of the group. */
+	struct routes *routes;
+	unsigned int group;
+	uint64_t tried; /* backends of the group, one bit each */
 	struct lifetime lifetime;
 };
 
@@ -50,12 +53,6 @@ static struct front *front_of(struct side *side)
 }
 
 /* --- the client's side --- */
-
-/* What lacks is here, not at the backend. */
-static bool is_local(int err)
-{
-	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
-}
 
 static enum step no_backend(struct front *front, const char *why)
 {
@@ -77,12 +74,14 @@ static enum step connect_next(struct front *front)
 	struct site *site = front->site;
 	struct backend *backend;
 	struct peer *peer;
+	bool is_innocent;
 	int ret;
 
-	while ((backend = backends_pick(&site->backends, &front->tried, clock_us()))) {
+	while ((backend = routes_pick(front->routes, front->group, &front->tried, clock_us()))) {
 		struct back *back;
 
-		ret = peer_connect(&peer, front->side.peer, &site->to, &backend->addr.sa, backend->addr_len);
+		ret = peer_connect(&peer, front->side.peer, &site->to, &backend->place.addr.sa,
+				   backend->place.addr_len);
 		if (!ret) {
 			back = peer_session(peer);
 			back->backend = backend;
@@ -90,12 +89,30 @@ static enum step connect_next(struct front *front)
 			front->state = FRONT_CONNECTING;
 			return STEP_BLOCKED;
 		}
-		backend->active--;
-		if (is_local(ret))
+		is_innocent = backend_is_innocent(ret);
+		if (!is_innocent)
+			site_backend_failed(site, backend, strerror(-ret));
+		routes_leave(backend);
+		if (is_innocent)
 			return no_backend(front, strerror(-ret));
-		site_backend_failed(site, backend, strerror(-ret));
 	}
 	return no_backend(front, "no backend can be reached");
+}
+
+/* Its backend is chosen, or none will be. */
+static void settle(struct front *front)
+{
+	if (front->routes)
+		routes_put(front->routes);
+	front->routes = NULL;
+}
+
+/* Begins to choose its backend. */
+static enum step choose(struct front *front)
+{
+	front->routes = routes_get(front->site->routes);
+	front->group = 0;
+	return connect_next(front);
 }
 
 static void front_open(void *session, void *site, struct peer *peer)
@@ -114,7 +131,7 @@ static enum step front_input(void *session, const char *data, size_t len, size_t
 	*used = 0;
 	switch (front->state) {
 	case FRONT_NEW:
-		return connect_next(front);
+		return choose(front);
 	case FRONT_CONNECTING:
 		return front->side.other ? STEP_BLOCKED : connect_next(front);
 	case FRONT_ENDING:
@@ -148,6 +165,7 @@ static void front_ended(void *session, enum close_reason reason)
 {
 	struct front *front = session;
 
+	settle(front);
 	lifetime_end(&front->lifetime, front->site);
 	end_other(&front->side, relay_part(&front->side), reason);
 }
@@ -207,6 +225,7 @@ static enum step back_input(void *session, const char *data, size_t len, size_t 
 		return relay_is_over(&back->side) ? STEP_MORE : STEP_BLOCKED;
 	if (front->state == FRONT_CONNECTING) {
 		front->state = FRONT_OPEN;
+		settle(front);
 		back->backend->rests_until_us = 0;
 		peer_wake(front->side.peer);
 	}
@@ -225,13 +244,13 @@ static void back_ended(void *session, enum close_reason reason)
 	struct back *back = session;
 	struct side *other = relay_part(&back->side);
 
-	back->backend->active--;
 	if (other && front_of(other)->state == FRONT_CONNECTING) {
 		site_backend_failed(back->site, back->backend, text_of(back, reason));
 		peer_wake(other->peer); /* tries the next */
 	} else {
 		end_other(&back->side, other, reason);
 	}
+	routes_leave(back->backend);
 }
 
 static const struct service service_back = {
@@ -253,6 +272,29 @@ static int proxy_site_open(void **opened, const void *options, const void *words
 	return site_open((struct site **)opened, &service_back, options, words, env, why);
 }
 
+static int proxy_verify(const void *words, bool is_tls, char *why)
+{
+	return plan_check(words, is_tls, why);
+}
+
+static int proxy_prepare(void *prepared, const void *before, char *why)
+{
+	const struct proxy_words *was = before;
+	struct proxy_words *words = prepared;
+
+	return plan_make(&words->plan, words, was ? was->plan : NULL, why);
+}
+
+static void proxy_release(void *words)
+{
+	plan_put(((struct proxy_words *)words)->plan);
+}
+
+static int proxy_site_reload(void *site, const void *words, char *why)
+{
+	return site_reload(site, words, why);
+}
+
 static void proxy_site_close(void *site)
 {
 	site_close(site);
@@ -267,8 +309,11 @@ const struct service service_proxy = {
 	.options_size = sizeof(struct proxy_options),
 	.words = proxy_words,
 	.words_size = sizeof(struct proxy_words),
-	.verify = site_verify,
+	.verify = proxy_verify,
+	.prepare = proxy_prepare,
+	.release = proxy_release,
 	.site_open = proxy_site_open,
+	.site_reload = proxy_site_reload,
 	.site_close = proxy_site_close,
 	.open = front_open,
 	.ended = front_ended,

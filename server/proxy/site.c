@@ -71,7 +71,7 @@ void site_backend_failed(struct site *site, struct backend *backend, const char 
 	backend->rests_until_us = now_us + site->rest_us;
 	count(site->counters, backend_failed);
 	if (more)
-		log_warning("backend %s: %s%s", backend->name, why, more);
+		log_warning("backend %s: %s%s", backend->place.name, why, more);
 }
 
 /* --- life --- */
@@ -86,6 +86,8 @@ static void site_release(struct endpoint *to)
 {
 	struct site *site = to->site;
 
+	if (site->routes)
+		routes_put(site->routes);
 	tls_ctx_put(to->tls);
 	free(site->host);
 	free(site);
@@ -94,12 +96,12 @@ static void site_release(struct endpoint *to)
 /* The name of the first backend, without its port. */
 static char *host_of(const struct proxy_words *words)
 {
+	char host[256], protocol[PROTOCOL_LEN];
 	unsigned int port;
-	char host[256];
 
 	if (words->server_name)
 		return strdup(words->server_name);
-	if (addr_split(words->to.items[0], host, sizeof(host), &port))
+	if (addr_split(place_split(words->to.items[0], protocol), host, sizeof(host), &port))
 		return strdup("localhost");
 	return strdup(host);
 }
@@ -115,14 +117,22 @@ static int open_tls(struct site *site, const struct proxy_words *words, char *wh
 	return tls_ctx_client(&site->to.tls, &params, why);
 }
 
-int site_verify(const void *given, char *why)
+/* Connections that have a backend keep it, and those that are choosing one keep to the routes they began
+ * with. */
+static int take_routes(struct site *site, const struct proxy_words *words, char *why)
 {
-	const struct proxy_words *words = given;
+	struct routes *before = site->routes;
 
-	if (words->to.len)
-		return 0;
-	snprintf(why, WHY_LEN, "the service proxy needs a backend: add ,to=ADDRESS:PORT or ,to=unix:PATH");
-	return -EINVAL;
+	if (routes_open(&site->routes, words->plan, (enum balance)words->balance, before))
+		return no_memory(why);
+	if (before)
+		routes_put(before);
+	return 0;
+}
+
+int site_reload(struct site *site, const struct proxy_words *words, char *why)
+{
+	return take_routes(site, words, why);
 }
 
 int site_open(struct site **opened, const struct service *back, const struct proxy_options *options,
@@ -137,15 +147,12 @@ int site_open(struct site **opened, const struct service *back, const struct pro
 	site->send_proxy = (enum send_proxy)words->send_proxy;
 	site->lifetime_us = options->lifetime_us;
 	site->rest_us = options->rest_us;
-	site->backends.balance = (enum balance)words->balance;
 	site->loop = env->loop;
 	site->counters = env->counters;
 	TAILQ_INIT(&site->lifetimes);
 	ev_init(&site->lifetime, on_lifetime);
 	site->lifetime.data = site;
-	ret = site_verify(words, why);
-	if (!ret)
-		ret = backends_resolve(&site->backends, &words->to, why);
+	ret = take_routes(site, words, why);
 	if (!ret && words->to_tls)
 		ret = open_tls(site, words, why);
 	if (ret) {

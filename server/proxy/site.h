@@ -3,8 +3,8 @@
 #ifndef PROXY_SITE_H
 #define PROXY_SITE_H
 
-#include "backend.h"
 #include "options.h"
+#include "routes.h"
 #include "server/conn/conn.h"
 #include "server/log.h"
 
@@ -23,8 +23,8 @@ struct site {
 	/* Of the connections to backends. Its references are the site's: one of the listener's endpoint, one
 	 * of each such connection, which may outlive that. */
 	struct endpoint to;
-	struct backends backends;
-	char *host; /* that the backends' certificates are for */
+	struct routes *routes; /* in effect; holds a reference */
+	char *host;	       /* that the backends' certificates are for */
 	enum send_proxy send_proxy;
 	uint64_t lifetime_us, rest_us;
 	struct ev_loop *loop;
@@ -34,10 +34,10 @@ struct site {
 	ev_timer lifetime;
 };
 
-/* As service.verify(), site_open() and site_close(); @back serves the connections to backends. */
-int site_verify(const void *words, char *why);
+/* As service.site_open(), site_reload() and site_close(); @back serves the connections to backends. */
 int site_open(struct site **site, const struct service *back, const struct proxy_options *options,
 	      const struct proxy_words *words, const struct service_env *env, char *why);
+int site_reload(struct site *site, const struct proxy_words *words, char *why);
 void site_close(struct site *site);
 
 /* @backend could not be reached, for the reason @why: it rests. */
