@@ -71,15 +71,23 @@ static int self_signed(const struct settings *settings, char *cert, char *key, s
 	return ret;
 }
 
+/* Uses text[SERVICE_ALPN_MAX] if need be. */
+static const char *alpn_of(const struct listener *l, char *text)
+{
+	if (!l->service->alpn_of)
+		return l->service->alpn;
+	return l->service->alpn_of(l->words, text) ? text : NULL;
+}
+
 int cert_load(const struct listener *l, const struct settings *settings, struct tls_ticket_keys *keys,
 	      struct tls_ctx **ctx, char *why)
 {
-	char cert[4096], key[4096];
+	char cert[4096], key[4096], alpn[SERVICE_ALPN_MAX];
 	struct tls_server_params params = {
 		.cert_file = l->cert ? l->cert : settings->cert,
 		.key_file = l->cert ? l->key : settings->key,
 		.min_version = l->tls_min ? l->tls_min : settings->tls_min,
-		.alpn = l->service->alpn,
+		.alpn = alpn_of(l, alpn),
 		.keylog_file = settings->tls_keylog,
 		.ticket_keys = keys,
 	};

@@ -2,7 +2,8 @@
 /*
  * A service: plain bytes in, plain bytes and file ranges out. It sees no socket, no TLS and no operation; the
  * connection (conn/input.c) offers it bytes and acts on what it returns. All functions are called on the
- * worker's thread, except max_files(), verify(), prepare() and release(): main thread.
+ * worker's thread, except max_files(), alpn_of(), verify(), prepare() and release(): main
+ * thread.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -11,6 +12,7 @@
 #include "outq.h"
 #include "reason.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct counters;
@@ -39,11 +41,18 @@ struct service_env {
 
 #define SERVICE_SESSION_MAX 256
 #define SERVICE_PREFACE_MAX 1024
+#define SERVICE_ALPN_MAX    256
 
 struct service {
 	const char *name;
 	const char *summary;
 	const char *alpn; /* protocol offered under TLS, or NULL */
+	/*
+	 * The same for a service where it depends on the listener's words, which have been verified: writes
+	 * the protocols, the preferred first, as "h2,http/1.1" to text[SERVICE_ALPN_MAX]. False: none. NULL:
+	 * it does not.
+	 */
+	bool (*alpn_of)(const void *words, char *text);
 	/* Sent in the place of an alert where TLS is expected and a peer speaks HTTP without it; NULL: an
 	 * alert. */
 	const char *plain_response;

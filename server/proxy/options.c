@@ -24,8 +24,10 @@ const struct opt proxy_options[] = {
 };
 
 const struct opt proxy_words[] = {
-	{ .name = "to", .type = OPT_LIST, .offset = WORD(to), .arg = "ADDRESS:PORT|unix:PATH", .check = place_check,
-	  .help = "Backend to connect to; repeatable." },
+	{ .name = "to", .type = OPT_LIST, .offset = WORD(to), .arg = "[PROTOCOL:]ADDRESS:PORT|[PROTOCOL:]unix:PATH",
+	  .check = place_check,
+	  .help = "Backend to connect to, of clients that have negotiated PROTOCOL by ALPN if one is given, as in "
+		  "h2:127.0.0.1:8081, of the others if not; repeatable." },
 	{ .name = "balance", .type = OPT_ENUM, .offset = WORD(balance), .arg = "round-robin|least-connections",
 	  .deflt = "round-robin", .choices = balances,
 	  .help = "Way to choose among backends." },

@@ -102,6 +102,20 @@ static bool has(const struct protocols *protocols, const char *name)
 	return false;
 }
 
+bool place_alpn(const struct protocols *protocols, char *text)
+{
+	char *end = text;
+
+	*text = '\0';
+	for (unsigned int i = 0; i < protocols->n; i++)
+		if (*protocols->names[i])
+			end += sprintf(end, "%s%s", end == text ? "" : ",", protocols->names[i]);
+	/* The backends without a protocol speak what everyone does. */
+	if (*text && has(protocols, "") && !has(protocols, "http/1.1"))
+		strcpy(end, ",http/1.1");
+	return *text;
+}
+
 int place_protocols(const struct opt_list *backends, struct protocols *protocols, char *why)
 {
 	char name[PROTOCOL_LEN];

@@ -27,7 +27,7 @@ struct place {
 
 /* With the NUL; a protocol is a name of ALPN, "" for clients that have negotiated none. */
 #define PROTOCOL_LEN  32
-#define PROTOCOLS_MAX 8
+#define PROTOCOLS_MAX 7
 
 struct protocols {
 	char names[PROTOCOLS_MAX][PROTOCOL_LEN]; /* each once, in the order in which they are first named */
@@ -51,5 +51,9 @@ bool place_equal(const struct place *a, const struct place *b);
 /* The protocols of a list of backends, "" included. -E2BIG with why[PLACE_WHY_LEN]: more than PROTOCOLS_MAX.
  */
 int place_protocols(const struct opt_list *backends, struct protocols *protocols, char *why);
+
+/* Them as a list for ALPN, "h2,http/1.1", in text[PROTOCOLS_TEXT_LEN]. False: no backend has any. */
+#define PROTOCOLS_TEXT_LEN ((PROTOCOLS_MAX + 1) * PROTOCOL_LEN)
+bool place_alpn(const struct protocols *protocols, char *text);
 
 #endif

@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include "server/log.h"
+#include "server/service.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -211,6 +212,15 @@ int plan_choose(const struct plan *plan, const char *protocol)
 	if (group < 0 && !strcmp(protocol, "http/1.1"))
 		return find(plan, "");
 	return group < 0 && !*protocol ? find(plan, "http/1.1") : group;
+}
+
+bool plan_alpn(const struct proxy_words *words, char *text)
+{
+	struct protocols protocols;
+	char why[PLAN_WHY_LEN];
+
+	_Static_assert(PROTOCOLS_TEXT_LEN <= SERVICE_ALPN_MAX, "all protocols fit");
+	return !place_protocols(&words->to, &protocols, why) && place_alpn(&protocols, text);
 }
 
 int plan_check(const struct proxy_words *words, bool is_tls, char *why)

@@ -40,6 +40,9 @@ struct plan {
 /* What can be said against the words without resolving anything. 0, or -errno with why[PLAN_WHY_LEN]. */
 int plan_check(const struct proxy_words *words, bool is_tls, char *why);
 
+/* As service.alpn_of(). */
+bool plan_alpn(const struct proxy_words *words, char *text);
+
 /*
  * Makes the plan of @words, which need not have been checked. A name that cannot be resolved keeps the
  * addresses that it has in @before (NULL: none), with a warning in the log. Main thread; may block on DNS.

@@ -21,6 +21,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 enum front_state {
@@ -71,7 +72,7 @@ static enum step no_backend(struct front *front, const char *why)
 /* Begins to connect to the next backend. STEP_BLOCKED: it is under way, or the front ends. */
 static enum step connect_next(struct front *front)
 {
-	struct site *site = front->site;
+	struct endpoint *to = site_endpoint(front->site, front->routes->plan->groups[front->group].protocol);
 	struct backend *backend;
 	struct peer *peer;
 	bool is_innocent;
@@ -80,7 +81,7 @@ static enum step connect_next(struct front *front)
 	while ((backend = routes_pick(front->routes, front->group, &front->tried, clock_us()))) {
 		struct back *back;
 
-		ret = peer_connect(&peer, front->side.peer, &site->to, &backend->place.addr.sa,
+		ret = peer_connect(&peer, front->side.peer, to, &backend->place.addr.sa,
 				   backend->place.addr_len);
 		if (!ret) {
 			back = peer_session(peer);
@@ -91,7 +92,7 @@ static enum step connect_next(struct front *front)
 		}
 		is_innocent = backend_is_innocent(ret);
 		if (!is_innocent)
-			site_backend_failed(site, backend, strerror(-ret));
+			site_backend_failed(front->site, backend, strerror(-ret));
 		routes_leave(backend);
 		if (is_innocent)
 			return no_backend(front, strerror(-ret));
@@ -107,11 +108,21 @@ static void settle(struct front *front)
 	front->routes = NULL;
 }
 
-/* Begins to choose its backend. */
+/* Begins to choose its backend, by what it has negotiated. */
 static enum step choose(struct front *front)
 {
+	struct tls_info tls = {0};
+	char why[80];
+	int group;
+
+	peer_tls(front->side.peer, &tls);
+	group = plan_choose(front->site->routes->plan, tls.alpn);
+	if (group < 0) {
+		snprintf(why, sizeof(why), "there is no backend for protocol '%s'", tls.alpn);
+		return no_backend(front, why);
+	}
 	front->routes = routes_get(front->site->routes);
-	front->group = 0;
+	front->group = (unsigned int)group;
 	return connect_next(front);
 }
 
@@ -277,6 +288,11 @@ static int proxy_verify(const void *words, bool is_tls, char *why)
 	return plan_check(words, is_tls, why);
 }
 
+static bool proxy_alpn_of(const void *words, char *text)
+{
+	return plan_alpn(words, text);
+}
+
 static int proxy_prepare(void *prepared, const void *before, char *why)
 {
 	const struct proxy_words *was = before;
@@ -309,6 +325,7 @@ const struct service service_proxy = {
 	.options_size = sizeof(struct proxy_options),
 	.words = proxy_words,
 	.words_size = sizeof(struct proxy_words),
+	.alpn_of = proxy_alpn_of,
 	.verify = proxy_verify,
 	.prepare = proxy_prepare,
 	.release = proxy_release,

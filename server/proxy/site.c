@@ -86,11 +86,35 @@ static void site_release(struct endpoint *to)
 {
 	struct site *site = to->site;
 
+	tls_ctx_put(to->tls);
+	if (--site->refs)
+		return;
 	if (site->routes)
 		routes_put(site->routes);
-	tls_ctx_put(to->tls);
 	free(site->host);
 	free(site);
+}
+
+static void site_put_endpoints(struct site *site)
+{
+	for (unsigned int i = site->protocols.n; i-- > 0;)
+		endpoint_put(&site->to[i]);
+}
+
+static void open_endpoints(struct site *site, const struct service *back)
+{
+	site->refs = site->protocols.n;
+	for (unsigned int i = 0; i < site->protocols.n; i++)
+		site->to[i] =
+			(struct endpoint){.service = back, .site = site, .refs = 1, .release = site_release};
+}
+
+struct endpoint *site_endpoint(struct site *site, const char *protocol)
+{
+	for (unsigned int i = 1; i < site->protocols.n; i++)
+		if (!strcmp(site->protocols.names[i], protocol))
+			return &site->to[i];
+	return &site->to[0];
 }
 
 /* The name of the first backend, without its port. */
@@ -108,13 +132,20 @@ static char *host_of(const struct proxy_words *words)
 
 static int open_tls(struct site *site, const struct proxy_words *words, char *why)
 {
-	const struct tls_client_params params = {.ca_file = words->ca, .insecure = !words->verify};
+	struct tls_client_params params = {.ca_file = words->ca, .insecure = !words->verify};
+	int ret = 0;
 
 	site->host = host_of(words);
 	if (!site->host)
 		return no_memory(why);
-	site->to.host = site->host;
-	return tls_ctx_client(&site->to.tls, &params, why);
+	for (unsigned int i = 0; i < site->protocols.n && !ret; i++) {
+		const char *protocol = site->protocols.names[i];
+
+		params.alpn = *protocol ? protocol : NULL;
+		site->to[i].host = site->host;
+		ret = tls_ctx_client(&site->to[i].tls, &params, why);
+	}
+	return ret;
 }
 
 /* Connections that have a backend keep it, and those that are choosing one keep to the routes they began
@@ -138,12 +169,17 @@ int site_reload(struct site *site, const struct proxy_words *words, char *why)
 int site_open(struct site **opened, const struct service *back, const struct proxy_options *options,
 	      const struct proxy_words *words, const struct service_env *env, char *why)
 {
-	struct site *site = calloc(1, sizeof(*site));
-	int ret;
+	struct protocols protocols;
+	struct site *site;
+	int ret = place_protocols(&words->to, &protocols, why);
 
+	if (ret)
+		return ret;
+	site = calloc(1, sizeof(*site));
 	if (!site)
 		return no_memory(why);
-	site->to = (struct endpoint){.service = back, .site = site, .refs = 1, .release = site_release};
+	site->protocols = protocols;
+	open_endpoints(site, back);
 	site->send_proxy = (enum send_proxy)words->send_proxy;
 	site->lifetime_us = options->lifetime_us;
 	site->rest_us = options->rest_us;
@@ -156,7 +192,7 @@ int site_open(struct site **opened, const struct service *back, const struct pro
 	if (!ret && words->to_tls)
 		ret = open_tls(site, words, why);
 	if (ret) {
-		endpoint_put(&site->to);
+		site_put_endpoints(site);
 		return ret;
 	}
 	*opened = site;
@@ -167,5 +203,5 @@ int site_open(struct site **opened, const struct service *back, const struct pro
 void site_close(struct site *site)
 {
 	ev_timer_stop(site->loop, &site->lifetime);
-	endpoint_put(&site->to);
+	site_put_endpoints(site);
 }

@@ -20,9 +20,12 @@ struct lifetime {
 TAILQ_HEAD(lifetimes, lifetime);
 
 struct site {
-	/* Of the connections to backends. Its references are the site's: one of the listener's endpoint, one
-	 * of each such connection, which may outlive that. */
-	struct endpoint to;
+	/* Of the connections to backends, one for each protocol. Until its last reference is gone, each keeps
+	 * the site: that of the listener's endpoint, and one of each such connection, which may outlive it.
+	 */
+	struct endpoint to[PROTOCOLS_MAX];
+	struct protocols protocols;
+	unsigned int refs;     /* endpoints that keep it */
 	struct routes *routes; /* in effect; holds a reference */
 	char *host;	       /* that the backends' certificates are for */
 	enum send_proxy send_proxy;
@@ -39,6 +42,9 @@ int site_open(struct site **site, const struct service *back, const struct proxy
 	      const struct proxy_words *words, const struct service_env *env, char *why);
 int site_reload(struct site *site, const struct proxy_words *words, char *why);
 void site_close(struct site *site);
+
+/* Of the connections to a backend that speaks @protocol. */
+struct endpoint *site_endpoint(struct site *site, const char *protocol);
 
 /* @backend could not be reached, for the reason @why: it rests. */
 void site_backend_failed(struct site *site, struct backend *backend, const char *why);
