@@ -30,7 +30,8 @@
 	X(cancels, counter, "operations cancelled")                                                          \
 	X(cancel_raced, counter, "cancels that lost the race against data")                                  \
 	X(backend_failed, counter, "connections to backends that could not be made")                         \
-	X(backend_none, counter, "connections for which no backend was left")                                \
+	X(backend_none, counter, "connections for which there was no backend, or none left")                 \
+	X(hello_refused, counter, "connections to be routed by SNI that began with no valid ClientHello")    \
 	X(ring_full, counter, "batches that the ring had no room for")                                       \
 	X(submits, counter, "batches submitted to the ring")                                                 \
 	X(proxy_headers, counter, "PROXY protocol headers accepted")                                         \

@@ -200,6 +200,12 @@ static void warn_dates(struct tls_ctx *ctx, const char *file, char *why)
 		date == end ? "has expired on" : "is not valid before", day);
 }
 
+/* Any name is served; OpenSSL keeps it with the session only if it is told so. */
+static int accept_name(SSL *ssl, int *alert, void *arg)
+{
+	return SSL_TLSEXT_ERR_OK;
+}
+
 static int load_server(struct tls_ctx *ctx, const struct tls_server_params *params, char *why)
 {
 	const char *key_file = params->key_file ? params->key_file : params->cert_file;
@@ -292,6 +298,7 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 	if (!made)
 		return tls_why(why, -ENOMEM, "out of memory");
 	tls_why(why, 0, "%s", "");
+	SSL_CTX_set_tlsext_servername_callback(made->ssl_ctx, accept_name);
 	err = set_min_version(made, params->min_version, why);
 	if (!err)
 		err = set_alpn(made, params->alpn, why);

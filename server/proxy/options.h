@@ -22,9 +22,9 @@ struct proxy_words {
 	struct opt_list to; /* checked by place_check() */
 	int balance;	    /* enum balance */
 	int send_proxy;	    /* enum send_proxy */
-	bool to_tls;
+	bool sni_route, to_tls;
 	int verify; /* 0 or 1 */
-	char *ca, *server_name;
+	char *sni_map, *ca, *server_name;
 	struct plan *plan; /* made of these words (plan.h); NULL until they are prepared */
 };
 

@@ -94,12 +94,12 @@ bool place_equal(const struct place *a, const struct place *b)
 	return a->addr_len == b->addr_len && !memcmp(&a->addr, &b->addr, a->addr_len);
 }
 
-static bool has(const struct protocols *protocols, const char *name)
+int place_protocol_at(const struct protocols *protocols, const char *name)
 {
 	for (unsigned int i = 0; i < protocols->n; i++)
 		if (!strcmp(protocols->names[i], name))
-			return true;
-	return false;
+			return (int)i;
+	return -ENOENT;
 }
 
 bool place_alpn(const struct protocols *protocols, char *text)
@@ -111,7 +111,7 @@ bool place_alpn(const struct protocols *protocols, char *text)
 		if (*protocols->names[i])
 			end += sprintf(end, "%s%s", end == text ? "" : ",", protocols->names[i]);
 	/* The backends without a protocol speak what everyone does. */
-	if (*text && has(protocols, "") && !has(protocols, "http/1.1"))
+	if (*text && place_protocol_at(protocols, "") >= 0 && place_protocol_at(protocols, "http/1.1") < 0)
 		strcpy(end, ",http/1.1");
 	return *text;
 }
@@ -123,7 +123,7 @@ int place_protocols(const struct opt_list *backends, struct protocols *protocols
 	protocols->n = 0;
 	for (size_t i = 0; i < backends->len; i++) {
 		place_split(backends->items[i], name);
-		if (has(protocols, name))
+		if (place_protocol_at(protocols, name) >= 0)
 			continue;
 		if (protocols->n == PROTOCOLS_MAX) {
 			snprintf(why, PLACE_WHY_LEN, "more than %d protocols among the backends",
@@ -132,5 +132,7 @@ int place_protocols(const struct opt_list *backends, struct protocols *protocols
 		}
 		memcpy(protocols->names[protocols->n++], name, sizeof(name));
 	}
+	if (!protocols->n)
+		*protocols->names[protocols->n++] = '\0';
 	return 0;
 }

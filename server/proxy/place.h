@@ -48,9 +48,12 @@ int place_resolve(const char *text, struct place *places, char *why);
 
 bool place_equal(const struct place *a, const struct place *b);
 
-/* The protocols of a list of backends, "" included. -E2BIG with why[PLACE_WHY_LEN]: more than PROTOCOLS_MAX.
- */
+/* The protocols of a list of backends, "" included: that alone of an empty one. -E2BIG with
+ * why[PLACE_WHY_LEN]: more than PROTOCOLS_MAX. */
 int place_protocols(const struct opt_list *backends, struct protocols *protocols, char *why);
+
+/* Where @name is among them; -ENOENT: nowhere. */
+int place_protocol_at(const struct protocols *protocols, const char *name);
 
 /* Them as a list for ALPN, "h2,http/1.1", in text[PROTOCOLS_TEXT_LEN]. False: no backend has any. */
 #define PROTOCOLS_TEXT_LEN ((PROTOCOLS_MAX + 1) * PROTOCOL_LEN)

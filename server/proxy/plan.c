@@ -3,6 +3,7 @@
 
 #include "server/log.h"
 #include "server/service.h"
+#include "sni_map.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -130,44 +131,94 @@ static int group_add(struct plan_group *group, const struct plan_source *source,
 	return 0;
 }
 
-/* From group @first on: those of one rule. */
-static int backend_add(struct plan *plan, unsigned int first, const char *text, char *why)
+/* Of the last rule, which is being made. */
+static int backend_add(struct plan *plan, const char *text, char *why)
 {
+	struct plan_rule *rule = &plan->rules[plan->nrules - 1];
 	char protocol[PROTOCOL_LEN] = "";
 	const char *address = place_split(text, protocol);
+	struct plan_group *group = group_of(plan, rule->first, protocol);
 
-	return group_add(group_of(plan, first, protocol), plan_source(plan, address), why);
+	rule->n = plan->ngroups - rule->first;
+	return group_add(group, plan_source(plan, address), why);
+}
+
+/* --- rules --- */
+
+/* The rule of the next entry, which is the last one unless a name begins. */
+static int rule_begin(struct plan *plan, const char *name)
+{
+	char *copy;
+
+	if (plan->nrules && !strcmp(plan->rules[plan->nrules - 1].name, name))
+		return 0;
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	plan->rules[plan->nrules++] = (struct plan_rule){.name = copy, .first = plan->ngroups};
+	return 0;
+}
+
+/* Both as entries: the words' own backends are those of the name "". */
+static int read_entries(struct sni_map *map, const struct proxy_words *words, char *why)
+{
+	size_t n = words->to.len;
+	struct sni_entry *entries;
+	int ret = words->sni_map ? sni_map_read(map, words->sni_map, why) : 0;
+
+	if (ret)
+		return ret;
+	entries = calloc(n + map->len, sizeof(*entries));
+	if (!entries) {
+		sni_map_free(map);
+		return no_memory(why);
+	}
+	for (size_t i = 0; i < n; i++)
+		entries[i] = (struct sni_entry){.name = "", .backend = words->to.items[i]};
+	if (map->len)
+		memcpy(entries + n, map->entries, map->len * sizeof(*entries));
+	free(map->entries);
+	map->entries = entries;
+	map->len += n;
+	return 0;
 }
 
 /* --- life --- */
 
-static int fill(struct plan *plan, const struct opt_list *to, const struct plan *before, char *why)
+static int fill(struct plan *plan, const struct sni_map *map, const struct plan *before, char *why)
 {
 	int ret = 0;
 
-	plan->sources = calloc(to->len, sizeof(*plan->sources));
-	plan->groups = calloc(to->len, sizeof(*plan->groups));
-	if (!plan->sources || !plan->groups)
+	plan->sources = calloc(map->len, sizeof(*plan->sources));
+	plan->groups = calloc(map->len, sizeof(*plan->groups));
+	plan->rules = calloc(map->len, sizeof(*plan->rules));
+	if (!plan->sources || !plan->groups || !plan->rules)
 		return no_memory(why);
-	for (size_t i = 0; i < to->len; i++)
-		if (source_add(plan, to->items[i]))
+	for (size_t i = 0; i < map->len; i++)
+		if (source_add(plan, map->entries[i].backend))
 			return no_memory(why);
 	sources_sort(plan);
 	ret = sources_resolve(plan, before, why);
-	for (size_t i = 0; i < to->len && !ret; i++)
-		ret = backend_add(plan, 0, to->items[i], why);
+	for (size_t i = 0; i < map->len && !ret; i++)
+		ret = rule_begin(plan, map->entries[i].name)
+			      ? no_memory(why)
+			      : backend_add(plan, map->entries[i].backend, why);
 	return ret;
 }
 
 int plan_make(struct plan **plan, const struct proxy_words *words, const struct plan *before, char *why)
 {
 	struct plan *made = calloc(1, sizeof(*made));
+	struct sni_map map = {0};
 	int ret;
 
 	if (!made)
 		return no_memory(why);
 	atomic_init(&made->refs, 1);
-	ret = fill(made, &words->to, before, why);
+	ret = read_entries(&map, words, why);
+	if (!ret)
+		ret = fill(made, &map, before, why);
+	sni_map_free(&map);
 	if (ret)
 		plan_put(made);
 	else
@@ -189,6 +240,9 @@ void plan_put(struct plan *plan)
 		free(plan->sources[i].text);
 	for (unsigned int i = 0; i < plan->ngroups; i++)
 		free(plan->groups[i].places);
+	for (unsigned int i = 0; i < plan->nrules; i++)
+		free(plan->rules[i].name);
+	free(plan->rules);
 	free(plan->sources);
 	free(plan->groups);
 	free(plan->places);
@@ -197,21 +251,49 @@ void plan_put(struct plan *plan)
 
 /* --- choice --- */
 
-static int find(const struct plan *plan, const char *protocol)
+static int by_name(const void *a, const void *b)
 {
-	for (unsigned int i = 0; i < plan->ngroups; i++)
+	return strcmp(((const struct plan_rule *)a)->name, ((const struct plan_rule *)b)->name);
+}
+
+static const struct plan_rule *find_rule(const struct plan *plan, const char *name)
+{
+	const struct plan_rule key = {.name = (char *)(uintptr_t)name};
+
+	return bsearch(&key, plan->rules, plan->nrules, sizeof(key), by_name);
+}
+
+/* The rule of the name, or else of the longest end of it that begins with a dot, or else of any. */
+static const struct plan_rule *rule_of(const struct plan *plan, const char *name)
+{
+	const struct plan_rule *rule = find_rule(plan, name);
+
+	while (!rule && *name) {
+		name = strchr(name + 1, '.');
+		name = name ? name : "";
+		rule = find_rule(plan, name);
+	}
+	return rule;
+}
+
+static int find_group(const struct plan *plan, const struct plan_rule *rule, const char *protocol)
+{
+	for (unsigned int i = rule->first; i < rule->first + rule->n; i++)
 		if (!strcmp(plan->groups[i].protocol, protocol))
 			return (int)i;
 	return -ENOENT;
 }
 
-int plan_choose(const struct plan *plan, const char *protocol)
+int plan_choose(const struct plan *plan, const char *name, const char *protocol)
 {
-	int group = find(plan, protocol);
+	const struct plan_rule *rule = rule_of(plan, name);
+	int group = rule ? find_group(plan, rule, protocol) : -ENOENT;
 
-	if (group < 0 && !strcmp(protocol, "http/1.1"))
-		return find(plan, "");
-	return group < 0 && !*protocol ? find(plan, "http/1.1") : group;
+	if (!rule || group >= 0)
+		return group;
+	if (!strcmp(protocol, "http/1.1"))
+		return find_group(plan, rule, "");
+	return *protocol ? group : find_group(plan, rule, "http/1.1");
 }
 
 bool plan_alpn(const struct proxy_words *words, char *text)
@@ -223,24 +305,89 @@ bool plan_alpn(const struct proxy_words *words, char *text)
 	return !place_protocols(&words->to, &protocols, why) && place_alpn(&protocols, text);
 }
 
+/* --- checks --- */
+
+static int complain(char *why, const char *what, const char *word)
+{
+	snprintf(why, PLAN_WHY_LEN, what, word);
+	return -EINVAL;
+}
+
+static int check_words(const struct proxy_words *words, bool is_tls, char *why)
+{
+	if (!words->to.len && !words->sni_map)
+		return complain(
+			why, "the service proxy needs a backend: add ,to=ADDRESS:PORT or ,to=unix:PATH", "");
+	if (words->sni_route && is_tls)
+		return complain(why, "sni-route is for listeners without tls, which pass it through", "");
+	if (words->sni_route && !words->sni_map)
+		return complain(why, "sni-route needs ,sni-map=FILE", "");
+	if (words->sni_map && !words->sni_route && !is_tls)
+		return complain(why, "sni-map=%.100s needs tls, or sni-route to pass it through",
+				words->sni_map);
+	if (words->to_tls && words->verify && !words->to.len && !words->server_name)
+		return complain(why, "to-tls with no backend but those of sni-map needs ,server-name=NAME",
+				"");
+	return 0;
+}
+
+/* The backends @entries[0..n) of a name against the protocols that are offered to all clients alike. */
+static int check_rule(const struct protocols *offered, const struct sni_entry *entries, size_t n,
+		      const char *file, char *why)
+{
+	char protocol[PROTOCOL_LEN];
+	uint64_t has = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int at;
+
+		place_split(entries[i].backend, protocol);
+		at = place_protocol_at(offered, protocol);
+		if (at < 0 && *protocol) {
+			snprintf(why, PLAN_WHY_LEN,
+				 "%.80s:%u: no backend of to= has the protocol %s, so that it is not offered",
+				 file, entries[i].line, protocol);
+			return -EINVAL;
+		}
+		has |= at < 0 ? 0 : (uint64_t)1 << at;
+	}
+	for (unsigned int i = 0; i < offered->n; i++)
+		if (*offered->names[i] && !(has & (uint64_t)1 << i)) {
+			snprintf(why, PLAN_WHY_LEN, "%.80s:%u: no backend has the protocol %s, which to= has",
+				 file, entries[0].line, offered->names[i]);
+			return -EINVAL;
+		}
+	return 0;
+}
+
+static int check_map(const struct protocols *offered, const char *file, char *why)
+{
+	struct sni_map map;
+	int ret = sni_map_read(&map, file, why);
+
+	if (ret)
+		return ret;
+	for (size_t i = 0, n; i < map.len && !ret; i += n) {
+		for (n = 1; i + n < map.len && map.entries[i + n].line == map.entries[i].line;)
+			n++;
+		ret = check_rule(offered, &map.entries[i], n, file, why);
+	}
+	sni_map_free(&map);
+	return ret;
+}
+
 int plan_check(const struct proxy_words *words, bool is_tls, char *why)
 {
 	struct protocols protocols;
 	int ret = place_protocols(&words->to, &protocols, why);
 
-	if (ret)
-		return ret;
-	if (!words->to.len) {
-		snprintf(why, PLAN_WHY_LEN,
-			 "the service proxy needs a backend: add ,to=ADDRESS:PORT or ,to=unix:PATH");
-		return -EINVAL;
-	}
-	for (unsigned int i = 0; i < protocols.n && !is_tls; i++) {
-		if (!*protocols.names[i])
-			continue;
-		snprintf(why, PLAN_WHY_LEN, "to=%s:... needs tls, which negotiates the protocol",
-			 protocols.names[i]);
-		return -EINVAL;
-	}
-	return 0;
+	if (!ret)
+		ret = check_words(words, is_tls, why);
+	for (unsigned int i = 0; i < protocols.n && !ret && !is_tls; i++)
+		if (*protocols.names[i])
+			ret = complain(why, "to=%s:... needs tls, which negotiates the protocol",
+				       protocols.names[i]);
+	if (!ret && words->sni_map)
+		ret = check_map(&protocols, words->sni_map, why);
+	return ret;
 }

@@ -19,6 +19,12 @@ struct plan_group {
 	unsigned int n;
 };
 
+/* Where clients that ask for a name go: plan->groups[first..first + n). */
+struct plan_rule {
+	char *name; /* "": any that no other rule has; ".NAME": any name below NAME */
+	unsigned int first, n;
+};
+
 /* A backend as written, without its protocol; plan->places[first..first + n) are its addresses. */
 struct plan_source {
 	char *text;
@@ -33,11 +39,14 @@ struct plan {
 	unsigned int nsources;
 	struct plan_group *groups;
 	unsigned int ngroups;
+	struct plan_rule *rules; /* in the order of their names */
+	unsigned int nrules;
 };
 
 #define PLAN_WHY_LEN PLACE_WHY_LEN
 
-/* What can be said against the words without resolving anything. 0, or -errno with why[PLAN_WHY_LEN]. */
+/* What can be said against the words and the file that they name without resolving anything. 0, or -errno
+ * with why[PLAN_WHY_LEN]. */
 int plan_check(const struct proxy_words *words, bool is_tls, char *why);
 
 /* As service.alpn_of(). */
@@ -57,9 +66,10 @@ struct plan *plan_get(struct plan *plan);
 void plan_put(struct plan *plan);
 
 /*
- * The group of clients that have negotiated @protocol ("": none): its index, or -ENOENT. http/1.1 and none
- * are served by the same backends unless there are some for each.
+ * The group of clients that ask for @name ("": for none; in lower case) and have negotiated @protocol ("":
+ * none): its index, or -ENOENT. The name itself counts first, then the longest *.NAME. http/1.1 and none are
+ * served by the same backends unless there are some for each.
  */
-int plan_choose(const struct plan *plan, const char *protocol);
+int plan_choose(const struct plan *plan, const char *name, const char *protocol);
 
 #endif

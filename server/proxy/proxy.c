@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/proxy_header.h"
+#include "client_hello.h"
 #include "options.h"
 #include "relay.h"
 #include "server/conn/peer.h"
@@ -25,7 +26,7 @@
 #include <string.h>
 
 enum front_state {
-	FRONT_NEW,	  /* nothing has been done for it */
+	FRONT_NEW,	  /* nothing has been done for it, or its ClientHello is being read */
 	FRONT_CONNECTING, /* its backend is being connected, or the next is to be chosen */
 	FRONT_OPEN,
 	FRONT_ENDING, /* without a backend, as soon as what is under way has returned */
@@ -38,6 +39,7 @@ struct front {
 	/* While a backend is being chosen: of the routes, which a reload may replace, and of the group. */
 	struct routes *routes;
 	unsigned int group;
+	struct client_hello hello;
 	uint64_t tried; /* backends of the group, one bit each */
 	struct lifetime lifetime;
 };
@@ -47,6 +49,12 @@ struct back {
 	struct site *site;
 	struct backend *backend;
 };
+
+/* Whether nothing but its ClientHello is waited for. */
+static bool reads_hello(const struct front *front)
+{
+	return front->state == FRONT_NEW && front->site->reads_hello;
+}
 
 static struct front *front_of(struct side *side)
 {
@@ -108,22 +116,63 @@ static void settle(struct front *front)
 	front->routes = NULL;
 }
 
-/* Begins to choose its backend, by what it has negotiated. */
-static enum step choose(struct front *front)
+/* Begins to choose its backend: of clients that ask for @name and have negotiated @protocol. */
+static enum step choose(struct front *front, const char *name, const char *protocol)
 {
-	struct tls_info tls = {0};
-	char why[80];
-	int group;
+	int group = plan_choose(front->site->routes->plan, name, protocol);
+	char why[SERVER_NAME_LEN + 64];
 
-	peer_tls(front->side.peer, &tls);
-	group = plan_choose(front->site->routes->plan, tls.alpn);
 	if (group < 0) {
-		snprintf(why, sizeof(why), "there is no backend for protocol '%s'", tls.alpn);
+		snprintf(why, sizeof(why), "there is no backend for name %s, protocol %s",
+			 *name ? name : "(none)", *protocol ? protocol : "(none)");
 		return no_backend(front, why);
 	}
 	front->routes = routes_get(front->site->routes);
 	front->group = (unsigned int)group;
 	return connect_next(front);
+}
+
+static enum step choose_by_tls(struct front *front)
+{
+	char name[SERVER_NAME_LEN] = "";
+	struct tls_info tls = {.server_name = ""};
+
+	if (peer_tls(front->side.peer, &tls))
+		server_name_normalize(tls.server_name, strlen(tls.server_name), name);
+	return choose(front, name, tls.alpn);
+}
+
+static enum step refuse_hello(struct front *front, enum client_hello_is is)
+{
+	static const char *const texts[] = {
+		[CLIENT_HELLO_NOT_TLS] = "does not begin with a TLS ClientHello",
+		[CLIENT_HELLO_MALFORMED] = "its TLS ClientHello is malformed",
+		[CLIENT_HELLO_TOO_LONG] = "its TLS ClientHello is longer than 64 KiB",
+	};
+	struct site *site = front->site;
+	char peer[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
+	const char *more = log_limited(&site->hello_limit, clock_us(), buf);
+
+	count(site->counters, hello_refused);
+	if (more)
+		log_warning("%s: %s%s", addr_text(peer_addr(front->side.peer), peer), texts[is], more);
+	front->state = FRONT_ENDING;
+	peer_end(front->side.peer, CLOSE_TLS);
+	return STEP_BLOCKED;
+}
+
+/* Nothing of the hello is consumed: the backend gets it. */
+static enum step read_hello(struct front *front, const char *data, size_t len)
+{
+	char name[SERVER_NAME_LEN];
+	enum client_hello_is is;
+
+	if (!len)
+		return STEP_MORE;
+	is = client_hello_read(&front->hello, data, len, name);
+	if (is == CLIENT_HELLO_SHORT)
+		return STEP_MORE;
+	return is == CLIENT_HELLO_WHOLE ? choose(front, name, "") : refuse_hello(front, is);
 }
 
 static void front_open(void *session, void *site, struct peer *peer)
@@ -142,7 +191,7 @@ static enum step front_input(void *session, const char *data, size_t len, size_t
 	*used = 0;
 	switch (front->state) {
 	case FRONT_NEW:
-		return choose(front);
+		return reads_hello(front) ? read_hello(front, data, len) : choose_by_tls(front);
 	case FRONT_CONNECTING:
 		return front->side.other ? STEP_BLOCKED : connect_next(front);
 	case FRONT_ENDING:
@@ -155,9 +204,24 @@ static enum step front_input(void *session, const char *data, size_t len, size_t
 	return relay_input(&front->side, data, len, used);
 }
 
-static enum step side_eof(void *session, size_t left, struct outq *out)
+static enum step front_eof(void *session, size_t left, struct outq *out)
 {
-	return relay_eof(session, left);
+	return reads_hello(session) ? STEP_FAILED : relay_eof(session, left);
+}
+
+static enum phase front_phase(const void *session)
+{
+	return reads_hello(session) ? PHASE_HEAD : PHASE_BODY;
+}
+
+static enum step front_timeout(void *session, enum close_reason reason, struct outq *out)
+{
+	return STEP_FAILED;
+}
+
+static enum step front_drain(void *session)
+{
+	return reads_hello(session) ? STEP_FAILED : STEP_MORE;
 }
 
 static void side_sent(void *session, const struct outq *out)
@@ -179,16 +243,6 @@ static void front_ended(void *session, enum close_reason reason)
 	settle(front);
 	lifetime_end(&front->lifetime, front->site);
 	end_other(&front->side, relay_part(&front->side), reason);
-}
-
-static enum phase side_phase(const void *session)
-{
-	return PHASE_BODY;
-}
-
-static enum step side_drain(void *session)
-{
-	return STEP_MORE;
 }
 
 /* --- the backend's side --- */
@@ -264,16 +318,31 @@ static void back_ended(void *session, enum close_reason reason)
 	routes_leave(back->backend);
 }
 
+static enum step back_eof(void *session, size_t left, struct outq *out)
+{
+	return relay_eof(session, left);
+}
+
+static enum phase back_phase(const void *session)
+{
+	return PHASE_BODY;
+}
+
+static enum step back_drain(void *session)
+{
+	return STEP_MORE;
+}
+
 static const struct service service_back = {
 	.name = "backend",
 	.session_size = sizeof(struct back),
 	.open = back_open,
 	.preface = back_preface,
 	.input = back_input,
-	.eof = side_eof,
+	.eof = back_eof,
 	.sent = side_sent,
-	.phase = side_phase,
-	.drain = side_drain,
+	.phase = back_phase,
+	.drain = back_drain,
 	.ended = back_ended,
 };
 
@@ -335,8 +404,9 @@ const struct service service_proxy = {
 	.open = front_open,
 	.ended = front_ended,
 	.input = front_input,
-	.eof = side_eof,
+	.eof = front_eof,
 	.sent = side_sent,
-	.phase = side_phase,
-	.drain = side_drain,
+	.phase = front_phase,
+	.drain = front_drain,
+	.timeout = front_timeout,
 };

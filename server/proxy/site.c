@@ -111,10 +111,10 @@ static void open_endpoints(struct site *site, const struct service *back)
 
 struct endpoint *site_endpoint(struct site *site, const char *protocol)
 {
-	for (unsigned int i = 1; i < site->protocols.n; i++)
-		if (!strcmp(site->protocols.names[i], protocol))
-			return &site->to[i];
-	return &site->to[0];
+	int at = place_protocol_at(&site->protocols, protocol);
+
+	/* Backends of sni-map may have none where those of to= have some. */
+	return &site->to[at < 0 ? 0 : at];
 }
 
 /* The name of the first backend, without its port. */
@@ -181,6 +181,7 @@ int site_open(struct site **opened, const struct service *back, const struct pro
 	site->protocols = protocols;
 	open_endpoints(site, back);
 	site->send_proxy = (enum send_proxy)words->send_proxy;
+	site->reads_hello = words->sni_route;
 	site->lifetime_us = options->lifetime_us;
 	site->rest_us = options->rest_us;
 	site->loop = env->loop;

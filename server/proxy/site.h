@@ -29,10 +29,11 @@ struct site {
 	struct routes *routes; /* in effect; holds a reference */
 	char *host;	       /* that the backends' certificates are for */
 	enum send_proxy send_proxy;
+	bool reads_hello; /* sni-route */
 	uint64_t lifetime_us, rest_us;
 	struct ev_loop *loop;
 	struct counters *counters;
-	struct log_limit failed_limit, none_limit;
+	struct log_limit failed_limit, none_limit, hello_limit;
 	struct lifetimes lifetimes; /* the oldest first */
 	ev_timer lifetime;
 };
