@@ -15,9 +15,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct conn_group;
 struct counters;
 struct ev_loop;
 struct opt;
+struct shard;
 struct peer; /* the connection, as a session sees it (conn/peer.h) */
 struct taio;
 
@@ -28,11 +30,14 @@ enum phase {
 	PHASE_BODY, /* inside a request's body or a stream: idle timeout, restarted by bytes */
 };
 
-/* What a worker provides to its services. Outlives the sites. */
+/* What a worker provides to its services. Outlives the site. */
 struct service_env {
 	struct taio *ring;    /* for the files that sessions append to their output; NULL in tests */
 	const uint64_t *turn; /* changes before what has happened since is handled; NULL in tests */
 	struct ev_loop *loop; /* for timers */
+	/* Connections that a site opens itself have these (peer_open()); NULL in tests. */
+	struct shard *shard;
+	struct conn_group *group; /* the listener's, until no client comes any more */
 	struct counters *counters;
 	/* Appends the counters of all workers in Prometheus text format: 0 or -ENOMEM. */
 	int (*metrics)(void *arg, struct outq *out);
@@ -103,6 +108,9 @@ struct service {
 	 * nothing.
 	 */
 	int (*site_reload)(void *site, const void *words, char *why);
+
+	/* No client comes any more; those that are there stay until they end. NULL: it makes no difference. */
+	void (*site_leave)(void *site);
 
 	/*
 	 * An outgoing connection is made: writes what goes ahead of everything, a TLS handshake included, to

@@ -181,6 +181,7 @@ static void cancelled(struct conn *c, long res)
 			timed_out(c, reason);
 		return;
 	case CLOSE_IDLE:
+	case CLOSE_CHECK:
 	case CLOSE_OTHER:
 	case CLOSE_LIFETIME:
 		if (c->state == CONN_SERVE && conn_is_tls(c)) {
@@ -226,7 +227,8 @@ static void end(struct conn *c, long res)
 	deadline_clear(c);
 	if (res == CLOSE_RESET)
 		reset(c, CLOSE_OTHER);
-	else if (c->cancel_reason == CLOSE_NONE) /* else it ends already, for that reason: see cancel_holds() */
+	else if (c->cancel_reason ==
+		 CLOSE_NONE) /* else it ends already, for that reason: see cancel_holds() */
 		cancel_pending(c, (enum close_reason)res);
 }
 
@@ -260,7 +262,8 @@ static bool cancel_holds(struct conn *c)
 /* Whether the peer's last bytes are not waited for. */
 static bool is_abrupt(unsigned int reason)
 {
-	return reason == CLOSE_IDLE || reason == CLOSE_OTHER || reason == CLOSE_LIFETIME;
+	return reason == CLOSE_IDLE || reason == CLOSE_CHECK || reason == CLOSE_OTHER ||
+	       reason == CLOSE_LIFETIME;
 }
 
 /* Everything is sent: ends our direction and lets the peer finish. */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "backend.h"
 
+#include "server/counters.h"
+#include "server/log.h"
+
 #include <stdlib.h>
 
-struct backend *backend_create(const struct place *place)
+struct backend *backend_create(const struct place *place, struct counters *counters)
 {
 	struct backend *backend = calloc(1, sizeof(*backend));
 
@@ -11,6 +14,7 @@ struct backend *backend_create(const struct place *place)
 		return NULL;
 	backend->place = *place;
 	backend->refs = 1;
+	backend->counters = counters;
 	return backend;
 }
 
@@ -22,8 +26,50 @@ struct backend *backend_get(struct backend *backend)
 
 void backend_put(struct backend *backend)
 {
-	if (--backend->refs == 0)
-		free(backend);
+	if (--backend->refs)
+		return;
+	backend_forget(backend);
+	free(backend);
+}
+
+void backend_join(struct backend *backend)
+{
+	backend->nroutes++;
+}
+
+void backend_leave(struct backend *backend)
+{
+	if (--backend->nroutes == 0)
+		backend_forget(backend);
+	backend_put(backend);
+}
+
+void backend_forget(struct backend *backend)
+{
+	if (backend->is_down)
+		count_by(backend->counters, backends_down, -1);
+	backend->is_down = false;
+}
+
+void backend_checked(struct backend *backend, const char *why)
+{
+	bool is_down = why;
+
+	if (!backend->nroutes)
+		return;
+	count(backend->counters, checks);
+	if (is_down)
+		count(backend->counters, checks_failed);
+	else
+		backend->rests_until_us = 0;
+	if (is_down == backend->is_down)
+		return;
+	backend->is_down = is_down;
+	count_by(backend->counters, backends_down, is_down ? 1 : -1);
+	if (is_down)
+		log_warning("backend %s is down: %s", backend->place.name, why);
+	else
+		log_notice("backend %s is up", backend->place.name);
 }
 
 bool backend_is_better(const struct backend *backend, const struct backend *best, bool by_active,
@@ -31,6 +77,8 @@ bool backend_is_better(const struct backend *backend, const struct backend *best
 {
 	bool rests = backend->rests_until_us > now_us, best_rests = best->rests_until_us > now_us;
 
+	if (backend->is_down != best->is_down)
+		return best->is_down;
 	if (rests != best_rests)
 		return best_rests;
 	if (rests) /* the one that has rested longest */

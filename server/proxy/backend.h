@@ -11,17 +11,33 @@
 #include <errno.h>
 #include <stdint.h>
 
+struct counters;
+
 struct backend {
 	struct place place;
 	unsigned int refs;
+	unsigned int nroutes;	 /* that lead to it; 0: only connections are left, and nothing else counts */
 	unsigned int active;	 /* connections to it, those being made included */
 	uint64_t rests_until_us; /* clock_us() time until which it is passed over */
+	bool is_down;		 /* its last check has failed */
+	bool is_checked;	 /* a check is under way */
+	struct counters *counters;
 };
 
 /* NULL: no memory. The reference is the caller's. */
-struct backend *backend_create(const struct place *place);
+struct backend *backend_create(const struct place *place, struct counters *counters);
 struct backend *backend_get(struct backend *backend);
 void backend_put(struct backend *backend);
+
+/* Routes lead to it, with a reference of theirs; and no longer, which drops that. */
+void backend_join(struct backend *backend);
+void backend_leave(struct backend *backend);
+
+/* A check has ended; @why: what has failed, or NULL. A change goes to the log. */
+void backend_checked(struct backend *backend, const char *why);
+
+/* It is checked no more. */
+void backend_forget(struct backend *backend);
 
 /* Is @backend to be preferred to @best, which comes before it in the round? */
 bool backend_is_better(const struct backend *backend, const struct backend *best, bool by_active,

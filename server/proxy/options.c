@@ -33,11 +33,14 @@ const struct opt proxy_words[] = {
 		  "backends as in to=; # begins a comment. A name that is not there goes to the backends of to=, or "
 		  "nowhere if there are none. Read again on reload." },
 	{ .name = "sni-route", .type = OPT_BOOL, .offset = WORD(sni_route), .arg = "yes|no", .deflt = "no",
-	  .help = "SNI without ending TLS, on a listener without tls: the client's first message is read for the name of sni-map and passed on with all "
-		  "that follows, so that the backend ends TLS." },
+	  .help = "TLS passed through, on a listener without tls: the client's first message is read for the name that "
+		  "sni-map needs, and goes to the backend with all that follows." },
 	{ .name = "balance", .type = OPT_ENUM, .offset = WORD(balance), .arg = "round-robin|least-connections",
 	  .deflt = "round-robin", .choices = balances,
 	  .help = "Way to choose among backends." },
+	{ .name = "check", .type = OPT_DURATION, .offset = WORD(check_us), .arg = "DURATION", .deflt = "0",
+	  .help = "Interval at which each worker connects to each backend, and under to-tls completes a handshake, to find out "
+		  "whether it is down; 0 means never. One that is down is tried only if no other is left." },
 	{ .name = "send-proxy", .type = OPT_ENUM, .offset = WORD(send_proxy), .arg = "off|v1|v2", .deflt = "off",
 	  .choices = versions,
 	  .help = "Version of the PROXY protocol header that tells the backend where the client is." },

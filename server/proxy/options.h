@@ -22,6 +22,7 @@ struct proxy_words {
 	struct opt_list to; /* checked by place_check() */
 	int balance;	    /* enum balance */
 	int send_proxy;	    /* enum send_proxy */
+	uint64_t check_us;  /* 0: none */
 	bool sni_route, to_tls;
 	int verify; /* 0 or 1 */
 	char *sni_map, *ca, *server_name;

@@ -297,20 +297,13 @@ static enum step back_input(void *session, const char *data, size_t len, size_t 
 	return relay_input(&back->side, data, len, used);
 }
 
-static const char *text_of(const struct back *back, enum close_reason reason)
-{
-	int err = peer_error(back->side.peer);
-
-	return err ? strerror(-err) : close_reason_text(reason);
-}
-
 static void back_ended(void *session, enum close_reason reason)
 {
 	struct back *back = session;
 	struct side *other = relay_part(&back->side);
 
 	if (other && front_of(other)->state == FRONT_CONNECTING) {
-		site_backend_failed(back->site, back->backend, text_of(back, reason));
+		site_backend_failed(back->site, back->backend, peer_why(back->side.peer, reason));
 		peer_wake(other->peer); /* tries the next */
 	} else {
 		end_other(&back->side, other, reason);
@@ -380,6 +373,11 @@ static int proxy_site_reload(void *site, const void *words, char *why)
 	return site_reload(site, words, why);
 }
 
+static void proxy_site_leave(void *site)
+{
+	site_leave(site);
+}
+
 static void proxy_site_close(void *site)
 {
 	site_close(site);
@@ -400,6 +398,7 @@ const struct service service_proxy = {
 	.release = proxy_release,
 	.site_open = proxy_site_open,
 	.site_reload = proxy_site_reload,
+	.site_leave = proxy_site_leave,
 	.site_close = proxy_site_close,
 	.open = front_open,
 	.ended = front_ended,

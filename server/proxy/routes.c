@@ -21,21 +21,24 @@ static int open_source(struct routes *routes, const struct plan_source *source, 
 		const struct place *place = &routes->plan->places[i];
 		struct backend *known = find(before, was, place);
 
-		routes->backends[i] = known ? backend_get(known) : backend_create(place);
+		routes->backends[i] = known ? backend_get(known) : backend_create(place, routes->counters);
 		if (!routes->backends[i])
 			return -ENOMEM;
+		backend_join(routes->backends[i]);
 	}
 	return 0;
 }
 
-int routes_open(struct routes **routes, struct plan *plan, enum balance balance, const struct routes *before)
+int routes_open(struct routes **routes, struct plan *plan, enum balance balance, struct counters *counters,
+		const struct routes *before)
 {
 	struct routes *opened = calloc(1, sizeof(*opened));
 	int ret = 0;
 
 	if (!opened)
 		return -ENOMEM;
-	*opened = (struct routes){.plan = plan_get(plan), .refs = 1, .balance = balance};
+	*opened =
+		(struct routes){.plan = plan_get(plan), .refs = 1, .balance = balance, .counters = counters};
 	opened->backends = calloc(plan->nplaces, sizeof(struct backend *));
 	opened->next = calloc(plan->ngroups, sizeof(*opened->next));
 	if (!opened->backends || !opened->next)
@@ -61,7 +64,7 @@ void routes_put(struct routes *routes)
 		return;
 	for (unsigned int i = 0; routes->backends && i < routes->plan->nplaces; i++)
 		if (routes->backends[i])
-			backend_put(routes->backends[i]);
+			backend_leave(routes->backends[i]);
 	plan_put(routes->plan);
 	free(routes->backends);
 	free(routes->next);

@@ -7,6 +7,7 @@
 #include "tls/tls.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,11 +83,8 @@ static int no_memory(char *why)
 	return -ENOMEM;
 }
 
-static void site_release(struct endpoint *to)
+static void site_put(struct site *site)
 {
-	struct site *site = to->site;
-
-	tls_ctx_put(to->tls);
 	if (--site->refs)
 		return;
 	if (site->routes)
@@ -95,8 +93,33 @@ static void site_release(struct endpoint *to)
 	free(site);
 }
 
+static void to_release(struct endpoint *to)
+{
+	tls_ctx_put(to->tls);
+	site_put(to->site);
+}
+
+/* The site of its connections is the checks themselves. */
+static void checks_release(struct endpoint *endpoint)
+{
+	struct site *site = (struct site *)((uintptr_t)endpoint->site - offsetof(struct site, checks));
+
+	tls_ctx_put(endpoint->tls);
+	site_put(site);
+}
+
+void site_leave(struct site *site)
+{
+	if (!site->has_checks)
+		return;
+	site->has_checks = false;
+	checks_stop(&site->checks);
+	endpoint_put(&site->checks.endpoint);
+}
+
 static void site_put_endpoints(struct site *site)
 {
+	site_leave(site);
 	for (unsigned int i = site->protocols.n; i-- > 0;)
 		endpoint_put(&site->to[i]);
 }
@@ -106,7 +129,7 @@ static void open_endpoints(struct site *site, const struct service *back)
 	site->refs = site->protocols.n;
 	for (unsigned int i = 0; i < site->protocols.n; i++)
 		site->to[i] =
-			(struct endpoint){.service = back, .site = site, .refs = 1, .release = site_release};
+			(struct endpoint){.service = back, .site = site, .refs = 1, .release = to_release};
 }
 
 struct endpoint *site_endpoint(struct site *site, const char *protocol)
@@ -154,8 +177,10 @@ static int take_routes(struct site *site, const struct proxy_words *words, char 
 {
 	struct routes *before = site->routes;
 
-	if (routes_open(&site->routes, words->plan, (enum balance)words->balance, before))
+	if (routes_open(&site->routes, words->plan, (enum balance)words->balance, site->counters, before))
 		return no_memory(why);
+	if (site->has_checks)
+		checks_follow(&site->checks, site->routes);
 	if (before)
 		routes_put(before);
 	return 0;
@@ -164,6 +189,22 @@ static int take_routes(struct site *site, const struct proxy_words *words, char 
 int site_reload(struct site *site, const struct proxy_words *words, char *why)
 {
 	return take_routes(site, words, why);
+}
+
+static void start_checks(struct site *site, const struct proxy_words *words, const struct service_env *env)
+{
+	struct endpoint *like = &site->to[0];
+
+	site->has_checks = true;
+	site->refs++;
+	site->checks.send_proxy = site->send_proxy;
+	site->checks.endpoint = (struct endpoint){
+		.tls = like->tls ? tls_ctx_get(like->tls) : NULL,
+		.host = like->host,
+		.refs = 1,
+		.release = checks_release,
+	};
+	checks_start(&site->checks, env, site->routes, words->check_us);
 }
 
 int site_open(struct site **opened, const struct service *back, const struct proxy_options *options,
@@ -196,6 +237,8 @@ int site_open(struct site **opened, const struct service *back, const struct pro
 		site_put_endpoints(site);
 		return ret;
 	}
+	if (words->check_us)
+		start_checks(site, words, env);
 	*opened = site;
 	return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef PROXY_SITE_H
 #define PROXY_SITE_H
 
+#include "check.h"
 #include "options.h"
 #include "routes.h"
 #include "server/conn/conn.h"
@@ -36,12 +37,16 @@ struct site {
 	struct log_limit failed_limit, none_limit, hello_limit;
 	struct lifetimes lifetimes; /* the oldest first */
 	ev_timer lifetime;
+	struct checks checks;
+	bool has_checks;
 };
 
-/* As service.site_open(), site_reload() and site_close(); @back serves the connections to backends. */
+/* As service.site_open(), site_reload(), site_leave() and site_close(); @back serves the connections to
+ * backends. */
 int site_open(struct site **site, const struct service *back, const struct proxy_options *options,
 	      const struct proxy_words *words, const struct service_env *env, char *why);
 int site_reload(struct site *site, const struct proxy_words *words, char *why);
+void site_leave(struct site *site);
 void site_close(struct site *site);
 
 /* Of the connections to a backend that speaks @protocol. */
