@@ -62,20 +62,25 @@ static void check_nofile(const struct daemon *d)
 	const struct config *config = d->current;
 	const struct settings *settings = config->settings;
 	unsigned int each = 1 + taio_attach_fds(d->workers[0].shard.ring);
-	uint64_t files = 0, want, limit = nofile_raise();
+	uint64_t files = 0, connections, want, limit = nofile_raise();
+	unsigned int outgoing = 0;
 
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		const struct listener *l = &config->listeners[i];
 
 		if (l->service->max_files)
 			files += (uint64_t)l->service->max_files(l->options) * d->nworkers;
+		if (l->service->outgoing > outgoing)
+			outgoing = l->service->outgoing;
 	}
-	want = (settings->max_connections + files) * each + SPARE_FDS;
+	connections = (uint64_t)settings->max_connections * (1 + outgoing);
+	want = (connections + files) * each + SPARE_FDS;
 	if (limit < want)
-		log_warning("%u connections and %llu cached files need %llu file descriptors, but the limit "
-			    "is %llu: raise LimitNOFILE=, or lower max-connections or file-cache",
-			    settings->max_connections, (unsigned long long)files, (unsigned long long)want,
-			    (unsigned long long)limit);
+		log_warning(
+			"%llu connections%s and %llu cached files need %llu file descriptors, but the limit "
+			"is %llu: raise LimitNOFILE=, or lower max-connections or file-cache",
+			(unsigned long long)connections, outgoing ? ", those to backends included," : "",
+			(unsigned long long)files, (unsigned long long)want, (unsigned long long)limit);
 }
 
 /* --- files, log and status --- */
