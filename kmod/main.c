@@ -17,15 +17,15 @@ static int __init taio_init(void)
 	ret = op_cache_create();
 	if (ret)
 		return ret;
-	ret = op_works_create();
-	if (ret)
-		goto destroy_cache;
 	ret = users_create();
 	if (ret)
-		goto destroy_op_works;
-	ret = workers_create();
+		goto destroy_cache;
+	ret = op_works_create();
 	if (ret)
 		goto destroy_users;
+	ret = workers_create();
+	if (ret)
+		goto destroy_op_works;
 	debugfs_start();
 	ret = dev_register();
 	if (ret)
@@ -34,24 +34,27 @@ static int __init taio_init(void)
 stop_debugfs:
 	debugfs_stop();
 	workers_destroy();
-destroy_users:
-	users_destroy();
 destroy_op_works:
 	op_works_destroy();
+destroy_users:
+	users_destroy();
 destroy_cache:
 	op_cache_destroy();
 	return ret;
 }
 
-/* The device's file and every proxy's hold the module: when this runs there are none left, and no operation. */
+/*
+ * The device's file and every proxy's hold the module: when this runs there are none left, and no operation. Whoever
+ * completed one may still be about to free it, and to drop its account: so what runs goes before what it uses.
+ */
 static void __exit taio_exit(void)
 {
 	dev_deregister();
 	debugfs_stop();
 	workers_destroy();
 	helpers_destroy();
-	users_destroy();
 	op_works_destroy();
+	users_destroy();
 	op_cache_destroy();
 }
 

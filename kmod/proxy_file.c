@@ -20,6 +20,7 @@
 #include "proxy.h"
 #include "proxy_file.h"
 #include "queue.h"
+#include "target.h"
 #include "transfer.h"
 
 static ssize_t proxy_rw(struct kiocb *iocb, struct iov_iter *iter, int rw)
@@ -29,6 +30,8 @@ static ssize_t proxy_rw(struct kiocb *iocb, struct iov_iter *iter, int rw)
 
 	if (!(iocb->ki_flags & IOCB_AIO_RW))
 		return transfer_passed(proxy, iocb, iter, rw);
+	if (proxy->is_file && !target_is_where_it_was(proxy->target))
+		return -EOPNOTSUPP;
 	/* As in sock_read_iter() and sock_write_iter(), but before an operation is made. */
 	if (proxy->sock && iocb->ki_pos)
 		return -ESPIPE;

@@ -152,18 +152,24 @@ int queues_hook(struct taio_proxy *proxy)
 	return hooks.full ? -EOPNOTSUPP : 0;
 }
 
+/*
+ * Nothing is in flight. An item that has not begun has nothing to do: it waits for its tick, or behind others of its
+ * user's that sleep, for as long as that user likes, while this may be the machine's one item for deferred fput(). One
+ * that runs is only returning from the last that it completed, and is waited for: it frees that with code of ours.
+ */
+static void stop_work(struct taio_queue *queue)
+{
+	if (cancel_delayed_work(&queue->work))
+		proxy_put(queue->proxy); /* the busy queue's; not the last: its file is there */
+	flush_work(&queue->work.work);
+}
+
 void queues_end(struct taio_proxy *proxy)
 {
-	int rw;
-
 	for (; proxy->nhooks; proxy->nhooks--)
 		remove_wait_queue(proxy->hooks[proxy->nhooks - 1].head, &proxy->hooks[proxy->nhooks - 1].entry);
-	/*
-	 * A work item may still be returning from the last that it completed, or wait for its tick for one that is
-	 * gone.
-	 */
-	for (rw = READ; rw <= WRITE; rw++)
-		flush_delayed_work(&proxy->queues[rw].work);
+	stop_work(&proxy->queues[READ]);
+	stop_work(&proxy->queues[WRITE]);
 }
 
 /* --- the runner --- */

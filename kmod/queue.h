@@ -20,7 +20,7 @@ struct taio_queue;
 void queues_init(struct taio_proxy *proxy);
 /* Hooks them to the target, if it is one that wakes. -EOPNOTSUPP: it has more than QUEUE_HOOKS wait queues. */
 int queues_hook(struct taio_proxy *proxy);
-/* Nothing is in flight: no wake-up comes afterwards, and no work item runs. May sleep. */
+/* Nothing is in flight: no wake-up comes afterwards, and no work item runs. Sleeps, but not for anybody's memory. */
 void queues_end(struct taio_proxy *proxy);
 
 /*

@@ -18,11 +18,11 @@
  * On a disk or in memory, also where overlayfs shows it: anybody may mount that over anything. procfs, sysfs, cgroupfs
  * and the like are neither; FUSE is whatever its server does.
  */
-static bool is_on_file_system(struct file *target)
+static bool is_on_file_system(const struct file *target)
 {
 	const struct super_block *sb = d_real_inode(target->f_path.dentry)->i_sb;
 
-	if (sb->s_magic == TMPFS_MAGIC || sb->s_magic == OVERLAYFS_SUPER_MAGIC)
+	if (sb->s_magic == TMPFS_MAGIC)
 		return true;
 	return sb->s_type->fs_flags & FS_REQUIRES_DEV && sb->s_magic != FUSE_SUPER_MAGIC;
 }
@@ -35,12 +35,16 @@ static bool is_terminal(dev_t device)
 	       (major >= UNIX98_PTY_MASTER_MAJOR && major < UNIX98_PTY_SLAVE_MAJOR + UNIX98_PTY_MAJOR_COUNT);
 }
 
-/* AF_UNIX: a proxy in flight over such a socket would hide others from the collector of descriptors in flight. */
+/*
+ * AF_UNIX: a proxy in flight over such a socket would hide others from the collector of descriptors in flight. A raw
+ * socket may have these protocols, too.
+ */
 static bool is_network(const struct sock *sk)
 {
 	if (sk->sk_family != AF_INET && sk->sk_family != AF_INET6)
 		return false;
-	return sk->sk_protocol == IPPROTO_TCP || sk->sk_protocol == IPPROTO_UDP;
+	return (sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP) ||
+	       (sk->sk_type == SOCK_DGRAM && sk->sk_protocol == IPPROTO_UDP);
 }
 
 static bool is_listed(struct file *target)
@@ -73,4 +77,11 @@ int target_check(struct file *target)
 	    !(target->f_mode & FMODE_CAN_WRITE && fop->write_iter))
 		return -EINVAL;
 	return is_listed(target) ? 0 : -EOPNOTSUPP;
+}
+
+bool target_is_where_it_was(const struct file *target)
+{
+	if (!(target->f_path.dentry->d_flags & DCACHE_OP_REAL && S_ISREG(file_inode(target)->i_mode)))
+		return true;
+	return is_on_file_system(target);
 }

@@ -17,6 +17,7 @@
 
 #include "compat.h"
 #include "counters.h"
+#include "op_state.h"
 #include "proxy.h"
 #include "transfer.h"
 
@@ -65,15 +66,6 @@ static bool is_sync_alone(const struct taio_proxy *proxy, const struct kiocb *fr
 	return proxy->is_file && rw == WRITE && !iov_iter_count(iter) && from->ki_flags & IOCB_DSYNC;
 }
 
-ssize_t transfer_wait(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw)
-{
-	if (proxy->sock)
-		return transfer_socket(proxy->sock, iter, rw, 0);
-	if (is_sync_alone(proxy, from, iter, rw))
-		return vfs_fsync(proxy->target, !(from->ki_flags & IOCB_SYNC));
-	return transfer_file(proxy->target, from, iter, rw, 0);
-}
-
 /* A pipe sends SIGPIPE to whoever writes when nobody can read, which a helper ignores and another is spared. */
 static bool is_broken(const struct taio_proxy *proxy, int rw)
 {
@@ -82,10 +74,18 @@ static bool is_broken(const struct taio_proxy *proxy, int rw)
 	return vfs_poll(proxy->target, NULL) & EPOLLERR;
 }
 
+/* A try that waits for a lock of the socket's (of who else sends by TLS) is interrupted by a submitter's signal. */
+static ssize_t try_socket(struct socket *sock, struct iov_iter *iter, int rw)
+{
+	ssize_t res = transfer_socket(sock, iter, rw, MSG_DONTWAIT);
+
+	return op_is_interruption(res) ? -EAGAIN : res;
+}
+
 ssize_t transfer_try(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw)
 {
 	if (proxy->sock)
-		return transfer_socket(proxy->sock, iter, rw, MSG_DONTWAIT);
+		return try_socket(proxy->sock, iter, rw);
 	if (iov_iter_count(iter) && is_broken(proxy, rw))
 		return -EPIPE;
 	return transfer_file(proxy->nowait, from, iter, rw, IOCB_NOWAIT);
@@ -128,10 +128,23 @@ static bool has_enough(const struct taio_proxy *proxy, size_t nbytes)
 	return tcp_inq(sk) >= nbytes;
 }
 
+/* Nor does TLS that wants a new key, and a receive fails at once: a look at one byte tells. */
+static bool has_answer(const struct taio_proxy *proxy)
+{
+	struct socket *sock = proxy->sock;
+	char byte;
+	struct kvec vec = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {};
+
+	if (!sock || !sk_is_tcp(sock->sk) || !inet_csk_has_ulp(sock->sk))
+		return false;
+	return kernel_recvmsg(sock, &msg, &vec, 1, 1, MSG_PEEK | MSG_DONTWAIT) != -EAGAIN;
+}
+
 bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw, size_t nbytes)
 {
 	return rw == WRITE || is_ready(proxy, READ) || is_listening(proxy) || is_named_fifo(proxy) ||
-	       has_enough(proxy, nbytes);
+	       has_enough(proxy, nbytes) || has_answer(proxy);
 }
 
 bool transfer_is_at_end(const struct taio_proxy *proxy, int rw)
@@ -159,8 +172,9 @@ ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov
 }
 
 /*
- * Does a try that meets a page that is not there leave a trace? A receive loses the datagram, or a record of TLS, and a
- * send of TLS would have it brought; a write to a pipe takes up a page of it for nothing.
+ * Does a try that meets a page that is not there leave a trace? A receive loses the datagram, or a record of TLS; a
+ * send loses the datagrams that were corked before it, and one of TLS would have the page brought; a write to a pipe
+ * takes up a page of it for nothing.
  */
 static bool leaves_a_trace(const struct taio_proxy *proxy, int rw)
 {
@@ -168,7 +182,7 @@ static bool leaves_a_trace(const struct taio_proxy *proxy, int rw)
 
 	if (!sock)
 		return rw == WRITE;
-	return sock->type == SOCK_STREAM ? inet_csk_has_ulp(sock->sk) : rw == READ;
+	return sock->type != SOCK_STREAM || inet_csk_has_ulp(sock->sk);
 }
 
 /* As much as is looked at and transferred at once, which no datagram exceeds. */
@@ -210,6 +224,37 @@ static bool is_present(const struct iov_iter *iter, int rw)
 		offset = 0;
 	}
 	return true;
+}
+
+/*
+ * Waits for the pages where a transfer would have to take the message first. False: a signal has ended the wait. A page
+ * that there will never be is left for the transfer to tell.
+ */
+static bool bring(const struct iov_iter *iter, int rw)
+{
+	size_t left;
+
+	if (is_present(iter, rw))
+		return true;
+	left = rw == READ ? fault_in_iov_iter_writeable(iter, iov_iter_count(iter)) :
+			    fault_in_iov_iter_readable(iter, iov_iter_count(iter));
+	return !left || !signal_pending(current);
+}
+
+/* A page that goes away again before the copy, and does not come back until a cancel, costs the message. */
+ssize_t transfer_wait(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw)
+{
+	if (proxy->sock) {
+		if (leaves_a_trace(proxy, rw)) {
+			iov_iter_truncate(iter, PRESENT_MAX);
+			if (!bring(iter, rw))
+				return -EINTR;
+		}
+		return transfer_socket(proxy->sock, iter, rw, 0);
+	}
+	if (is_sync_alone(proxy, from, iter, rw))
+		return vfs_fsync(proxy->target, !(from->ki_flags & IOCB_SYNC));
+	return transfer_file(proxy->target, from, iter, rw, 0);
 }
 
 /*

@@ -9,19 +9,35 @@
 #include "user.h"
 
 static DEFINE_HASHTABLE(users, 6);
-static DEFINE_SPINLOCK(users_lock);
+static DEFINE_SPINLOCK(users_lock); /* the table, and @refs from 0 and to 0 */
 static struct workqueue_struct *enders;
 
 /* Of one user at once. */
 #define WORKS_MAX 32
 
-/* A work item: the last reference may be dropped by one of those that this waits for. */
-static void end(struct work_struct *work)
-{
-	struct taio_user *user = container_of(work, struct taio_user, end);
+/* How long an account without a reference is kept: whoever attaches and closes again and again finds it. */
+#define IDLE_TIME (5 * HZ)
 
+static void destroy(struct taio_user *user)
+{
 	destroy_workqueue(user->works);
 	kfree(user);
+}
+
+/* A work item: the last reference may be dropped by one of those that destroy() waits for. */
+static void end(struct work_struct *work)
+{
+	struct taio_user *user = container_of(to_delayed_work(work), struct taio_user, end);
+	bool ends;
+
+	spin_lock(&users_lock);
+	/* Pending: it has been found and dropped since, and this runs again. */
+	ends = !refcount_read(&user->refs) && !delayed_work_pending(&user->end);
+	if (ends)
+		hash_del(&user->node);
+	spin_unlock(&users_lock);
+	if (ends)
+		destroy(user);
 }
 
 static struct taio_user *create(kuid_t uid)
@@ -40,17 +56,22 @@ static struct taio_user *create(kuid_t uid)
 	INIT_LIST_HEAD(&user->queue[READ]);
 	INIT_LIST_HEAD(&user->queue[WRITE]);
 	INIT_LIST_HEAD(&user->ready);
-	INIT_WORK(&user->end, end);
+	INIT_DELAYED_WORK(&user->end, end);
 	return user;
 }
 
+/* Under users_lock. */
 static struct taio_user *find(kuid_t uid)
 {
 	struct taio_user *user;
 
-	hash_for_each_possible(users, user, node, __kuid_val(uid))
-		if (uid_eq(user->uid, uid))
-			return user_hold(user);
+	hash_for_each_possible(users, user, node, __kuid_val(uid)) {
+		if (!uid_eq(user->uid, uid))
+			continue;
+		if (!refcount_inc_not_zero(&user->refs))
+			refcount_set(&user->refs, 1);
+		return user;
+	}
 	return NULL;
 }
 
@@ -87,7 +108,7 @@ struct taio_user *user_get(kuid_t uid)
 	spin_unlock(&users_lock);
 	if (!user)
 		return fresh;
-	end(&fresh->end);
+	destroy(fresh);
 	return user;
 }
 
@@ -97,22 +118,17 @@ struct taio_user *user_hold(struct taio_user *user)
 	return user;
 }
 
-/* Drops the last reference under the lock, so that find() never sees an account without one. */
+/* Drops the last reference under the lock, so that find() may revive the account. */
 void user_put(struct taio_user *user)
 {
-	bool last;
-
 	if (refcount_dec_not_one(&user->refs))
 		return;
 	spin_lock(&users_lock);
-	last = refcount_dec_and_test(&user->refs);
-	if (last)
-		hash_del(&user->node);
+	if (refcount_dec_and_test(&user->refs)) {
+		WARN_ON_ONCE(user->busy[READ] || user->busy[WRITE]);
+		mod_delayed_work(enders, &user->end, IDLE_TIME);
+	}
 	spin_unlock(&users_lock);
-	if (!last)
-		return;
-	WARN_ON_ONCE(user->busy[READ] || user->busy[WRITE]);
-	queue_work(enders, &user->end);
 }
 
 int users_create(void)
@@ -123,5 +139,13 @@ int users_create(void)
 
 void users_destroy(void)
 {
+	struct taio_user *user;
+	int bucket;
+
+	spin_lock(&users_lock);
+	hash_for_each(users, bucket, user, node)
+		mod_delayed_work(enders, &user->end, 0);
+	spin_unlock(&users_lock);
 	destroy_workqueue(enders);
+	WARN_ON_ONCE(!hash_empty(users));
 }

@@ -14,7 +14,7 @@
 
 struct taio_user {
 	struct hlist_node node;		/* in the table; its lock */
-	refcount_t refs;
+	refcount_t refs;		/* 0: idle, and in the table for a while yet */
 	kuid_t uid;
 
 	unsigned int workers;		/* that have not ended; the lock of workers.c */
@@ -29,7 +29,7 @@ struct taio_user {
 	 * while it does (of a pipe, of a socket): then only his own operations wait.
 	 */
 	struct workqueue_struct *works;
-	struct work_struct end;
+	struct delayed_work end;	/* some time after the last reference */
 };
 
 /* Whose account counts for current. Any context. */

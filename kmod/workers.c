@@ -621,9 +621,13 @@ void workers_completed(struct taio_op *op)
 	workers_free(last);
 }
 
+/*
+ * A thread that is stopped on its way out holds up the item that reaps it. By default there are 256 of these at once,
+ * as many as one user may have workers.
+ */
 int workers_create(void)
 {
-	reapers = alloc_workqueue("taio-reap", WQ_UNBOUND, 0);
+	reapers = alloc_workqueue("taio-reap", WQ_UNBOUND, WQ_MAX_ACTIVE);
 	return reapers ? 0 : -ENOMEM;
 }
 

@@ -79,21 +79,93 @@ static const char *alpn_of(const struct listener *l, char *text)
 	return l->service->alpn_of(l->words, text) ? text : NULL;
 }
 
-int cert_load(const struct listener *l, const struct settings *settings, struct tls_ticket_keys *keys,
+/* Has the listener certificates of its own? Then it uses no general one. */
+static bool has_own(const struct listener *l)
+{
+	return l->cert || l->cert_dir;
+}
+
+const char *cert_dir(const struct listener *l, const struct settings *settings)
+{
+	return has_own(l) ? l->cert_dir : settings->cert_dir;
+}
+
+bool cert_is_given(const struct listener *l, const struct settings *settings)
+{
+	return has_own(l) || settings->cert || settings->cert_dir;
+}
+
+static void log_file(void *arg, bool is_bad, const char *line)
+{
+	if (is_bad)
+		log_error("%s", line);
+	else
+		log_warning("%s", line);
+}
+
+int cert_dir_load(struct tls_certs **certs, const char *dir, const struct tls_certs *from, bool is_quiet,
+		  char *why)
+{
+	return tls_certs_load(certs, dir, from, is_quiet ? NULL : log_file, NULL, why);
+}
+
+static const char *either(const char *own, const char *general)
+{
+	return own ? own : general;
+}
+
+/* Sets what @params asks of clients. The lists of a listener's authorities are its own, too. */
+static int ask_clients(const struct listener *l, const struct settings *settings,
+		       struct tls_server_params *params, char *why)
+{
+	const char *ca = either(l->client_ca, settings->client_ca);
+	const char *crl = either(l->client_crl, l->client_ca ? NULL : settings->client_crl);
+	const char *verify = either(l->client_verify, settings->client_verify);
+	bool is_off = verify && !strcmp(verify, "off");
+
+	if (!ca && (crl || (verify && !is_off))) {
+		snprintf(why, CERT_WHY_LEN, "%s needs client-ca=FILE", crl ? "client-crl" : "client-verify");
+		return -EINVAL;
+	}
+	if (is_off)
+		return 0;
+	params->client_ca = ca;
+	params->client_crl = crl;
+	params->client_optional = verify && !strcmp(verify, "optional");
+	return 0;
+}
+
+int cert_check_clients(const struct listener *l, const struct settings *settings, char *why)
+{
+	struct tls_server_params params = {0};
+	int ret = ask_clients(l, settings, &params, why);
+
+	return ret || !params.client_ca ? ret : tls_check_clients(params.client_ca, params.client_crl, why);
+}
+
+int cert_load(const struct listener *l, const struct settings *settings, const struct cert_parts *parts,
 	      struct tls_ctx **ctx, char *why)
 {
 	char cert[4096], key[4096], alpn[SERVICE_ALPN_MAX];
 	struct tls_server_params params = {
-		.cert_file = l->cert ? l->cert : settings->cert,
-		.key_file = l->cert ? l->key : settings->key,
-		.min_version = l->tls_min ? l->tls_min : settings->tls_min,
+		.cert_file = has_own(l) ? l->cert : settings->cert,
+		.key_file = has_own(l) ? l->key : settings->key,
+		.certs = parts->certs,
+		.min_version = either(l->tls_min, settings->tls_min),
+		.ciphers = either(l->tls_ciphers, settings->tls_ciphers),
+		.ciphersuites = either(l->tls_ciphersuites, settings->tls_ciphersuites),
+		.groups = either(l->tls_groups, settings->tls_groups),
 		.alpn = alpn_of(l, alpn),
 		.keylog_file = settings->tls_keylog,
-		.ticket_keys = keys,
+		.ticket_keys = parts->keys,
+		.no_tickets = !settings->tls_tickets,
+		.cache_sessions = settings->tls_cache,
 	};
-	int ret;
+	int ret = ask_clients(l, settings, &params, why);
 
-	if (!params.cert_file) {
+	if (ret)
+		return ret;
+	if (!cert_is_given(l, settings)) {
 		ret = self_signed(settings, cert, key, sizeof(cert), why);
 		if (ret)
 			return ret;
@@ -101,7 +173,7 @@ int cert_load(const struct listener *l, const struct settings *settings, struct 
 		params.key_file = key;
 	}
 	ret = tls_ctx_server(ctx, &params, why);
-	if (!ret && why[0])
+	if (!ret && why[0] && !parts->is_quiet)
 		log_warning("%s: %s", l->where, why);
 	return ret;
 }

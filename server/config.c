@@ -70,9 +70,11 @@ static void listeners_free(struct config *config)
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		listener_close(&config->listeners[i]);
 		tls_ctx_put(config->tls[i]);
+		tls_certs_put(config->certs[i]);
 	}
 	free(config->listeners);
 	free(config->tls);
+	free(config->certs);
 }
 
 void config_put(struct config *config)
@@ -99,7 +101,8 @@ int config_listeners(struct config *config, char *why)
 	}
 	config->listeners = calloc(n, sizeof(*config->listeners));
 	config->tls = calloc(n, sizeof(struct tls_ctx *));
-	if (!config->listeners || !config->tls)
+	config->certs = calloc(n, sizeof(struct tls_certs *));
+	if (!config->listeners || !config->tls || !config->certs)
 		return no_memory(why);
 	for (size_t i = 0; i < n; i++, config->nlisteners++) {
 		struct listener *l = &config->listeners[i];
@@ -174,31 +177,6 @@ int config_verify(const struct config *config, const struct config *from, char *
 		ret = verify_places(config, why);
 	for (unsigned int i = 0; i < config->nlisteners && !ret; i++)
 		ret = listener_verify(&config->listeners[i], why);
-	return ret;
-}
-
-static int verify_cert(const struct listener *l, const struct settings *settings, char *why)
-{
-	struct tls_ctx *ctx;
-	int ret;
-
-	/* The self-signed certificate is made at the start. */
-	if (!l->tls || !(l->cert || settings->cert))
-		return 0;
-	ret = cert_load(l, settings, NULL, &ctx, why);
-	if (!ret)
-		tls_ctx_put(ctx);
-	return ret;
-}
-
-int config_verify_tls(const struct config *config, char *why)
-{
-	struct tls_ticket_keys *keys = NULL;
-	int ret = load_ticket_keys(config->settings, &keys, why);
-
-	tls_ticket_keys_put(keys);
-	for (unsigned int i = 0; i < config->nlisteners && !ret; i++)
-		ret = verify_cert(&config->listeners[i], config->settings, why);
 	return ret;
 }
 
@@ -293,29 +271,100 @@ int config_prepare(struct config *config, const struct config *from, char *why)
 
 /* --- TLS --- */
 
-static int load_contexts(struct config *config, struct tls_ticket_keys *keys, char *why)
+/* The set of directory @dir that one of the first @n listeners has; NULL: none. */
+static struct tls_certs *certs_of(const struct config *config, unsigned int n, const char *dir)
 {
-	char reason[CERT_WHY_LEN];
-
-	for (unsigned int i = 0; i < config->nlisteners; i++) {
-		const struct listener *l = &config->listeners[i];
-		int ret = l->tls ? cert_load(l, config->settings, keys, &config->tls[i], reason) : 0;
-
-		if (ret) {
-			snprintf(why, CONFIG_WHY_LEN, "%.100s: %.400s", l->where, reason);
-			return ret;
-		}
-	}
-	return 0;
+	for (unsigned int i = 0; i < n; i++)
+		if (config->certs[i] && !strcmp(tls_certs_dir(config->certs[i]), dir))
+			return config->certs[i];
+	return NULL;
 }
 
-int config_load_tls(struct config *config, struct tls_ticket_keys *keys, char *why)
+static void set_certs(struct config *config, unsigned int i, struct tls_certs *certs)
+{
+	tls_certs_put(config->certs[i]);
+	config->certs[i] = certs;
+}
+
+/* Listeners with the same directory share a set. What config_verify_tls() has read is not read again. */
+static int load_dir(struct config *config, unsigned int i, const struct config *from, bool is_quiet,
+		    char *why)
+{
+	const struct listener *l = &config->listeners[i];
+	const char *dir = l->tls ? cert_dir(l, config->settings) : NULL;
+	struct tls_certs *same = dir ? certs_of(config, i, dir) : NULL, *before = config->certs[i];
+	int ret;
+
+	if (same)
+		set_certs(config, i, tls_certs_get(same));
+	if (!dir || same)
+		return 0;
+	if (!before && from)
+		before = certs_of(from, from->nlisteners, dir);
+	ret = cert_dir_load(&same, dir, before, is_quiet, why);
+	if (!ret)
+		set_certs(config, i, same);
+	return ret;
+}
+
+static int load_listener(struct config *config, unsigned int i, const struct config *from,
+			 struct tls_ticket_keys *keys, bool is_quiet, char *why)
+{
+	const struct listener *l = &config->listeners[i];
+	char reason[CERT_WHY_LEN];
+	int ret = load_dir(config, i, from, is_quiet, reason);
+
+	if (!ret && l->tls)
+		ret = cert_load(l, config->settings, &(struct cert_parts){config->certs[i], keys, is_quiet},
+				&config->tls[i], reason);
+	if (ret)
+		snprintf(why, CONFIG_WHY_LEN, "%.100s: %.400s", l->where, reason);
+	return ret;
+}
+
+/* The contexts, which have no ticket keys yet. */
+static void drop_contexts(struct config *config)
+{
+	for (unsigned int i = 0; i < config->nlisteners; i++) {
+		tls_ctx_put(config->tls[i]);
+		config->tls[i] = NULL;
+	}
+}
+
+/* The self-signed certificate is made at the start. */
+static int verify_listener(struct config *config, unsigned int i, char *why)
+{
+	const struct listener *l = &config->listeners[i];
+	char reason[CERT_WHY_LEN];
+	int ret;
+
+	if (!l->tls || cert_is_given(l, config->settings))
+		return load_listener(config, i, NULL, NULL, !config->settings->check, why);
+	ret = cert_check_clients(l, config->settings, reason);
+	if (ret)
+		snprintf(why, CONFIG_WHY_LEN, "%.100s: %.400s", l->where, reason);
+	return ret;
+}
+
+int config_verify_tls(struct config *config, char *why)
+{
+	struct tls_ticket_keys *keys = NULL;
+	int ret = load_ticket_keys(config->settings, &keys, why);
+
+	tls_ticket_keys_put(keys);
+	for (unsigned int i = 0; i < config->nlisteners && !ret; i++)
+		ret = verify_listener(config, i, why);
+	drop_contexts(config);
+	return ret;
+}
+
+int config_load_tls(struct config *config, const struct config *from, struct tls_ticket_keys *keys, char *why)
 {
 	struct tls_ticket_keys *own = NULL;
 	int ret = load_ticket_keys(config->settings, &own, why);
 
-	if (!ret)
-		ret = load_contexts(config, own ? own : keys, why);
+	for (unsigned int i = 0; i < config->nlisteners && !ret; i++)
+		ret = load_listener(config, i, from, own ? own : keys, false, why);
 	tls_ticket_keys_put(own);
 	return ret;
 }

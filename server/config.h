@@ -13,13 +13,15 @@
 struct listener;
 struct opt;
 struct sockets;
+struct tls_certs;
 struct tls_ctx;
 struct tls_ticket_keys;
 
 struct config {
 	struct settings *settings;
 	struct listener *listeners;
-	struct tls_ctx **tls; /* one for each listener, NULL where it is plain */
+	struct tls_ctx **tls;	  /* one for each listener, NULL where it is plain */
+	struct tls_certs **certs; /* of each listener's directory, NULL where there is none */
 	unsigned int nlisteners;
 	atomic_uint refs; /* the daemon's, those of the workers, and one of each endpoint (endpoint.h) */
 };
@@ -40,8 +42,11 @@ int config_listeners(struct config *config, char *why);
  */
 int config_verify(const struct config *config, const struct config *from, char *why);
 
-/* The same for certificates and keys: for those who do not go on to config_load_tls(). */
-int config_verify_tls(const struct config *config, char *why);
+/*
+ * The same for certificates and keys: for those who do not go on to config_load_tls(). What is bad but does
+ * not keep the others from being served is logged if this is all that is asked for (-t).
+ */
+int config_verify_tls(struct config *config, char *why);
 
 /*
  * Gives each listener its sockets, one for each worker: those that @from (NULL: none) has at this address, or
@@ -56,10 +61,12 @@ int config_open(struct config *config, const struct config *from, unsigned int n
 int config_prepare(struct config *config, const struct config *from, char *why);
 
 /*
- * Loads the certificates of all listeners, or none: a half-loaded set must not be served. @keys are those of
- * their tickets, if the settings name no others.
+ * Loads the certificates of all listeners, or none: a half-loaded set must not be served. Only those in a
+ * directory are judged each by itself: in the place of a bad one @from (NULL: none) gives what it had. @keys
+ * are those of their tickets, if the settings name no others.
  */
-int config_load_tls(struct config *config, struct tls_ticket_keys *keys, char *why);
+int config_load_tls(struct config *config, const struct config *from, struct tls_ticket_keys *keys,
+		    char *why);
 
 /* The listener of @config (NULL: none) with these sockets, or NULL. */
 const struct listener *config_listener_at(const struct config *config, const struct sockets *sockets);

@@ -30,6 +30,7 @@
 	X(cancels, counter, "operations cancelled")                                                          \
 	X(cancel_raced, counter, "cancels that lost the race against data")                                  \
 	X(backend_failed, counter, "connections to backends that could not be made")                         \
+	X(backend_tls_resumed, counter, "TLS handshakes with backends completed by resuming a session")      \
 	X(backend_none, counter, "connections for which there was no backend, or none left")                 \
 	X(checks, counter, "checks of backends completed")                                                   \
 	X(checks_failed, counter, "checks of backends that found them down")                                 \
@@ -42,6 +43,7 @@
 	X(proxy_bad, counter, "PROXY protocol headers that were malformed, or late, or cut short")           \
 	X(tls_handshakes, counter, "TLS handshakes completed")                                               \
 	X(tls_resumed, counter, "TLS handshakes completed by resuming a session")                            \
+	X(tls_client_refused, counter, "clients refused for their certificate, or for having none")          \
 	X(tls_failed, counter, "TLS handshakes or records refused")                                          \
 	X(requests, counter, "requests received")                                                            \
 	X(responses_2xx, counter, "responses with status 2xx")                                               \

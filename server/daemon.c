@@ -191,7 +191,7 @@ static int reload_read(struct daemon *d, struct config **next, char *why)
 	if (!ret)
 		ret = config_open(*next, d->current, d->nworkers, why);
 	if (!ret)
-		ret = config_load_tls(*next, d->ticket_keys, why);
+		ret = config_load_tls(*next, d->current, d->ticket_keys, why);
 	if (!ret)
 		ret = config_prepare(*next, d->current, why);
 	return ret;
@@ -520,7 +520,7 @@ static int serve(struct daemon *d)
 static int start_config(struct daemon *d, unsigned int nworkers)
 {
 	char why[CONFIG_WHY_LEN];
-	int ret = config_load_tls(d->current, d->ticket_keys, why);
+	int ret = config_load_tls(d->current, NULL, d->ticket_keys, why);
 
 	if (!ret)
 		ret = config_open(d->current, NULL, nworkers, why);

@@ -4,6 +4,7 @@
 #include "services.h"
 #include "settings.h"
 #include "sockets.h"
+#include "tls/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,18 +20,39 @@
 
 // clang-format off
 static const struct opt own_rows[] = {
+	{ .name = "max-connections", .type = OPT_UINT, .offset = FIELD(limits.max_connections), .arg = "N",
+	  .max = 1 << 19,
+	  .help = "Maximum connections of this listener, divided evenly among workers; 0 means only the general "
+		  "maximum, which holds in any case." },
+	{ 0 }
+};
+
+/* The rest is of no use without the first. */
+static const struct opt tls_rows[] = {
 	{ .name = "tls", .type = OPT_BOOL, .offset = FIELD(tls), .deflt = "no", .help = "Use of TLS." },
 	{ .name = "cert", .type = OPT_STRING, .offset = FIELD(cert), .arg = "FILE",
 	  .help = "Certificate chain (PEM), instead of the general one." },
 	{ .name = "key", .type = OPT_STRING, .offset = FIELD(key), .arg = "FILE",
 	  .help = "Private key (PEM) of that certificate." },
+	{ .name = "cert-dir", .type = OPT_STRING, .offset = FIELD(cert_dir), .arg = "DIR",
+	  .help = "Directory of certificates (PEM) to choose from by name, instead of the general one." },
+	{ .name = "client-ca", .type = OPT_STRING, .offset = FIELD(client_ca), .arg = "FILE",
+	  .help = "Certificates (PEM) of the authorities that must have signed those of clients." },
+	{ .name = "client-crl", .type = OPT_STRING, .offset = FIELD(client_crl), .arg = "FILE",
+	  .help = "Revocation lists (PEM) of these authorities." },
+	{ .name = "client-verify", .type = OPT_STRING, .offset = FIELD(client_verify), .arg = "off|optional|required",
+	  .check = listener_check_verify,
+	  .help = "Whether a client must have a certificate." },
 	{ .name = "tls-min-version", .type = OPT_STRING, .offset = FIELD(tls_min), .arg = "1.2|1.3",
 	  .check = listener_check_tls_version,
 	  .help = "Oldest TLS version to accept." },
-	{ .name = "max-connections", .type = OPT_UINT, .offset = FIELD(limits.max_connections), .arg = "N",
-	  .max = 1 << 19,
-	  .help = "Maximum connections of this listener, divided evenly among workers; 0 means only the general "
-		  "maximum, which holds in any case." },
+	{ .name = "tls-ciphers", .type = OPT_STRING, .offset = FIELD(tls_ciphers), .arg = "LIST", .check = tls_check_ciphers,
+	  .help = "Ciphers of TLS 1.2." },
+	{ .name = "tls-ciphersuites", .type = OPT_STRING, .offset = FIELD(tls_ciphersuites), .arg = "LIST",
+	  .check = tls_check_ciphersuites,
+	  .help = "Cipher suites of TLS 1.3." },
+	{ .name = "tls-groups", .type = OPT_STRING, .offset = FIELD(tls_groups), .arg = "LIST", .check = tls_check_groups,
+	  .help = "Groups of key exchange." },
 	{ 0 }
 };
 
@@ -85,6 +107,7 @@ void listener_init(void)
 	service_key->deflt = services[0]->name;
 	memset(listener_keys, 0, sizeof(listener_keys));
 	next = add_keys(next, service_key, NULL);
+	next = add_keys(next, tls_rows, NULL);
 	next = add_keys(next, own_rows, NULL);
 	next = add_keys(next, listener_words, NULL);
 	next = add_keys(next, limits_rows, NULL);
@@ -116,19 +139,24 @@ static int no_service(const char *name, char *why)
 	return -EINVAL;
 }
 
+static void list_fields(const struct opt *rows, char *why, int *len)
+{
+	for (const struct opt *row = rows; row && row->name && *len < LISTENER_WHY_LEN; row++)
+		*len += snprintf(why + *len, (size_t)(LISTENER_WHY_LEN - *len), " ,%s=%s", row->name,
+				 row->arg);
+}
+
 /* A field in one line. */
 static int not_understood(const struct service *service, const char *word, char *why)
 {
-	int len = snprintf(
-		why, LISTENER_WHY_LEN,
-		"unknown field '%.100s'; a listener is ADDRESS:PORT or fd:NAME, then any of ,service=NAME "
-		",tls ,cert=FILE ,key=FILE",
-		word);
+	int len = snprintf(why, LISTENER_WHY_LEN,
+			   "unknown field '%.100s'; a listener is ADDRESS:PORT or fd:NAME, then any of "
+			   ",service=NAME ,tls",
+			   word);
 
-	for (const struct opt *row = listener_words; row->name && len < LISTENER_WHY_LEN; row++)
-		len += snprintf(why + len, (size_t)(LISTENER_WHY_LEN - len), " ,%s=%s", row->name, row->arg);
-	for (const struct opt *row = service->words; row && row->name && len < LISTENER_WHY_LEN; row++)
-		len += snprintf(why + len, (size_t)(LISTENER_WHY_LEN - len), " ,%s=%s", row->name, row->arg);
+	list_fields(&tls_rows[1], why, &len);
+	list_fields(listener_words, why, &len);
+	list_fields(service->words, why, &len);
 	if (len < LISTENER_WHY_LEN)
 		snprintf(why + len, (size_t)(LISTENER_WHY_LEN - len), ", or options that taiod(8) names");
 	return -EINVAL;
@@ -148,6 +176,7 @@ static int not_allowed(const struct service *service, char *why)
 	if (!to)
 		return no_memory(why);
 	fprintf(to, "not allowed with service %s; allowed are service", service->name);
+	list_names(to, ", ", tls_rows);
 	list_names(to, ", ", own_rows);
 	list_names(to, ", ", listener_words);
 	list_names(to, ", ", limits_rows);
@@ -172,6 +201,14 @@ int listener_check_tls_version(const char *text, char *why)
 	if (!strcmp(text, "1.2") || !strcmp(text, "1.3"))
 		return 0;
 	snprintf(why, OPT_WHY_LEN, "'%.100s' is neither 1.2 nor 1.3", text);
+	return -EINVAL;
+}
+
+int listener_check_verify(const char *text, char *why)
+{
+	if (!strcmp(text, "off") || !strcmp(text, "optional") || !strcmp(text, "required"))
+		return 0;
+	snprintf(why, OPT_WHY_LEN, "'%.100s' is neither off, optional nor required", text);
 	return -EINVAL;
 }
 
@@ -246,6 +283,7 @@ static int set_key(struct listener *l, const char *name, const char *text, char 
 		void *values;
 	} parts[] = {
 		{own_rows, l},
+		{tls_rows, l},
 		{listener_words, l},
 		{limits_rows, &l->limits},
 		{l->service->words, l->words},
@@ -299,10 +337,9 @@ static int check_tls(const struct listener *l, const struct opt_block *block, si
 	for (*at = 0; !l->tls && *at < block->len; ++*at) {
 		const char *name = block->entries[*at].name;
 
-		if (strcmp(name, "cert") != 0 && strcmp(name, "key") != 0 &&
-		    strcmp(name, "tls-min-version") != 0)
+		if (!has_key(&tls_rows[1], name))
 			continue;
-		snprintf(why, LISTENER_WHY_LEN, "cert, key and tls-min-version require tls");
+		snprintf(why, LISTENER_WHY_LEN, "%s and the like require tls", name);
 		return -EINVAL;
 	}
 	return 0;
@@ -471,7 +508,7 @@ void listener_close(struct listener *l)
 		free_values(l->service->words, l->words);
 		free_values(l->service->options, l->options);
 	}
-	opt_free(&(struct opt_program){.table = own_rows}, l);
+	opt_free(&(struct opt_program){.table = tls_rows}, l);
 	opt_free(&(struct opt_program){.table = listener_words}, l);
 	networks_free(&l->accept_proxy);
 	free(l->where);

@@ -27,7 +27,9 @@ struct listener {
 	char *where; /* "127.0.0.1:8080", or "fd:NAME" */
 	const struct service *service;
 	bool tls;
-	char *cert, *key, *tls_min;   /* its own, or NULL */
+	/* Its own, or NULL. */
+	char *client_ca, *client_crl, *client_verify;
+	char *cert, *key, *cert_dir, *tls_min, *tls_ciphers, *tls_ciphersuites, *tls_groups;
 	struct opt_list proxies;      /* accept-proxy, */
 	struct networks accept_proxy; /* read */
 	unsigned int accept_rate;     /* connections a second; 0: no limit */
@@ -51,6 +53,7 @@ extern const struct opt listener_words[];
 int listener_check(const char *text, char *why);
 int listener_check_block(const struct opt_block *block, size_t *at, char *why);
 int listener_check_tls_version(const char *text, char *why);
+int listener_check_verify(const char *text, char *why);
 
 /* What the listener does not say is as in @general; NULL: the options' defaults. */
 int listener_parse(struct listener *l, const char *text, const struct settings *general, char *why);

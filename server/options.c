@@ -6,6 +6,7 @@
 #include "listener.h"
 #include "service.h"
 #include "services.h"
+#include "tls/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,7 +31,7 @@
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
 
 /* Made from the table of services by options_init(). */
-static char listen_more[4096];
+static char listen_more[8192];
 
 // clang-format off
 static const struct opt own[] = {
@@ -122,10 +123,34 @@ static const struct opt own[] = {
 	{ .section = "TLS",
 	  .name = "cert", .type = OPT_STRING, .offset = FIELD(cert), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Certificate chain (PEM) for listeners without their own.",
-	  .more = "A TLS listener without a certificate gets a self-signed one, created in the state directory on first use. "
+	  .more = "If an OCSP response (DER) lies beside it, NAME.ocsp for NAME.crt or NAME.pem, clients that ask for it get it "
+		  "(stapling). One that has expired, or is for another certificate, is logged and not sent. "
+		  "A TLS listener without a certificate gets a self-signed one, created in the state directory on first use. "
 		  "SIGHUP reloads certificates and keys." },
 	{ .name = "key", .type = OPT_STRING, .offset = FIELD(key), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Private key (PEM) of that certificate; by default read from the certificate's file." },
+	{ .name = "cert-dir", .type = OPT_STRING, .offset = FIELD(cert_dir), .arg = "DIR",
+	  .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Directory of certificates (PEM), of which each client gets that for the name it asks for (SNI).",
+	  .more = "A certificate is NAME.pem or NAME.crt, chain included; its key is in NAME.key or NAME.pem.key beside it, or "
+		  "in the same file. Its names are those in the certificate: an exact one goes before a wildcard, which stands for "
+		  "one label. A name may have certificates with keys of several types: clients that take ECDSA get that, others RSA; "
+		  "of two of one type the one that is valid longer is served. Clients that ask for no name or an unknown one get "
+		  "the certificate of cert, if that is set, too, or else the first file's in alphabetical order. A listener with "
+		  "cert= or cert-dir= of its own uses neither general option.\n\n"
+		  "SIGHUP reads the directory again. Each file is judged by itself: a bad one is logged with the reason, and what "
+		  "was loaded of it before stays in effect. -t names each bad file, too, and fails if none is good." },
+	{ .name = "client-ca", .type = OPT_STRING, .offset = FIELD(client_ca), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Certificates (PEM) of the authorities that must have signed the certificates of clients.",
+	  .more = "Without it clients are asked for none. What a client's certificate says of its name is in the lines of the log "
+		  "about its connection. A client that is refused gets an alert that says why, and is counted and logged." },
+	{ .name = "client-crl", .type = OPT_STRING, .offset = FIELD(client_crl), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Revocation lists (PEM) of these authorities: one of each, none of them expired.",
+	  .more = "SIGHUP reads it again, and client-ca, too. No session that was made before another one held is resumed." },
+	{ .name = "client-verify", .type = OPT_STRING, .offset = FIELD(client_verify), .arg = "MODE",
+	  .check = listener_check_verify, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Whether clients need a certificate: off, optional or required, which is the default with client-ca.",
+	  .more = "With optional, one that has none is served; one whose certificate is bad is refused all the same." },
 	{ .name = "state-dir", .type = OPT_STRING, .offset = FIELD(state_dir), .arg = "DIR",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Directory for the self-signed certificate.",
@@ -134,6 +159,18 @@ static const struct opt own[] = {
 	{ .name = "tls-min-version", .type = OPT_STRING, .offset = FIELD(tls_min), .arg = "1.2|1.3", .deflt = "1.2",
 	  .check = listener_check_tls_version, .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Oldest TLS version to accept." },
+	{ .name = "tls-ciphers", .type = OPT_STRING, .offset = FIELD(tls_ciphers), .arg = "LIST",
+	  .check = tls_check_ciphers, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Ciphers of TLS 1.2, the preferred first, separated by colons as in openssl-ciphers(1).",
+	  .more = "By default those with forward secrecy and authenticated encryption, AES-128 first." },
+	{ .name = "tls-ciphersuites", .type = OPT_STRING, .offset = FIELD(tls_ciphersuites), .arg = "LIST",
+	  .check = tls_check_ciphersuites, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Cipher suites of TLS 1.3, the preferred first, separated by colons.",
+	  .more = "Default: TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256." },
+	{ .name = "tls-groups", .type = OPT_STRING, .offset = FIELD(tls_groups), .arg = "LIST",
+	  .check = tls_check_groups, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Groups of key exchange, the preferred first, separated by colons.",
+	  .more = "Default: X25519:P-256:P-384." },
 	{ .name = "tls-ticket-keys", .type = OPT_LIST, .offset = FIELD(ticket_keys), .arg = "FILE",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Key for TLS session tickets; repeatable: the first encrypts, all decrypt.",
@@ -145,6 +182,15 @@ static const struct opt own[] = {
 		  "all can decrypt before one encrypts. SIGHUP reads the files again.\n\n"
 		  "Without this option, a random key is made at the start, kept over reloads, and replaced every two "
 		  "hours; the one before still decrypts." },
+	{ .name = "tls-tickets", .type = OPT_BOOL, .offset = FIELD(tls_tickets), .deflt = "yes",
+	  .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Resume sessions by tickets, which the clients keep.",
+	  .more = "Without, all sessions are in the cache." },
+	{ .name = "tls-session-cache", .type = OPT_UINT, .offset = FIELD(tls_cache), .arg = "N", .deflt = "4096",
+	  .max = 1 << 20, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Maximum sessions per listener kept for clients without tickets; 0 means none.",
+	  .more = "Each takes about 1 KiB. All workers share the cache; a reload empties it. Clients of TLS 1.2 that know no "
+		  "tickets use it, and with no tls-tickets all." },
 	{ .name = "tls-keylog", .type = OPT_STRING, .offset = FIELD(tls_keylog), .arg = "FILE",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Append session secrets to FILE, for debugging with a packet capture." },
@@ -229,8 +275,9 @@ static void describe_listen(void)
 	for (size_t i = 0; services[i]; i++)
 		fprintf(to, "%s%s (%s)", i ? ", " : "", services[i]->name, services[i]->summary);
 	fprintf(to,
-		"; the default is %s. tls turns on TLS, with the certificate cert=FILE and key=FILE or else "
-		"the general one.",
+		"; the default is %s. tls turns on TLS, with the certificate cert=FILE and key=FILE, those "
+		"of "
+		"cert-dir=DIR, or else the general ones.",
 		services[0]->name);
 	fprintf(to, " Timeouts, limits and the services' options, such as idle-timeout=5m, may be fields, "
 		    "too, and "

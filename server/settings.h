@@ -35,8 +35,12 @@ struct settings {
 	unsigned int max_per_address; /* 0: any number */
 	char *address_prefix;	      /* checked by census_check_prefix() */
 
-	char *cert, *key, *state_dir, *tls_min, *tls_keylog;
+	char *cert, *key, *cert_dir, *state_dir, *tls_min, *tls_keylog;
+	char *client_ca, *client_crl, *client_verify;
+	char *tls_ciphers, *tls_ciphersuites, *tls_groups;
 	struct opt_list ticket_keys;
+	bool tls_tickets;
+	unsigned int tls_cache;
 
 	int log_level;
 	char *stats_file;

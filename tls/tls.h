@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct tls_certs;
 struct tls_ctx;
 struct tls_ticket_keys;
 struct tls;
@@ -19,18 +20,35 @@ struct tls;
 #define TLS_WHY_LEN 256
 
 struct tls_server_params {
-	const char *cert_file;	 /* PEM, chain included */
-	const char *key_file;	 /* PEM; NULL: the key is in cert_file */
+	/* PEM, chain included; NULL: see certs. Beside NAME.crt or NAME.pem may be NAME.ocsp, the OCSP
+	 * response (DER) that goes with it. */
+	const char *cert_file;
+	const char *key_file; /* PEM; NULL: the key is in cert_file */
+	/* By SNI, the context gets a reference; NULL: none. Without cert_file, its first is what clients get
+	 * that ask for no name, or one that is not there. */
+	struct tls_certs *certs;
 	const char *min_version; /* "1.2" (default) or "1.3" */
+	/* In OpenSSL's syntax; NULL: AEAD with forward secrecy. Checked by tls_check_ciphers() and so on. */
+	const char *ciphers;	  /* of TLS 1.2 */
+	const char *ciphersuites; /* of TLS 1.3 */
+	const char *groups;	  /* of key exchange */
+	/* Who signs the certificates of clients, PEM; NULL: clients are asked for none. */
+	const char *client_ca;
+	const char *client_crl; /* revocation lists, PEM: then one of each authority is needed; NULL: none */
+	bool client_optional;	/* a client without a certificate is served, too; a bad one is not */
 	const char *alpn; /* protocols spoken, the preferred first: "http/1.1,h2"; NULL: ALPN is ignored */
 	const char *keylog_file;	     /* NSS key log for debugging; NULL: none */
 	struct tls_ticket_keys *ticket_keys; /* the context gets a reference; NULL: its own, made at random */
+	bool no_tickets;		     /* all sessions are in the context's cache, not in tickets */
+	unsigned int cache_sessions;	     /* 0: there is no cache */
 };
 
 struct tls_client_params {
-	const char *ca_file; /* PEM, one or more; NULL: the system's store */
-	bool insecure;	     /* do not verify the peer */
-	const char *alpn;    /* protocols offered, as above */
+	const char *ca_file;   /* PEM, one or more; NULL: the system's store */
+	bool insecure;	       /* do not verify the peer */
+	const char *cert_file; /* PEM, chain included: what a server that asks for it gets; NULL: nothing */
+	const char *key_file;  /* PEM; NULL: the key is in cert_file */
+	const char *alpn;      /* protocols offered, as above */
 	const char *min_version;
 	const char *keylog_file;
 };
@@ -38,8 +56,9 @@ struct tls_client_params {
 /*
  * On failure -errno (-EINVAL for bad material) and one line in why[TLS_WHY_LEN], which may be NULL: the file,
  * what is wrong with it (a key that does not match its certificate: both files), what to do. On success
- * why is empty, or a warning: an expired certificate is still served. Contexts are counted:
- * a session holds one reference. Cipher and group choices are the same for all: AEAD with forward secrecy.
+ * why is empty, or a warning: an expired certificate is still served, an OCSP response that is bad is not
+ * sent. Contexts are counted:
+ * a session holds one reference. Early data (0-RTT) is never accepted.
  *
  * A client that offers ALPN protocols but none of the server's is refused with alert no_application_protocol
  * (RFC 7301, 3.2); one that offers none at all is served.
@@ -48,6 +67,36 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params, char *why);
 struct tls_ctx *tls_ctx_get(struct tls_ctx *ctx);
 void tls_ctx_put(struct tls_ctx *ctx);
+
+/* Of lists of ciphers and groups: 0, or -EINVAL with what is wrong in why[TLS_WHY_LEN]. No name may be
+ * unknown.
+ */
+int tls_check_ciphers(const char *list, char *why);
+int tls_check_ciphersuites(const char *list, char *why);
+int tls_check_groups(const char *list, char *why);
+
+/* The files client_ca and client_crl (or NULL), for those who have no certificate yet. As tls_ctx_server().
+ */
+int tls_check_clients(const char *ca_file, const char *crl_file, char *why);
+
+/*
+ * The certificates of a directory, from which a context chooses by the name that a client asks for (SNI): an
+ * exact name goes before a wildcard, which stands for one label. Of several for a name, one for each type of
+ * key is kept, that which is valid longest; ECDSA goes before RSA with clients that take both. Files are
+ * NAME.pem and NAME.crt with a chain of certificates; the key is in NAME.key, in NAME.pem.key, or in the file
+ * itself; the OCSP response in NAME.ocsp. Others, and those that start with a dot, are not looked at.
+ *
+ * Each file is judged by itself: @report, which may be NULL, gets a line for each that is bad, and warnings
+ * about others. In the place of a bad one @from (NULL: none), the set of the same directory before, gives
+ * what it had of that file. -errno and why: the directory cannot be read, or nothing in it can be used.
+ * Counted; any thread may put it.
+ */
+typedef void tls_certs_report(void *arg, bool is_bad, const char *line);
+int tls_certs_load(struct tls_certs **certs, const char *dir, const struct tls_certs *from,
+		   tls_certs_report *report, void *arg, char *why);
+const char *tls_certs_dir(const struct tls_certs *certs);
+struct tls_certs *tls_certs_get(struct tls_certs *certs);
+void tls_certs_put(struct tls_certs *certs);
 
 /*
  * Writes a new P-256 key (mode 0600) and a self-signed certificate for @host (plus localhost, 127.0.0.1 and
@@ -61,7 +110,8 @@ int tls_self_signed(const char *cert_file, const char *key_file, const char *hos
  * if their certificates have the same names and they speak the same protocols. Counted; used by any thread.
  * The first key encrypts, all decrypt; a session resumed by another than the first gets a new ticket.
  *
- * Sessions of TLS 1.2 clients without tickets are in a cache of the context, which they do not outlive.
+ * Sessions of TLS 1.2 clients without tickets, or all without tickets, are in a cache of the context, which
+ * they do not outlive: of params.cache_sessions, each about 1 KiB.
  */
 #define TLS_TICKET_LIFETIME_S (2 * 60 * 60)
 
@@ -153,12 +203,14 @@ bool tls_has_input(const struct tls *tls);
  * asked for (SNI) or "", whether it was resumed; of a client that has shown a certificate, which was
  * verified, its common name or "". The pointers live as long as the session.
  */
+#define TLS_CLIENT_NAME_LEN 256
+
 struct tls_info {
 	const char *version;
 	const char *cipher;
 	const char *server_name;
 	char alpn[32];
-	char client_name[256];
+	char client_name[TLS_CLIENT_NAME_LEN];
 	bool resumed, has_client_cert;
 };
 void tls_info(const struct tls *tls, struct tls_info *info);
@@ -171,6 +223,9 @@ const char *tls_error(const struct tls *tls);
  * it in the place of the alert.
  */
 bool tls_is_http(const struct tls *tls);
+
+/* A server's session has failed for its client's certificate: a bad one, or none where one is required. */
+bool tls_is_untrusted(const struct tls *tls);
 
 /*
  * Resumption on the client: the newest session ticket received on @tls (NULL if none), to be passed to

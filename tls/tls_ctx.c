@@ -7,30 +7,23 @@
  * one, which its sessions keep alive), except OpenSSL's session cache, which has its own lock.
  */
 #include "tls_bio.h"
+#include "tls_certs.h"
 #include "tls_error.h"
 #include "tls_int.h"
 #include "tls_keys.h"
+#include "tls_pair.h"
+#include "tls_staple.h"
+#include "tls_suites.h"
+#include "tls_trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
-
-/* AES-128 first: with hardware AES it is the fastest, and its key schedule uses SHA-256. AEAD only. */
-#define SUITES_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define SUITES_12                                                                                            \
-	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"           \
-	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define GROUPS "X25519:P-256:P-384"
-
-/* Only TLS 1.2 clients without tickets take an entry in the cache, about 1 KiB each. */
-#define CACHE_SESSIONS 4096
 
 static void keylog_line(const SSL *ssl, const char *line)
 {
@@ -130,10 +123,7 @@ static int set_common(struct tls_ctx *ctx)
 	SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
 					     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_read_ahead(ssl_ctx, 0);
-	if (SSL_CTX_set_ciphersuites(ssl_ctx, SUITES_13) != 1 ||
-	    SSL_CTX_set_cipher_list(ssl_ctx, SUITES_12) != 1)
-		return -ENOMEM;
-	return SSL_CTX_set1_groups_list(ssl_ctx, GROUPS) == 1 ? 0 : -ENOMEM;
+	return tls_suites_default(ssl_ctx);
 }
 
 static struct tls_ctx *ctx_create(const SSL_METHOD *method, bool is_server)
@@ -153,70 +143,29 @@ static struct tls_ctx *ctx_create(const SSL_METHOD *method, bool is_server)
 	return NULL;
 }
 
-static int no_passphrase(char *buf, int size, int rwflag, void *asked)
+static int load_pair(struct tls_ctx *ctx, const char *cert_file, const char *key_file, char *why)
 {
-	*(bool *)asked = true;
-	return -1;
-}
+	struct tls_pair pair;
+	int err = tls_pair_load(&pair, cert_file, key_file, why);
 
-static int load_key(struct tls_ctx *ctx, const char *cert_file, const char *key_file, char *why)
-{
-	bool asked = false;
-	BIO *bio = BIO_new_file(key_file, "r");
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked) : NULL;
-	int err = 0;
-
-	BIO_free(bio);
-	if (asked)
-		err = tls_why(why, -EINVAL, "%s: the key is encrypted; remove the passphrase", key_file);
-	else if (!key)
-		err = tls_why_file(why, key_file, "private key");
-	else if (X509_check_private_key(SSL_CTX_get0_certificate(ctx->ssl_ctx), key) != 1)
-		err = tls_why(why, -EINVAL, "key %s does not match certificate %s", key_file, cert_file);
-	else if (SSL_CTX_use_PrivateKey(ctx->ssl_ctx, key) != 1)
-		err = tls_why_file(why, key_file, "private key");
-	EVP_PKEY_free(key);
+	if (err)
+		return err;
+	err = tls_pair_use_ctx(ctx->ssl_ctx, &pair, cert_file, why);
+	tls_pair_fini(&pair);
 	return err;
-}
-
-/* Some clients accept an expired certificate; refusing it would only end the service for them, too. */
-static void warn_dates(struct tls_ctx *ctx, const char *file, char *why)
-{
-	X509 *cert = SSL_CTX_get0_certificate(ctx->ssl_ctx);
-	const ASN1_TIME *end = X509_get0_notAfter(cert), *begin = X509_get0_notBefore(cert);
-	const ASN1_TIME *date = NULL;
-	char day[32] = "";
-	struct tm tm;
-
-	if (X509_cmp_current_time(end) < 0)
-		date = end;
-	else if (X509_cmp_current_time(begin) > 0)
-		date = begin;
-	if (!date)
-		return;
-	if (ASN1_TIME_to_tm(date, &tm))
-		strftime(day, sizeof(day), "%F %T UTC", &tm);
-	tls_why(why, 0, "%s: warning: the certificate %s %s", file,
-		date == end ? "has expired on" : "is not valid before", day);
-}
-
-/* Any name is served; OpenSSL keeps it with the session only if it is told so. */
-static int accept_name(SSL *ssl, int *alert, void *arg)
-{
-	return SSL_TLSEXT_ERR_OK;
 }
 
 static int load_server(struct tls_ctx *ctx, const struct tls_server_params *params, char *why)
 {
-	const char *key_file = params->key_file ? params->key_file : params->cert_file;
 	int err;
 
-	if (SSL_CTX_use_certificate_chain_file(ctx->ssl_ctx, params->cert_file) != 1)
-		return tls_why_file(why, params->cert_file, "certificate");
-	err = load_key(ctx, params->cert_file, key_file, why);
-	if (!err)
-		warn_dates(ctx, params->cert_file, why);
-	return err;
+	tls_staple_use(ctx->ssl_ctx);
+	if (params->certs) {
+		err = tls_certs_use(ctx, params->certs, !params->cert_file, why);
+		if (err || !params->cert_file)
+			return err;
+	}
+	return load_pair(ctx, params->cert_file, params->key_file, why);
 }
 
 static bool digest_names(EVP_MD_CTX *digest, X509 *cert)
@@ -237,41 +186,65 @@ static bool digest_names(EVP_MD_CTX *digest, X509 *cert)
 	return true;
 }
 
+/* What is the same for all certificates of a context: the protocols, and what clients have to satisfy. */
+static int set_id(struct tls_ctx *ctx, const struct tls_server_params *params, char *why)
+{
+	EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	unsigned char id[EVP_MAX_MD_SIZE];
+	bool done = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) &&
+		    EVP_DigestUpdate(digest, ctx->alpn, ctx->alpn_len);
+	int err = done ? tls_trust_clients(ctx->ssl_ctx, params, digest, why) : 0;
+
+	done = done && EVP_DigestFinal_ex(digest, id, NULL);
+	EVP_MD_CTX_free(digest);
+	if (done)
+		memcpy(ctx->id, id, TLS_ID_LEN);
+	return done || err ? err : tls_why(why, -ENOMEM, "out of memory");
+}
+
 /*
  * Contexts that share ticket keys must not resume a session of another identity: its client would take this
  * server for that one. The names of the certificate and the protocols are the identity, not the certificate,
- * so that sessions outlive its renewal.
+ * so that sessions outlive its renewal. Where the certificate is chosen by name, that name is in the place of
+ * the certificate's (tls_certs.c). Neither must they resume that of a client whom this one would refuse.
  */
 static int set_session_context(struct tls_ctx *ctx)
 {
 	unsigned char id[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *digest = EVP_MD_CTX_new();
-	unsigned int len = 0;
 	bool done = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) &&
-		    EVP_DigestUpdate(digest, ctx->alpn, ctx->alpn_len) &&
+		    EVP_DigestUpdate(digest, ctx->id, TLS_ID_LEN) &&
 		    digest_names(digest, SSL_CTX_get0_certificate(ctx->ssl_ctx)) &&
-		    EVP_DigestFinal_ex(digest, id, &len);
+		    EVP_DigestFinal_ex(digest, id, NULL);
 
 	EVP_MD_CTX_free(digest);
-	return done && SSL_CTX_set_session_id_context(ctx->ssl_ctx, id, len) ? 0 : -ENOMEM;
+	return done && SSL_CTX_set_session_id_context(ctx->ssl_ctx, id, SSL_MAX_SID_CTX_LENGTH) ? 0 : -ENOMEM;
+}
+
+/* OpenSSL takes a size of 0 for no bound. */
+static void set_cache(SSL_CTX *ssl_ctx, unsigned int sessions)
+{
+	SSL_CTX_set_session_cache_mode(ssl_ctx, sessions ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
+	SSL_CTX_sess_set_cache_size(ssl_ctx, sessions ? sessions : 1);
 }
 
 /*
  * One ticket per handshake, not OpenSSL's two: each costs an encryption, 250 bytes on the wire and a copy of
  * the session while it is made, and a client may use one ticket for several connections. Tickets are
- * stateless.
+ * stateless, unless there are to be none: then TLS 1.3's are only the name of a session in the cache.
  */
-static int set_resumption(struct tls_ctx *ctx, struct tls_ticket_keys *keys, char *why)
+static int set_resumption(struct tls_ctx *ctx, const struct tls_server_params *params, char *why)
 {
 	int err;
 
-	SSL_CTX_set_num_tickets(ctx->ssl_ctx, 1);
-	SSL_CTX_set_session_cache_mode(ctx->ssl_ctx, SSL_SESS_CACHE_SERVER);
-	SSL_CTX_sess_set_cache_size(ctx->ssl_ctx, CACHE_SESSIONS);
+	SSL_CTX_set_num_tickets(ctx->ssl_ctx, params->no_tickets && !params->cache_sessions ? 0 : 1);
+	if (params->no_tickets)
+		SSL_CTX_set_options(ctx->ssl_ctx, SSL_OP_NO_TICKET);
+	set_cache(ctx->ssl_ctx, params->cache_sessions);
 	SSL_CTX_set_timeout(ctx->ssl_ctx, TLS_TICKET_LIFETIME_S);
 	err = set_session_context(ctx);
-	if (!err && keys)
-		err = tls_keys_use(ctx, keys);
+	if (!err && params->ticket_keys)
+		err = tls_keys_use(ctx, params->ticket_keys);
 	return err ? tls_why(why, err, "out of memory") : 0;
 }
 
@@ -287,12 +260,18 @@ static int ctx_finish(struct tls_ctx **ctx, struct tls_ctx *made, int err)
 	return 0;
 }
 
+/* Any name is served; OpenSSL keeps it with the session only if it is told so. */
+static int accept_name(SSL *ssl, int *alert, void *arg)
+{
+	return SSL_TLSEXT_ERR_OK;
+}
+
 int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params, char *why)
 {
 	struct tls_ctx *made;
 	int err;
 
-	if (!params->cert_file)
+	if (!params->cert_file && !params->certs)
 		return tls_why(why, -EINVAL, "no certificate file given");
 	made = ctx_create(TLS_server_method(), true);
 	if (!made)
@@ -301,11 +280,15 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 	SSL_CTX_set_tlsext_servername_callback(made->ssl_ctx, accept_name);
 	err = set_min_version(made, params->min_version, why);
 	if (!err)
+		err = tls_suites_set(made->ssl_ctx, params, why);
+	if (!err)
 		err = set_alpn(made, params->alpn, why);
 	if (!err)
 		err = load_server(made, params, why);
 	if (!err)
-		err = set_resumption(made, params->ticket_keys, why);
+		err = set_id(made, params, why);
+	if (!err)
+		err = set_resumption(made, params, why);
 	if (!err)
 		err = set_keylog(made, params->keylog_file, why);
 	return ctx_finish(ctx, made, err);
@@ -356,6 +339,8 @@ int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params,
 		err = set_alpn(made, params->alpn, why);
 	if (!err)
 		err = set_trust(made, params, why);
+	if (!err && params->cert_file)
+		err = load_pair(made, params->cert_file, params->key_file, why);
 	if (!err)
 		err = set_keylog(made, params->keylog_file, why);
 	return ctx_finish(ctx, made, err);
@@ -375,6 +360,7 @@ void tls_ctx_put(struct tls_ctx *ctx)
 	SSL_CTX_free(ctx->ssl_ctx);
 	BIO_meth_free(ctx->bio);
 	tls_ticket_keys_put(ctx->ticket_keys);
+	tls_certs_put(ctx->certs);
 	if (ctx->keylog_fd >= 0)
 		close(ctx->keylog_fd);
 	free(ctx);

@@ -7,8 +7,6 @@
  */
 #include "tls_error.h"
 
-#include "tls.h"
-
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -31,6 +29,7 @@ static const struct {
 	{SSL_R_UNSUPPORTED_PROTOCOL, "the peer offers no protocol version that is accepted here"},
 	{SSL_R_VERSION_TOO_LOW, "the peer offers no protocol version that is accepted here"},
 	{SSL_R_NO_SHARED_CIPHER, "the peer offers no cipher that is accepted here"},
+	{SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "the client sent no certificate, and one is required"},
 	{SSL_R_NO_APPLICATION_PROTOCOL,
 	 "the peer offers no application protocol (ALPN) that is supported here"},
 	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "a record was forged or damaged"},
@@ -111,8 +110,9 @@ static unsigned long ssl_cause(void)
 	return first;
 }
 
-static char *verify_text(SSL *ssl)
+static char *verify_text(const struct tls *tls)
 {
+	SSL *ssl = tls->ssl;
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 	long result = SSL_get_verify_result(ssl);
 	const char *text = X509_verify_cert_error_string(result);
@@ -124,6 +124,8 @@ static char *verify_text(SSL *ssl)
 			     X509_VERIFY_PARAM_get0_host(param, 0));
 	else if (result == X509_V_ERR_IP_ADDRESS_MISMATCH && (ip = X509_VERIFY_PARAM_get1_ip_asc(param)))
 		n = asprintf(&line, "certificate verify failed: it is not for address %s", ip);
+	else if (tls->refused)
+		n = asprintf(&line, "certificate verify failed: %s: that of \"%s\"", text, tls->refused);
 	else
 		n = asprintf(&line, "certificate verify failed: %s", text);
 	OPENSSL_free(ip);
@@ -141,15 +143,15 @@ static bool is_method(const unsigned char *start, size_t len)
 }
 
 /* The reason of OpenSSL, which knows but four methods of HTTP and CONNECT. */
-static int session_reason(SSL *ssl, unsigned long err, const unsigned char *start, size_t start_len)
+static int session_reason(const struct tls *tls, unsigned long err)
 {
 	if (ERR_GET_LIB(err) == ERR_LIB_SSL && ERR_GET_REASON(err) == SSL_R_WRONG_VERSION_NUMBER &&
-	    SSL_is_server(ssl) && is_method(start, start_len))
+	    SSL_is_server(tls->ssl) && is_method(tls->start, tls->start_len))
 		return SSL_R_HTTP_REQUEST;
 	return ERR_GET_REASON(err);
 }
 
-static char *cause_text(SSL *ssl, unsigned long err, int reason)
+static char *cause_text(const struct tls *tls, unsigned long err, int reason)
 {
 	const char *text = ERR_reason_error_string(err);
 	char *line;
@@ -158,7 +160,7 @@ static char *cause_text(SSL *ssl, unsigned long err, int reason)
 		return strdup("out of memory");
 	if (ERR_GET_LIB(err) == ERR_LIB_SSL) {
 		if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
-			return verify_text(ssl);
+			return verify_text(tls);
 		/* Alerts are one octet; above them are the reasons that all of OpenSSL shares. */
 		if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
 			return asprintf(&line, "the peer sent alert \"%s\"",
@@ -173,15 +175,17 @@ static char *cause_text(SSL *ssl, unsigned long err, int reason)
 }
 
 /* An empty queue means that bio_write() was out of memory: nothing else fails without an entry. */
-char *tls_why_session(SSL *ssl, const unsigned char *start, size_t start_len, bool *is_http)
+char *tls_why_session(struct tls *tls)
 {
 	unsigned long cause = ssl_cause();
-	int reason = session_reason(ssl, cause, start, start_len);
-	char *line = cause_text(ssl, cause, reason);
+	int reason = session_reason(tls, cause);
+	bool is_ssl = ERR_GET_LIB(cause) == ERR_LIB_SSL;
+	char *line = cause_text(tls, cause, reason);
 
-	*is_http = ERR_GET_LIB(cause) == ERR_LIB_SSL &&
-		   (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST);
-
+	tls->is_http = is_ssl && (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST);
+	tls->is_untrusted = is_ssl && tls->ctx->is_server &&
+			    (reason == SSL_R_CERTIFICATE_VERIFY_FAILED ||
+			     reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE);
 	ERR_clear_error();
 	return line;
 }

@@ -3,9 +3,7 @@
 #ifndef TLS_ERROR_H
 #define TLS_ERROR_H
 
-#include <openssl/types.h>
-#include <stdbool.h>
-#include <stddef.h>
+#include "tls_int.h"
 
 /* Writes the line to why[TLS_WHY_LEN], which may be NULL; returns @err. */
 int tls_why(char *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -13,10 +11,9 @@ int tls_why(char *why, int err, const char *fmt, ...) __attribute__((format(prin
 /* Writes "@file: what the queue says"; returns -errno if a system call failed, otherwise -EINVAL. */
 int tls_why_file(char *why, const char *file, const char *wanted);
 
-/*
- * The line for a session on which a call has failed; to be freed; NULL: no memory. *is_http: because the peer
- * speaks HTTP without TLS, which @start, its first bytes, tells.
+/* The line for a session on which a call has failed; to be freed; NULL: no memory. Sets is_http and
+ * is_untrusted.
  */
-char *tls_why_session(SSL *ssl, const unsigned char *start, size_t start_len, bool *is_http);
+char *tls_why_session(struct tls *tls);
 
 #endif

@@ -17,6 +17,8 @@
 
 #define ALPN_MAX 255
 
+#define TLS_ID_LEN (SSL_MAX_SID_CTX_LENGTH / 2)
+
 /* Read-only once built, except for the count and what OpenSSL locks itself. */
 struct tls_ctx {
 	SSL_CTX *ssl_ctx;
@@ -24,6 +26,8 @@ struct tls_ctx {
 	atomic_uint refs;
 	int keylog_fd;
 	struct tls_ticket_keys *ticket_keys; /* NULL: OpenSSL makes its own, of this context */
+	struct tls_certs *certs;	     /* to choose from by SNI; NULL: all get the same */
+	unsigned char id[TLS_ID_LEN]; /* server: what sessions are made under, but for the certificate */
 	bool is_server;
 	unsigned char alpn_len;
 	unsigned char alpn[ALPN_MAX]; /* as on the wire: length, name, length, name */
@@ -49,7 +53,9 @@ struct tls {
 	bool failed;
 	unsigned char start[TLS_START_LEN]; /* the first bytes of a peer that connected */
 	unsigned char start_len;
-	bool is_http; /* it failed as the peer speaks HTTP without TLS */
+	char *refused;	   /* server: the name in the client's certificate that is not trusted; NULL: none */
+	bool is_http;	   /* it failed as the peer speaks HTTP without TLS */
+	bool is_untrusted; /* it failed for the client's certificate */
 };
 
 /* Bytes of ciphertext waiting for room in io->out. */

@@ -9,6 +9,7 @@
 #include "tls_bio.h"
 #include "tls_error.h"
 #include "tls_int.h"
+#include "tls_trust.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -127,6 +128,7 @@ void tls_free(struct tls *tls)
 	tls_ctx_put(tls->ctx);
 	free(tls->held);
 	free(tls->why);
+	free(tls->refused);
 	free(tls);
 	ERR_clear_error();
 }
@@ -151,7 +153,7 @@ static enum step session_more(const struct tls *tls)
 static enum step session_failed(struct tls *tls)
 {
 	tls->failed = true;
-	tls->why = tls_why_session(tls->ssl, tls->start, tls->start_len, &tls->is_http);
+	tls->why = tls_why_session(tls);
 	return STEP_FAILED;
 }
 
@@ -272,25 +274,6 @@ bool tls_has_input(const struct tls *tls)
 	return SSL_pending(tls->ssl) > 0;
 }
 
-/* The first common name as UTF-8, cut where it is too long; "" for none, or one with a NUL in it. */
-static void common_name(X509 *cert, char *name, size_t size)
-{
-	X509_NAME *subject = X509_get_subject_name(cert);
-	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1), len = -1;
-	unsigned char *text;
-
-	*name = '\0';
-	if (at >= 0)
-		len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
-	if (len < 0) {
-		ERR_clear_error();
-		return;
-	}
-	if (!memchr(text, '\0', (size_t)len))
-		snprintf(name, size, "%.*s", len, (char *)text);
-	OPENSSL_free(text);
-}
-
 static void client_info(const struct tls *tls, struct tls_info *info)
 {
 	X509 *cert = tls->ctx->is_server ? SSL_get0_peer_certificate(tls->ssl) : NULL;
@@ -298,7 +281,7 @@ static void client_info(const struct tls *tls, struct tls_info *info)
 	info->client_name[0] = '\0';
 	info->has_client_cert = cert && SSL_get_verify_result(tls->ssl) == X509_V_OK;
 	if (info->has_client_cert)
-		common_name(cert, info->client_name, sizeof(info->client_name));
+		tls_trust_common_name(cert, info->client_name, sizeof(info->client_name));
 }
 
 void tls_info(const struct tls *tls, struct tls_info *info)
@@ -324,6 +307,11 @@ void tls_info(const struct tls *tls, struct tls_info *info)
 bool tls_is_http(const struct tls *tls)
 {
 	return tls->is_http;
+}
+
+bool tls_is_untrusted(const struct tls *tls)
+{
+	return tls->is_untrusted;
 }
 
 const char *tls_error(const struct tls *tls)

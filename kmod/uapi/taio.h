@@ -24,7 +24,8 @@
  *
  * A proxy may stand for a TCP or UDP socket of AF_INET or AF_INET6, a pipe or FIFO, a terminal, a block device, and a
  * regular file on a disk, on tmpfs or on overlayfs. Nothing else: what other files do may depend on more of the
- * caller than an operation carries, such as its namespaces.
+ * caller than an operation carries, such as its namespaces. A file of overlayfs that is copied up to a file system
+ * that is not on this list gives -EOPNOTSUPP from then on.
  *
  * A write to a stream is whole, as a write(2) that waits is: its event comes when all bytes are written, the stream
  * fails, or the operation is cancelled, and tells how many were written; an error after some bytes is for the next

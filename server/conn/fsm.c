@@ -27,6 +27,7 @@
 #include "via.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -48,10 +49,28 @@ const char *conn_state_name(enum conn_state state)
 
 /* --- ends --- */
 
+#define WHO_LEN (ADDR_TEXT_LEN + TLS_CLIENT_NAME_LEN + 3)
+
+/* The peer's address and the name in its certificate, for the log: "127.0.0.1:40000 (alice)". */
+static const char *who(const struct conn *c, char text[WHO_LEN])
+{
+	char addr[ADDR_TEXT_LEN];
+	struct tls_info info = {0};
+
+	if (conn_is_tls(c))
+		tls_info(c->tls.session, &info);
+	addr_text(&c->peer, addr);
+	if (info.client_name[0])
+		snprintf(text, WHO_LEN, "%s (%s)", addr, info.client_name);
+	else
+		snprintf(text, WHO_LEN, "%s", addr);
+	return text;
+}
+
 /* What a cancel has ended is told once a second for each reason; the level debug tells of each connection. */
 static void log_end(const struct conn *c)
 {
-	char peer[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
+	char peer[WHO_LEN], buf[LOG_MORE_LEN];
 	unsigned long long age_ms = (c->shard->now_us - c->opened_us) / 1000;
 	bool by_cancel = close_reason_is_cancel((enum close_reason)c->reason);
 	enum log_level level = by_cancel ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
@@ -63,7 +82,7 @@ static void log_end(const struct conn *c)
 		more = log_limited(&c->shard->close_limits[c->reason], c->shard->now_us, buf);
 	if (!more)
 		return;
-	addr_text(&c->peer, peer);
+	who(c, peer);
 	if (by_cancel && c->cancel_us)
 		log_line(level, "%s: closed: %s (age %llu.%03llu s, io_cancel to completion %u us)%s", peer,
 			 why, age_ms / 1000, age_ms % 1000, c->cancel_took_us, more);
@@ -107,7 +126,7 @@ static void say_plain(struct conn *c)
 /* Input has failed and set the reason. An alert of TLS is still sent. */
 static void failed(struct conn *c)
 {
-	char peer[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
+	char peer[WHO_LEN], buf[LOG_MORE_LEN];
 	const char *more;
 
 	if (c->reason != CLOSE_TLS) {
@@ -115,9 +134,11 @@ static void failed(struct conn *c)
 		return;
 	}
 	count(&c->shard->counters, tls_failed);
+	if (tls_is_untrusted(c->tls.session))
+		count(&c->shard->counters, tls_client_refused);
 	more = log_limited(&c->shard->tls_limit, c->shard->now_us, buf);
 	if (more)
-		log_info("%s: TLS: %s%s", addr_text(&c->peer, peer), tls_error(c->tls.session), more);
+		log_info("%s: TLS: %s%s", who(c, peer), tls_error(c->tls.session), more);
 	output_drop(c);
 	if (c->state == CONN_HANDSHAKE && tls_is_http(c->tls.session))
 		say_plain(c);
@@ -428,6 +449,8 @@ static void handshake_done(struct conn *c)
 	count(&c->shard->counters, tls_handshakes);
 	if (info.resumed)
 		count(&c->shard->counters, tls_resumed);
+	if (info.resumed && c->is_outgoing)
+		count(&c->shard->counters, backend_tls_resumed);
 	c->state = CONN_SERVE;
 	serve_first(c);
 }

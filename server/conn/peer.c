@@ -83,6 +83,22 @@ int peer_open(struct peer **opened, struct shard *shard, struct conn_group *grou
 	return open_conn(opened, shard, group, endpoint, to, tolen);
 }
 
+void peer_tls_resume(struct peer *peer, struct tls_ticket *ticket)
+{
+	struct conn *c = conn_of(peer);
+
+	/* Without it there is only more to do. */
+	if (conn_is_tls(c))
+		(void)tls_resume(c->tls.session, ticket);
+}
+
+struct tls_ticket *peer_tls_ticket(struct peer *peer)
+{
+	struct conn *c = conn_of(peer);
+
+	return conn_is_tls(c) ? tls_ticket_get(c->tls.session) : NULL;
+}
+
 void *peer_session(struct peer *peer)
 {
 	return conn_of(peer)->session;

@@ -14,6 +14,7 @@ struct outq;
 struct peer;
 struct shard;
 struct tls_info;
+struct tls_ticket;
 
 /*
  * Call it when what the session waited for (STEP_BLOCKED) has happened, or when it has output: input() is
@@ -36,6 +37,11 @@ int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpo
 /* The same for a connection without a pair, from the event loop. -ESHUTDOWN: the server drains. */
 int peer_open(struct peer **opened, struct shard *shard, struct conn_group *group, struct endpoint *endpoint,
 	      const struct sockaddr *to, socklen_t tolen);
+
+/* Before it is made: resumes the session of @ticket, if it has TLS, and that of the same context. */
+void peer_tls_resume(struct peer *peer, struct tls_ticket *ticket);
+/* The newest ticket for the next (tls_ticket_get()); NULL: there is none, or no TLS. */
+struct tls_ticket *peer_tls_ticket(struct peer *peer);
 
 /* The session of a connection, for its pair. */
 void *peer_session(struct peer *peer);

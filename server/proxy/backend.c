@@ -3,6 +3,7 @@
 
 #include "server/counters.h"
 #include "server/log.h"
+#include "tls/tls.h"
 
 #include <stdlib.h>
 
@@ -29,6 +30,7 @@ void backend_put(struct backend *backend)
 	if (--backend->refs)
 		return;
 	backend_forget(backend);
+	tls_ticket_free(backend->ticket);
 	free(backend);
 }
 
@@ -70,6 +72,12 @@ void backend_checked(struct backend *backend, const char *why)
 		log_warning("backend %s is down: %s", backend->place.name, why);
 	else
 		log_notice("backend %s is up", backend->place.name);
+}
+
+void backend_keep_ticket(struct backend *backend, struct tls_ticket *ticket)
+{
+	tls_ticket_free(backend->ticket);
+	backend->ticket = ticket;
 }
 
 bool backend_is_better(const struct backend *backend, const struct backend *best, bool by_active,

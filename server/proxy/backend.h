@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct counters;
+struct tls_ticket;
 
 struct backend {
 	struct place place;
@@ -19,8 +20,9 @@ struct backend {
 	unsigned int nroutes;	 /* that lead to it; 0: only connections are left, and nothing else counts */
 	unsigned int active;	 /* connections to it, those being made included */
 	uint64_t rests_until_us; /* clock_us() time until which it is passed over */
-	bool is_down;		 /* its last check has failed */
-	bool is_checked;	 /* a check is under way */
+	struct tls_ticket *ticket; /* of the newest session with it; NULL: none */
+	bool is_down;		   /* its last check has failed */
+	bool is_checked;	   /* a check is under way */
 	struct counters *counters;
 };
 
@@ -38,6 +40,9 @@ void backend_checked(struct backend *backend, const char *why);
 
 /* It is checked no more. */
 void backend_forget(struct backend *backend);
+
+/* Keeps @ticket, which may be NULL, for the next connections. The backend owns it then. */
+void backend_keep_ticket(struct backend *backend, struct tls_ticket *ticket);
 
 /* Is @backend to be preferred to @best, which comes before it in the round? */
 bool backend_is_better(const struct backend *backend, const struct backend *best, bool by_active,

@@ -50,6 +50,12 @@ const struct opt proxy_words[] = {
 	  .help = "Whether the backends' certificates are checked." },
 	{ .name = "ca", .type = OPT_STRING, .offset = WORD(ca), .arg = "FILE",
 	  .help = "Certificates (PEM) that the backends' certificates must be signed by, instead of the system's." },
+	{ .name = "client-cert", .type = OPT_STRING, .offset = WORD(client_cert), .arg = "FILE",
+	  .help = "Certificate chain (PEM) for backends that ask for one." },
+	{ .name = "client-key", .type = OPT_STRING, .offset = WORD(client_key), .arg = "FILE",
+	  .help = "Its private key (PEM); by default read from the certificate's file." },
+	{ .name = "to-alpn", .type = OPT_LIST, .offset = WORD(to_alpn), .arg = "NAME",
+	  .help = "Protocol offered to the backends (ALPN), the preferred first; repeatable." },
 	{ .name = "server-name", .type = OPT_STRING, .offset = WORD(server_name), .arg = "NAME",
 	  .help = "Name that the backends' certificates must be for, and that is sent as SNI; by default that of the "
 		  "first backend." },

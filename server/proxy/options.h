@@ -25,7 +25,8 @@ struct proxy_words {
 	uint64_t check_us;  /* 0: none */
 	bool sni_route, to_tls;
 	int verify; /* 0 or 1 */
-	char *sni_map, *ca, *server_name;
+	char *sni_map, *ca, *server_name, *client_cert, *client_key;
+	struct opt_list to_alpn;
 	struct plan *plan; /* made of these words (plan.h); NULL until they are prepared */
 };
 

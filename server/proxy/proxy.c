@@ -48,6 +48,7 @@ struct back {
 	struct side side;
 	struct site *site;
 	struct backend *backend;
+	bool has_ticket; /* that of its session has been kept */
 };
 
 /* Whether nothing but its ClientHello is waited for. */
@@ -94,6 +95,8 @@ static enum step connect_next(struct front *front)
 		if (!ret) {
 			back = peer_session(peer);
 			back->backend = backend;
+			if (backend->ticket)
+				peer_tls_resume(peer, backend->ticket);
 			relay_join(&front->side, &back->side);
 			front->state = FRONT_CONNECTING;
 			return STEP_BLOCKED;
@@ -280,6 +283,17 @@ static size_t back_preface(void *session, char *text)
 				  SERVICE_PREFACE_MAX);
 }
 
+/* TLS 1.3 servers send it with the first bytes, not with the handshake. */
+static void keep_ticket(struct back *back)
+{
+	struct tls_ticket *ticket = back->has_ticket ? NULL : peer_tls_ticket(back->side.peer);
+
+	if (!ticket)
+		return;
+	back->has_ticket = true;
+	backend_keep_ticket(back->backend, ticket);
+}
+
 static enum step back_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
 {
 	struct back *back = session;
@@ -294,6 +308,7 @@ static enum step back_input(void *session, const char *data, size_t len, size_t 
 		back->backend->rests_until_us = 0;
 		peer_wake(front->side.peer);
 	}
+	keep_ticket(back);
 	return relay_input(&back->side, data, len, used);
 }
 
@@ -303,6 +318,8 @@ static void back_ended(void *session, enum close_reason reason)
 	struct side *other = relay_part(&back->side);
 
 	if (other && front_of(other)->state == FRONT_CONNECTING) {
+		if (reason == CLOSE_TLS) /* its ticket may be why */
+			backend_keep_ticket(back->backend, NULL);
 		site_backend_failed(back->site, back->backend, peer_why(back->side.peer, reason));
 		peer_wake(other->peer); /* tries the next */
 	} else {
@@ -347,7 +364,9 @@ static int proxy_site_open(void **opened, const void *options, const void *words
 
 static int proxy_verify(const void *words, bool is_tls, char *why)
 {
-	return plan_check(words, is_tls, why);
+	int ret = plan_check(words, is_tls, why);
+
+	return ret ? ret : site_verify_tls(words, why);
 }
 
 static bool proxy_alpn_of(const void *words, char *text)

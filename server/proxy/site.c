@@ -148,26 +148,87 @@ static char *host_of(const struct proxy_words *words)
 
 	if (words->server_name)
 		return strdup(words->server_name);
-	if (addr_split(place_split(words->to.items[0], protocol), host, sizeof(host), &port))
+	if (!words->to.len ||
+	    addr_split(place_split(words->to.items[0], protocol), host, sizeof(host), &port))
 		return strdup("localhost");
 	return strdup(host);
 }
 
+/* The protocol of the backends, or "h2,http/1.1" of to-alpn; NULL with *err 0: none are offered. */
+static char *alpn_of(const struct proxy_words *words, const char *protocol, int *err)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *to;
+
+	*err = 0;
+	if (*protocol) {
+		text = strdup(protocol);
+		*err = text ? 0 : -ENOMEM;
+		return text;
+	}
+	if (!words->to_alpn.len)
+		return NULL;
+	to = open_memstream(&text, &len);
+	for (size_t i = 0; to && i < words->to_alpn.len; i++)
+		fprintf(to, "%s%s", i ? "," : "", words->to_alpn.items[i]);
+	if (to && !fclose(to))
+		return text;
+	free(text);
+	*err = -ENOMEM;
+	return NULL;
+}
+
+static int make_tls(struct tls_ctx **ctx, const struct proxy_words *words, const char *protocol, char *why)
+{
+	int ret;
+	char *alpn = alpn_of(words, protocol, &ret);
+	const struct tls_client_params params = {
+		.ca_file = words->ca,
+		.insecure = !words->verify,
+		.cert_file = words->client_cert,
+		.key_file = words->client_key,
+		.alpn = alpn,
+	};
+
+	ret = ret ? no_memory(why) : tls_ctx_client(ctx, &params, why);
+	free(alpn);
+	return ret;
+}
+
 static int open_tls(struct site *site, const struct proxy_words *words, char *why)
 {
-	struct tls_client_params params = {.ca_file = words->ca, .insecure = !words->verify};
 	int ret = 0;
 
 	site->host = host_of(words);
 	if (!site->host)
 		return no_memory(why);
 	for (unsigned int i = 0; i < site->protocols.n && !ret; i++) {
-		const char *protocol = site->protocols.names[i];
-
-		params.alpn = *protocol ? protocol : NULL;
 		site->to[i].host = site->host;
-		ret = tls_ctx_client(&site->to[i].tls, &params, why);
+		ret = make_tls(&site->to[i].tls, words, site->protocols.names[i], why);
 	}
+	return ret;
+}
+
+int site_verify_tls(const struct proxy_words *words, char *why)
+{
+	struct tls_ctx *ctx;
+	int ret;
+
+	if (!words->to_tls && (words->client_cert || words->client_key || words->to_alpn.len)) {
+		snprintf(why, WHY_LEN,
+			 "client-cert=, client-key= and to-alpn= are for TLS towards backends: add ,to-tls");
+		return -EINVAL;
+	}
+	if (words->client_key && !words->client_cert) {
+		snprintf(why, WHY_LEN, "client-key=%.150s needs client-cert=FILE", words->client_key);
+		return -EINVAL;
+	}
+	if (!words->to_tls)
+		return 0;
+	ret = make_tls(&ctx, words, "", why);
+	if (!ret)
+		tls_ctx_put(ctx);
 	return ret;
 }
 
@@ -186,9 +247,36 @@ static int take_routes(struct site *site, const struct proxy_words *words, char 
 	return 0;
 }
 
+/* Connections keep the context that they began with. Its tickets are of no use in another. */
+static int renew_tls(struct site *site, const struct proxy_words *words, char *why)
+{
+	struct tls_ctx *next[PROTOCOLS_MAX] = {NULL};
+	unsigned int n = site->to[0].tls ? site->protocols.n : 0;
+	int ret = 0;
+
+	for (unsigned int i = 0; i < n && !ret; i++)
+		ret = make_tls(&next[i], words, site->protocols.names[i], why);
+	for (unsigned int i = 0; i < n; i++) {
+		tls_ctx_put(ret ? next[i] : site->to[i].tls);
+		if (!ret)
+			site->to[i].tls = next[i];
+	}
+	if (ret || !n)
+		return ret;
+	for (unsigned int i = 0; i < site->routes->plan->nplaces; i++)
+		backend_keep_ticket(site->routes->backends[i], NULL);
+	if (site->has_checks) {
+		tls_ctx_put(site->checks.endpoint.tls);
+		site->checks.endpoint.tls = tls_ctx_get(site->to[0].tls);
+	}
+	return 0;
+}
+
 int site_reload(struct site *site, const struct proxy_words *words, char *why)
 {
-	return take_routes(site, words, why);
+	int ret = renew_tls(site, words, why);
+
+	return ret ? ret : take_routes(site, words, why);
 }
 
 static void start_checks(struct site *site, const struct proxy_words *words, const struct service_env *env)

@@ -46,6 +46,8 @@ struct site {
 int site_open(struct site **site, const struct service *back, const struct proxy_options *options,
 	      const struct proxy_words *words, const struct service_env *env, char *why);
 int site_reload(struct site *site, const struct proxy_words *words, char *why);
+/* What TLS towards backends needs, for service.verify(). */
+int site_verify_tls(const struct proxy_words *words, char *why);
 void site_leave(struct site *site);
 void site_close(struct site *site);
 

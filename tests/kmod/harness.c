@@ -75,12 +75,6 @@ static void case_run_on_module(struct run *run)
 	case_report(run);
 }
 
-/* Not before Linux 6.10, and only where the kernel has CONFIG_VHOST_TASK. */
-static bool has_workers(void)
-{
-	return taio_attach(-1, TAIO_POLICY_WORKER, 0) != -EOPNOTSUPP;
-}
-
 static bool policy_applies(const struct test_case *tc, unsigned int policy, enum link_kind kind)
 {
 	bool blocks = policy == TAIO_POLICY_BLOCK || policy == TAIO_POLICY_WORKER;

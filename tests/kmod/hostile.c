@@ -2,6 +2,9 @@
 /* Users, and what they see of each other: how long their own operations take. */
 #include "hostile.h"
 
+#include "base/clock.h"
+#include "observe.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +18,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 void become_member(uid_t uid)
@@ -65,40 +67,77 @@ bool is_in_submitter(const struct scene *s)
 
 /* --- bob --- */
 
-enum { CHUNKS = 7, TRIPS = 4 };
+/*
+ * The machine that emulates this one has other work: by turns a round trip takes several times as long as at
+ * others. So bob measures alone and beside an attack by turns, all of his trips so far count, and there are
+ * further rounds while their medians are too far apart: what an attack does to him stays, what else does so
+ * comes to both sides.
+ */
+enum { ROUNDS_MIN = 3, ROUNDS_MAX = 10, TRIPS = 150, MEDIAN_TIMES = 2, CANCEL_LIMIT_MS = 3000 };
+enum side { ALONE, BESIDE, NSIDES };
+
+/* Bob's trips, in memory that processes share. */
+struct echo {
+	unsigned int n[NSIDES]; /* trips of each policy */
+	double us[NSIDES][TAIO_NPOLICIES][ROUNDS_MAX * TRIPS];
+	enum side side;
+};
 
 struct stream {
 	int fds[2], proxy;
 };
 
-static double now_s(void)
+static unsigned int npolicies(void)
 {
-	struct timespec ts;
+	static unsigned int n;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+	if (!n)
+		n = has_workers() ? TAIO_NPOLICIES : TAIO_POLICY_WORKER;
+	return n;
 }
 
 static void streams_make(struct stream streams[TAIO_NPOLICIES])
 {
-	for (unsigned int policy = 0; policy < TAIO_NPOLICIES; policy++) {
+	for (unsigned int policy = 0; policy < npolicies(); policy++) {
 		scratch_pipe(streams[policy].fds);
 		streams[policy].proxy = wrap(streams[policy].fds[0], policy, 0);
 	}
 }
 
-static void round_trips(struct ring *ring, const struct stream streams[TAIO_NPOLICIES])
+static double trip_us(struct ring *ring, const struct stream *stream)
 {
-	struct op ops[TAIO_NPOLICIES];
-	char bytes[TAIO_NPOLICIES];
+	uint64_t begin = clock_ns();
+	struct op op;
+	char byte;
 
-	for (unsigned int i = 0; i < TRIPS * TAIO_NPOLICIES; i++) {
-		unsigned int policy = i % TAIO_NPOLICIES;
+	read_start(ring, &op, stream->proxy, &byte, 1);
+	CHECK_EQ(write(stream->fds[1], "x", 1), 1);
+	CHECK_EQ(await(ring, &op), 1);
+	return (double)(clock_ns() - begin) / NS_PER_US;
+}
 
-		read_start(ring, &ops[policy], streams[policy].proxy, &bytes[policy], 1);
-		CHECK_EQ(write(streams[policy].fds[1], "x", 1), 1);
-		CHECK_EQ(await(ring, &ops[policy]), 1);
-	}
+static void bob(void *arg)
+{
+	struct stream streams[TAIO_NPOLICIES];
+	struct echo *echo = arg;
+	unsigned int *n = &echo->n[echo->side];
+	struct ring ring;
+
+	become_member(BOB);
+	ring_open(&ring, 1);
+	streams_make(streams);
+	for (unsigned int policy = 0; policy < npolicies(); policy++) /* helpers are made */
+		trip_us(&ring, &streams[policy]);
+	for (unsigned int i = 0; i < TRIPS; i++, (*n)++)
+		for (unsigned int policy = 0; policy < npolicies(); policy++)
+			echo->us[echo->side][policy][*n] = trip_us(&ring, &streams[policy]);
+	ring_close(&ring);
+}
+
+static void echo_measure(struct echo *echo, enum side side)
+{
+	echo->side = side;
+	CHECK_EQ(child_reap(child_start(bob, echo), 20000), 0);
 }
 
 static int compare(const void *a, const void *b)
@@ -108,35 +147,10 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void echo(void *arg)
+static double median(double *values, unsigned int n)
 {
-	struct stream streams[TAIO_NPOLICIES];
-	double *rate = arg, rates[CHUNKS];
-	struct ring ring;
-
-	become_member(BOB);
-	ring_open(&ring, TAIO_NPOLICIES);
-	streams_make(streams);
-	round_trips(&ring, streams); /* helpers are made */
-	for (unsigned int i = 0; i < CHUNKS; i++) {
-		double begin = now_s();
-
-		round_trips(&ring, streams);
-		rates[i] = TRIPS * TAIO_NPOLICIES / (now_s() - begin);
-	}
-	qsort(rates, CHUNKS, sizeof(*rates), compare);
-	*rate = rates[CHUNKS / 2];
-	ring_close(&ring);
-}
-
-double echo_rate(void)
-{
-	static double *rate;
-
-	if (!rate)
-		rate = shared_make(sizeof(*rate));
-	CHECK_EQ(child_reap(child_start(echo, rate), 20000), 0);
-	return *rate;
+	qsort(values, n, sizeof(*values), compare);
+	return values[n / 2];
 }
 
 /* --- carol --- */
@@ -145,18 +159,18 @@ static void cancels(void *arg)
 {
 	enum { READS = 8 };
 	struct stream streams[TAIO_NPOLICIES];
+	unsigned int nops = npolicies() * READS;
 	struct op ops[TAIO_NPOLICIES * READS];
 	long *longest = arg;
 	struct ring ring;
 	char byte;
 
 	become_member(CAROL);
-	ring_open(&ring, ARRAY_LEN(ops));
+	ring_open(&ring, nops);
 	streams_make(streams);
-	for (unsigned int i = 0; i < ARRAY_LEN(ops); i++)
-		read_start(&ring, &ops[i], streams[i % TAIO_NPOLICIES].proxy, &byte, 1);
-	*longest = 0;
-	for (unsigned int i = 0; i < ARRAY_LEN(ops) / 2; i++) {
+	for (unsigned int i = 0; i < nops; i++)
+		read_start(&ring, &ops[i], streams[i % npolicies()].proxy, &byte, 1);
+	for (unsigned int i = 0; i < nops / 2; i++) {
 		int64_t begin = now_ms();
 
 		CHECK_EQ(op_cancel(&ring, &ops[i]), 0);
@@ -166,17 +180,93 @@ static void cancels(void *arg)
 	}
 }
 
-long cancel_ms(void)
-{
-	static long *longest;
+/* --- the measure --- */
 
-	if (!longest)
-		longest = shared_make(sizeof(*longest));
-	CHECK_EQ(child_reap(child_start(cancels, longest), 20000), 0);
-	return *longest;
+static const char *const policy_names[] = {TAIO_POLICY_NAMES};
+
+struct medians {
+	double us[TAIO_NPOLICIES][NSIDES];
+};
+
+static void medians_get(struct echo *echo, struct medians *medians)
+{
+	for (unsigned int policy = 0; policy < npolicies(); policy++)
+		for (unsigned int side = 0; side < NSIDES; side++)
+			medians->us[policy][side] = median(echo->us[side][policy], echo->n[side]);
 }
 
-/* --- states of tasks --- */
+/* The policy by which bob is too slow beside the attack, or npolicies(). */
+static unsigned int slow_policy(const struct medians *medians)
+{
+	unsigned int policy = 0;
+
+	while (policy < npolicies() &&
+	       medians->us[policy][BESIDE] <= MEDIAN_TIMES * medians->us[policy][ALONE])
+		policy++;
+	return policy;
+}
+
+static void medians_note(const struct medians *medians, unsigned int rounds, long longest_cancel_ms)
+{
+	char text[120] = "";
+	int len = 0;
+
+	for (unsigned int policy = 0; policy < npolicies(); policy++)
+		len += snprintf(text + len, sizeof(text) - (size_t)len, "%s %.0f/%.0f us, ",
+				policy_names[policy], medians->us[policy][ALONE],
+				medians->us[policy][BESIDE]);
+	note("bob alone/beside: %sin %u rounds; carol's longest cancel: %ld ms", text, rounds,
+	     longest_cancel_ms);
+}
+
+void hurts_nobody_(void (*begin)(void *arg), void (*end)(void *arg), void *arg)
+{
+	struct echo *echo = shared_make(sizeof(*echo));
+	long *longest = shared_make(sizeof(*longest));
+	unsigned int rounds = 0, slow = 0;
+	struct medians medians;
+
+	while (rounds < ROUNDS_MIN || (slow < npolicies() && rounds < ROUNDS_MAX)) {
+		echo_measure(echo, ALONE);
+		begin(arg);
+		echo_measure(echo, BESIDE);
+		CHECK_EQ(child_reap(child_start(cancels, longest), 20000), 0);
+		end(arg);
+		rounds++;
+		medians_get(echo, &medians);
+		slow = slow_policy(&medians);
+	}
+	medians_note(&medians, rounds, *longest);
+	if (slow < npolicies())
+		fail_at(HERE(), "bob's trips by %s take more than %d times as long beside the attack",
+			policy_names[slow], MEDIAN_TIMES);
+	CHECK(*longest <= CANCEL_LIMIT_MS);
+}
+
+/* --- states of operations and tasks --- */
+
+unsigned int ops_running(void)
+{
+	char *text = file_text("/sys/kernel/debug/taio/inflight");
+	unsigned int n = 0;
+
+	for (const char *at = text; (at = strstr(at, " running ")); at++)
+		n++;
+	free(text);
+	return n;
+}
+
+void until_running_(unsigned int n)
+{
+	int64_t until = now_ms() + 20000;
+	unsigned int now;
+
+	while ((now = ops_running()) < n) {
+		if (now_ms() > until)
+			fail_at(THERE(), "%u operations run, not %u", now, n);
+		pause_ms(5);
+	}
+}
 
 /* The letter in /proc/.../stat; 0: no such task. */
 static char state_at(const char *path)

@@ -24,10 +24,20 @@ void put_text(const char *path, const char *format, ...) __attribute__((format(p
 /* Does the submitter transfer itself, so that it is what sleeps in a transfer? */
 bool is_in_submitter(const struct scene *s);
 
-/* Round trips a second of operations of every policy by bob: the median of some measurements. */
-double echo_rate(void);
-/* Carol cancels waiting operations of every policy, and exits with some: the longest time to an event. */
-long cancel_ms(void);
+/*
+ * Begins and ends an attack several times. In between and meanwhile bob sends bytes to himself through
+ * proxies of each policy, and carol cancels waiting operations. Fails the case if bob's median trip by any
+ * policy takes more than twice as long beside the attack as without it, or if a cancel of carol's takes
+ * seconds.
+ */
+void hurts_nobody_(void (*begin)(void *arg), void (*end)(void *arg), void *arg);
+#define hurts_nobody(begin, end, arg) (HERE(), hurts_nobody_(begin, end, arg))
+
+/* Operations that somebody carries out now. */
+unsigned int ops_running(void);
+/* Until they are @n or more, or the case fails. */
+void until_running_(unsigned int n);
+#define until_running(n) (HERE(), until_running_(n))
 /* No task sleeps in state D, within @limit_ms, or the case fails and prints which. */
 void no_task_in_d_(int limit_ms);
 #define no_task_in_d(limit_ms) (HERE(), no_task_in_d_(limit_ms))

@@ -2,8 +2,6 @@
 /* What a user may have of the helpers, counted over all user namespaces that he has made. */
 #include "hostile.h"
 
-#include "observe.h"
-
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -76,18 +74,6 @@ static void map_subordinates(pid_t pid, uid_t owner)
 	put_text(path, "0 %u 1\n", owner);
 }
 
-/* Operations for which a helper blocks. */
-static unsigned int running(void)
-{
-	char *text = file_text("/sys/kernel/debug/taio/inflight");
-	unsigned int n = 0;
-
-	for (const char *at = text; (at = strstr(at, " running ")); at++)
-		n++;
-	free(text);
-	return n;
-}
-
 /* The most that have a helper at once, when all have had the time to get one. */
 static unsigned int most_running(struct scene *s, uid_t owner, bool nests)
 {
@@ -106,7 +92,7 @@ static unsigned int most_running(struct scene *s, uid_t owner, bool nests)
 	atomic_store(&family->stage, 2);
 	stage_await(&family->reading, USERS);
 	for (int64_t until = now_ms() + 500; now_ms() < until; pause_ms(5)) {
-		now = running();
+		now = ops_running();
 		most = now > most ? now : most;
 	}
 	SYS(kill(pid, SIGKILL)); /* and its children with it */

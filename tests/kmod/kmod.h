@@ -89,6 +89,8 @@ size_t link_fill(struct link *link, enum link_kind kind);
 /* Each returns a descriptor or -errno. */
 int taio_attach_raw(const struct taio_ioc_attach *attach);
 int taio_attach(int fd, enum taio_policy_id policy, uint32_t flags);
+/* Is there policy WORKER? Not before Linux 6.10, and only where the kernel has CONFIG_VHOST_TASK. */
+bool has_workers(void);
 /* As the scene says, close-on-exec; a refusal fails the case. */
 int proxy_make(const struct scene *s, int fd);
 /* TAIO_IOC_CANCEL: how many were asked to end. */

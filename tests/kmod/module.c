@@ -31,6 +31,11 @@ int taio_attach(int fd, enum taio_policy_id policy, uint32_t flags)
 	return taio_attach_raw(&attach);
 }
 
+bool has_workers(void)
+{
+	return taio_attach(-1, TAIO_POLICY_WORKER, 0) != -EOPNOTSUPP;
+}
+
 int proxy_make(const struct scene *s, int fd)
 {
 	int proxy = taio_attach(fd, s->policy, s->flags | TAIO_ATTACH_CLOEXEC);

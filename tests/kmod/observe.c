@@ -55,6 +55,30 @@ bool file_put(const char *path, const char *text)
 	return n == (ssize_t)strlen(text);
 }
 
+static bool is_asleep(pid_t tid)
+{
+	char path[64], *text, *end;
+	bool is;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	text = file_text(path);
+	end = strrchr(text, ')');
+	is = end && (end[2] == 'S' || end[2] == 'D');
+	free(text);
+	return is;
+}
+
+void until_asleep_(pid_t tid)
+{
+	int64_t until = now_ms() + 10000;
+
+	while (!is_asleep(tid)) {
+		if (now_ms() > until)
+			fail_at(THERE(), "thread %d does not sleep", (int)tid);
+		pause_ms(1);
+	}
+}
+
 static void trace_put(const char *name, const char *text)
 {
 	char path[256];

@@ -3,7 +3,10 @@
 #ifndef TAIO_TESTS_KMOD_OBSERVE_H
 #define TAIO_TESTS_KMOD_OBSERVE_H
 
+#include "tests/case/check.h"
+
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* A trace instance of the test's own. Each event is "system:name"; NULL ends the list. */
 void trace_start(const char *const *events);
@@ -14,5 +17,8 @@ char *trace_stop(void);
 char *file_text(const char *path);
 /* false: errno tells. */
 bool file_put(const char *path, const char *text);
+/* Waits until a thread of this process sleeps, in whatever it has begun. */
+void until_asleep_(pid_t tid);
+#define until_asleep(tid) (HERE(), until_asleep_(tid))
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -113,6 +114,15 @@ void become_user(uid_t uid, uint64_t caps)
 void act_as_user(uid_t uid)
 {
 	SYS(syscall(SYS_setresuid, -1, uid, -1));
+}
+
+char *scratch_memory(size_t nbytes)
+{
+	char *fresh = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(fresh != MAP_FAILED);
+	CHECK(madvise(fresh, nbytes, MADV_NOHUGEPAGE) == 0 || errno == EINVAL); /* it has none */
+	return fresh;
 }
 
 static int attach_or_fail(const struct taio_ioc_attach *attach)

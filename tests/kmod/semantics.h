@@ -24,6 +24,8 @@ int slow_device(int flags);
 int scratch_udp(struct sockaddr_in *addr);
 /* Both ends in the pipe2(2) order. */
 void scratch_pipe(int fds[2]);
+/* Memory in which no page is there yet. */
+char *scratch_memory(size_t nbytes);
 /* What a class of file is called when a case runs over all of them. */
 enum scratch_kind { SCRATCH_TCP, SCRATCH_PIPE, SCRATCH_TTY, SCRATCH_FILE, SCRATCH_NKINDS };
 extern const char *const scratch_names[SCRATCH_NKINDS];

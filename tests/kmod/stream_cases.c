@@ -150,16 +150,6 @@ TEST_CASE(timeouts_of_the_socket_end_nothing, ON(TCP))
 	free(buf);
 }
 
-/* Memory in which no page is there. */
-static char *untouched(size_t nbytes)
-{
-	char *fresh = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	CHECK(fresh != MAP_FAILED);
-	CHECK(madvise(fresh, nbytes, MADV_NOHUGEPAGE) == 0 || errno == EINVAL); /* it has none */
-	return fresh;
-}
-
 /* Pages that nobody has touched: whoever carries the operation out has them made, and no byte or datagram is
  * lost. */
 TEST_CASE(buffer_is_not_there_yet, ON(PARKABLE))
@@ -173,14 +163,14 @@ TEST_CASE(buffer_is_not_there_yet, ON(PARKABLE))
 	struct op op;
 
 	for (int i = 0; i < 4; i++) {
-		fresh = untouched(nbytes);
+		fresh = scratch_memory(nbytes);
 		read_start(&s->ring, &op, proxy, fresh, nbytes);
 		SYS(sendto(udp, sent, nbytes, 0, (struct sockaddr *)&ours, sizeof(ours)));
 		CHECK_EQ(await(&s->ring, &op), nbytes);
 		pattern_check(fresh, nbytes, 0, SEED);
 		munmap(fresh, nbytes);
 	}
-	fresh = untouched(nbytes);
+	fresh = scratch_memory(nbytes);
 	read_start(&s->ring, &op, link->afd_in, fresh, nbytes);
 	stay_quiet(&s->ring);
 	peer_write(link, sent, nbytes);

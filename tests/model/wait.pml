@@ -16,6 +16,8 @@
  * FAULTS: a page of the user's may be missing for what the runner, a work item, tries. It then leaves the first to a
  * helper, and the queue stays busy.
  *
+ * HELD: the other work items of the user may sleep for good, and those of the queue do not begin then.
+ *
  * Not covered: policy block, where a helper takes the place of the try (cancel.pml); several submitters, among whom a
  * runner hands the queue on; writes that lack memory, which are tried again by the clock; a cancel of an operation that
  * INLINE has tried, before it is in the queue.
@@ -64,6 +66,7 @@ byte last = NONE;		/* the latest that has moved data */
 bool exiting, exited, in_submit = true;
 bool open = true;		/* the descriptor */
 bool running;
+bool held_up;			/* the user's other work items sleep, so that none of his begins */
 
 #define touch() HOLDS(no_touch_after_free, !freed)
 
@@ -218,7 +221,7 @@ next:		o++
 #ifdef TASK
 #define MAY_RUN (queued && (!exiting || exited))
 #else
-#define MAY_RUN (queued)
+#define MAY_RUN (queued && !held_up)
 #endif
 
 /* queue.c: queue_run(): take(), try(), wait_again(), finish() */
@@ -362,12 +365,21 @@ end:	do
 	od
 }
 
-/* The descriptor may be closed at any time. proxy_file.c: proxy_release() */
+/* The descriptor may be closed at any time. proxy_file.c: proxy_release(); queue.c: stop_work() */
 proctype closer()
 {
 	atomic { open = false; files-- };
 	atomic { files == 0 -> hooked = false };
-	atomic { proxy_put() }
+#ifdef MUTANT_WAITS_FOR_WORK
+	!queued;
+#endif
+	atomic {
+		if
+		:: queued -> queued = false; busy = false; proxy_put()
+		:: else
+		fi;
+		proxy_put()
+	}
 }
 
 /* The submitter's process: io_cancel(2), then its end, at any moment or when all is at rest. */
@@ -393,8 +405,8 @@ proctype process()
 	:: true
 	:: true; timeout ->
 		d_step {
-			HOLDS(nothing_lost, !(data > 0 && len(ops) > 0));
-			HOLDS(nothing_lost, !busy);
+			HOLDS(nothing_lost, held_up || !(data > 0 && len(ops) > 0));
+			HOLDS(nothing_lost, held_up || !busy);
 			o = 0;
 			do
 			:: o < OPS -> HOLDS(cancel_answered, !asked[o] || completed[o]); o++
@@ -429,8 +441,18 @@ proctype process()
 	}
 }
 
+#ifdef HELD
+proctype others()
+{
+	held_up = true
+}
+#endif
+
 init { atomic { run submitter(); run peer(); run runner(); run completer();
 #ifdef FAULTS
 	run helper();
+#endif
+#ifdef HELD
+	run others();
 #endif
 	 run closer(); run process() } }

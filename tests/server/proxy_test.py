@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -11,8 +12,9 @@ import threading
 import time
 import unittest
 
+from authority import Authority
 from harness import (PATIENCE, SANITIZED, SLOW, Server, ServerCase, connect, curl, exchange, is_open, make_certificate, pattern,
-                     read_exactly, read_to_end, reset, run, until)
+                     read_exactly, read_to_end, reset, run, taiod, until)
 
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -347,6 +349,36 @@ class Headers(unittest.TestCase):
         self.assertEqual(got, V2 + bytes([0x21, 0x11]) + struct.pack(">H", 12) + addresses + b"rest")
 
 
+class TlsBackend:
+    """A server in a thread that takes a connection after the other, sends what it gets back, and remembers how each was made."""
+
+    def __init__(self, cert, key, version, protocols=()):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(cert, key)
+        self.context.minimum_version = self.context.maximum_version = version
+        if protocols:
+            self.context.set_alpn_protocols(protocols)
+        self.backend, self.resumed, self.protocols = Backend(), [], []
+        self.where = self.backend.where
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                with contextlib.suppress(ssl.SSLError, ConnectionError), \
+                        self.context.wrap_socket(self.backend.accept(), server_side=True) as sock:
+                    self.resumed.append(sock.session_reused)
+                    self.protocols.append(sock.selected_alpn_protocol())
+                    while data := sock.recv(4096):
+                        sock.sendall(data)
+
+    def close(self):
+        self.backend.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join(PATIENCE)
+        self.backend.close()
+
+
 class ToTls(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.mkdtemp()
@@ -378,6 +410,76 @@ class ToTls(unittest.TestCase):
                     self.assertEqual(read_to_end(client)[0], b"")
                 until(lambda: "certificate" in server.log(), "the log says why")
                 self.assertEqual(server.stop()["backend_failed"], 1)
+
+    def hello(self, server):
+        with connect(server.ports[0]) as client:
+            self.assertEqual(exchange(client, b"hello"), b"hello")
+
+    def test_sessions_are_resumed(self):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(version=version), contextlib.closing(TlsBackend(self.cert, self.key, version)) as backend:
+                server = Server(f"service=proxy,to-tls,ca={self.cert},server-name=localhost,to={backend.where}")
+                self.addCleanup(server.kill)
+                for _ in range(4):
+                    self.hello(server)
+                self.assertEqual(backend.resumed, [False, True, True, True])
+                self.assertEqual(server.stats()["backend_tls_resumed"], 3)
+                before = len(server.log())
+                server.signal(signal.SIGHUP)
+                until(lambda: "certificates reloaded" in server.log()[before:], "the reload")
+                for _ in range(2):
+                    self.hello(server)
+                self.assertEqual(backend.resumed[4:], [False, True], "what is trusted was read again")
+                server.stop()
+
+    def test_protocols_are_offered(self):
+        for words, chosen in (("", None), (",to-alpn=h2,to-alpn=http/1.1", "h2"), (",to-alpn=http/1.1,to-alpn=h2", "h2"),
+                              (",to-alpn=http/1.1", "http/1.1"), (",to-alpn=other", None)):
+            with self.subTest(words=words), contextlib.closing(TlsBackend(self.cert, self.key, ssl.TLSVersion.TLSv1_3,
+                                                                          ["h2", "http/1.1"])) as backend:
+                with Server(f"service=proxy,to-tls,ca={self.cert},server-name=localhost,to={backend.where}{words}") as server:
+                    self.hello(server)
+                    self.assertEqual(backend.protocols, [chosen])
+
+    def test_a_client_certificate(self):
+        authority = Authority(os.path.join(self.dir, "ca"))
+        cert, key = authority.issue(os.path.join(self.dir, "proxy"), "the proxy")
+        asking = Server(f"service=echo,tls,cert={self.cert},key={self.key},client-ca={authority.cert}",
+                        options=("--log-level", "debug"))
+        self.addCleanup(asking.kill)
+        words = f"service=proxy,to-tls,verify=no,to=127.0.0.1:{asking.port}"
+        server = Server(f"{words},client-cert={cert},client-key={key}", words)
+        self.addCleanup(server.kill)
+        self.hello(server)
+        until(lambda: " (the proxy): closed" in asking.log(), "its name in the backend's log")
+        with connect(server.ports[1]) as client:
+            self.assertEqual(read_to_end(client)[0], b"")
+        self.assertEqual(asking.until_counter("tls_client_refused", 1)["tls_client_refused"], 1)
+        authority.issue(os.path.join(self.dir, "proxy"), "renewed")
+        before = len(server.log())
+        server.signal(signal.SIGHUP)
+        until(lambda: "certificates reloaded" in server.log()[before:], "the reload")
+        self.hello(server)
+        until(lambda: " (renewed): closed" in asking.log(), "the new name in the backend's log")
+        with open(cert, "w", encoding="ascii") as junk:
+            junk.write("junk")
+        server.signal(signal.SIGHUP)
+        until(lambda: "the previous configuration stays in effect" in server.log(), "the refusal")
+        self.hello(server)
+        server.stop()
+        asking.stop()
+
+    def test_what_is_wrong_with_the_words(self):
+        missing = os.path.join(self.dir, "missing")
+        for words, says in ((f"client-cert={self.cert}", "add ,to-tls"), ("to-alpn=h2", "add ,to-tls"),
+                            (f"to-tls,client-key={self.key}", "needs client-cert"),
+                            (f"to-tls,client-cert={self.cert}", f"{self.cert}: holds no valid private key"),
+                            (f"to-tls,client-cert={missing}", f"{missing}: No such file"),
+                            (f"to-tls,ca={missing}", f"{missing}: No such file")):
+            with self.subTest(words=words):
+                done = taiod("-t", "--listen", f"127.0.0.1:0,service=proxy,to=127.0.0.1:1,{words}")
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn(says, done.stderr)
 
     def test_it_need_not_verify(self):
         server = self.front("verify=no")

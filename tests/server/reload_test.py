@@ -141,13 +141,16 @@ class Reload(Case):
             "listen": '{"127.0.0.1:0,service=http"}', "port-file": f'"{self.path("ports2")}"',
             "state-dir": f'"{self.path("state2")}"', "cert": f'"{both}"', "key": f'"{self.path("copy.key")}"',
             "engine": '"epoll"' if ENGINE != "epoll" else '"poll"', "when-full": '"refuse"', "log-level": '"debug"',
-            "tls-min-version": '"1.3"', "tls-keylog": f'"{self.path("keys")}"',
+            "tls-min-version": '"1.3"', "cert-dir": f'"{self.dir}"', "client-ca": f'"{both}"',
+            "client-crl": f'"{self.path("crl")}"', "client-verify": '"optional"', "tls-ciphers": '"ECDHE+AESGCM"',
+            "tls-ciphersuites": '"TLS_AES_256_GCM_SHA384"', "tls-groups": '"P-256"', "tls-keylog": f'"{self.path("keys")}"',
             "tls-ticket-keys": f'{{"{self.path("ticket.key")}"}}', "stats-file": f'"{self.path("stats")}"',
             "index": '"other.html"', "conn-memory": '"1m"', "address-prefix": '"24/48"',
         }
 
 
     def test_every_option_is_applied_or_named(self):
+        self.base.update({"client-ca": f'"{self.cert}"', "client-verify": '"off"'})  # for client-crl, which needs one
         self.start()
         for name, value, needs_restart in options():
             with self.subTest(option=name):

@@ -96,6 +96,7 @@ static const struct {
 	{"127.0.0.1:1,service=http,accept-proxy=10.0.0.0/33", "'10.0.0.0/33' is not a network"},
 	{"127.0.0.1:1,cert=/c", "require tls"},
 	{"127.0.0.1:1,key=/k", "require tls"},
+	{"127.0.0.1:1,cert-dir=/d", "cert-dir and the like require tls"},
 };
 
 static void what_is_wrong_is_named(void **state)
@@ -243,9 +244,11 @@ static const struct block_row bad_blocks[] = {
 	{"127.0.0.1:1",
 	 {{"service", "http"}, {"to", "127.0.0.1:1"}},
 	 1,
-	 "not allowed with service http; allowed are service, tls, cert, key, tls-min-version, "
-	 "max-connections, "
-	 "accept-proxy"},
+	 "not allowed with service http; allowed are service, tls, cert, key, cert-dir, "},
+	{"127.0.0.1:1",
+	 {{"to", "127.0.0.1:1"}, {"service", "http"}},
+	 0,
+	 "tls-groups, max-connections, accept-proxy, "},
 	{"127.0.0.1:1",
 	 {{"to", "127.0.0.1:1"}, {"service", "http"}},
 	 0,
