@@ -178,6 +178,20 @@ class Names(Case):
             self.assertEqual(read_exactly(peer, 5), b"still")
         server.stop()
 
+    def test_under_tls_without_a_default(self):
+        """There is no first backend whose name could be asked for."""
+        behind = Server("service=echo,tls")
+        self.addCleanup(behind.kill)
+        server = self.serve("tls,to-tls,verify=no,sni-map=" + self.make_map(f"one.test 127.0.0.1:{behind.port}"))
+        with tls(server.port, "one.test") as client:
+            self.assertEqual(exchange(client, b"hello"), b"hello")
+        server.signal(signal.SIGHUP)
+        until(lambda: RELOADED in server.log(), "the reload, with contexts made anew")
+        with tls(server.port, "one.test") as client:
+            self.assertEqual(exchange(client, b"hello"), b"hello")
+        server.stop()
+        behind.stop()
+
     def test_the_check_reads_the_file(self):
         file = self.make_map("one.test nowhere")
         done = taiod("-t", "--listen", f"127.0.0.1:0,service=proxy,tls,sni-map={file}")
