@@ -71,6 +71,14 @@ static int self_signed(const struct settings *settings, char *cert, char *key, s
 	return ret;
 }
 
+/* Uses text[SERVICE_ALPN_MAX] if need be. */
+static const char *alpn_of(const struct listener *l, char *text)
+{
+	if (!l->service->alpn_of)
+		return l->service->alpn;
+	return l->service->alpn_of(l->words, text) ? text : NULL;
+}
+
 /* Has the listener certificates of its own? Then it uses no general one. */
 static bool has_own(const struct listener *l)
 {
@@ -138,7 +146,7 @@ int cert_check_clients(const struct listener *l, const struct settings *settings
 int cert_load(const struct listener *l, const struct settings *settings, const struct cert_parts *parts,
 	      struct tls_ctx **ctx, char *why)
 {
-	char cert[4096], key[4096];
+	char cert[4096], key[4096], alpn[SERVICE_ALPN_MAX];
 	struct tls_server_params params = {
 		.cert_file = has_own(l) ? l->cert : settings->cert,
 		.key_file = has_own(l) ? l->key : settings->key,
@@ -147,7 +155,7 @@ int cert_load(const struct listener *l, const struct settings *settings, const s
 		.ciphers = either(l->tls_ciphers, settings->tls_ciphers),
 		.ciphersuites = either(l->tls_ciphersuites, settings->tls_ciphersuites),
 		.groups = either(l->tls_groups, settings->tls_groups),
-		.alpn = l->service->alpn,
+		.alpn = alpn_of(l, alpn),
 		.keylog_file = settings->tls_keylog,
 		.ticket_keys = parts->keys,
 		.no_tickets = !settings->tls_tickets,

@@ -201,12 +201,12 @@ static int resolve(const struct config *config, union addr *wanted, char *why)
 	return 0;
 }
 
-static bool is_taken(const struct config *config, const struct sockets *sockets)
+const struct listener *config_listener_at(const struct config *config, const struct sockets *sockets)
 {
-	for (unsigned int i = 0; i < config->nlisteners; i++)
+	for (unsigned int i = 0; config && i < config->nlisteners; i++)
 		if (config->listeners[i].sockets == sockets)
-			return true;
-	return false;
+			return &config->listeners[i];
+	return NULL;
 }
 
 /* Ports that the kernel chose are all alike, so that the listener of the same specification comes first. */
@@ -220,7 +220,8 @@ static void keep(struct config *config, const struct config *from, const union a
 
 			if (same_spec && strcmp(l->spec, from->listeners[k].spec) != 0)
 				continue;
-			if (sockets_are_at(sockets, l->where, &wanted[i]) && !is_taken(config, sockets))
+			if (sockets_are_at(sockets, l->where, &wanted[i]) &&
+			    !config_listener_at(config, sockets))
 				l->sockets = sockets_get(sockets);
 		}
 	}
@@ -251,6 +252,20 @@ int config_open(struct config *config, const struct config *from, unsigned int n
 	if (!ret)
 		ret = open_rest(config, nworkers, why);
 	free(wanted);
+	return ret;
+}
+
+/* --- words --- */
+
+int config_prepare(struct config *config, const struct config *from, char *why)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < config->nlisteners && !ret; i++) {
+		const struct listener *l = &config->listeners[i];
+
+		ret = listener_prepare(l, config_listener_at(from, l->sockets), why);
+	}
 	return ret;
 }
 

@@ -12,6 +12,7 @@
 
 struct listener;
 struct opt;
+struct sockets;
 struct tls_certs;
 struct tls_ctx;
 struct tls_ticket_keys;
@@ -54,12 +55,21 @@ int config_verify_tls(struct config *config, char *why);
 int config_open(struct config *config, const struct config *from, unsigned int nworkers, char *why);
 
 /*
+ * Has the services prepare the words of the listeners, which have their sockets. May take as long as DNS
+ * does.
+ */
+int config_prepare(struct config *config, const struct config *from, char *why);
+
+/*
  * Loads the certificates of all listeners, or none: a half-loaded set must not be served. Only those in a
  * directory are judged each by itself: in the place of a bad one @from (NULL: none) gives what it had. @keys
  * are those of their tickets, if the settings name no others.
  */
 int config_load_tls(struct config *config, const struct config *from, struct tls_ticket_keys *keys,
 		    char *why);
+
+/* The listener of @config (NULL: none) with these sockets, or NULL. */
+const struct listener *config_listener_at(const struct config *config, const struct sockets *sockets);
 
 /* Calls @fn for each option whose value differs and that only a restart applies. */
 void config_changes(const struct config *from, const struct config *to,

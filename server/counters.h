@@ -31,7 +31,12 @@
 	X(cancel_raced, counter, "cancels that lost the race against data")                                  \
 	X(backend_failed, counter, "connections to backends that could not be made")                         \
 	X(backend_tls_resumed, counter, "TLS handshakes with backends completed by resuming a session")      \
-	X(backend_none, counter, "connections for which no backend was left")                                \
+	X(backend_none, counter, "connections for which there was no backend, or none left")                 \
+	X(checks, counter, "checks of backends completed")                                                   \
+	X(checks_failed, counter, "checks of backends that found them down")                                 \
+	X(backends_down, gauge,                                                                              \
+	  "backends found down by their last check, once for each worker and listener")                      \
+	X(hello_refused, counter, "connections to be routed by SNI that began with no valid ClientHello")    \
 	X(ring_full, counter, "batches that the ring had no room for")                                       \
 	X(submits, counter, "batches submitted to the ring")                                                 \
 	X(proxy_headers, counter, "PROXY protocol headers accepted")                                         \

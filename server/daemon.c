@@ -62,20 +62,25 @@ static void check_nofile(const struct daemon *d)
 	const struct config *config = d->current;
 	const struct settings *settings = config->settings;
 	unsigned int each = 1 + taio_attach_fds(d->workers[0].shard.ring);
-	uint64_t files = 0, want, limit = nofile_raise();
+	uint64_t files = 0, connections, want, limit = nofile_raise();
+	unsigned int outgoing = 0;
 
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		const struct listener *l = &config->listeners[i];
 
 		if (l->service->max_files)
 			files += (uint64_t)l->service->max_files(l->options) * d->nworkers;
+		if (l->service->outgoing > outgoing)
+			outgoing = l->service->outgoing;
 	}
-	want = (settings->max_connections + files) * each + SPARE_FDS;
+	connections = (uint64_t)settings->max_connections * (1 + outgoing);
+	want = (connections + files) * each + SPARE_FDS;
 	if (limit < want)
-		log_warning("%u connections and %llu cached files need %llu file descriptors, but the limit "
-			    "is %llu: raise LimitNOFILE=, or lower max-connections or file-cache",
-			    settings->max_connections, (unsigned long long)files, (unsigned long long)want,
-			    (unsigned long long)limit);
+		log_warning(
+			"%llu connections%s and %llu cached files need %llu file descriptors, but the limit "
+			"is %llu: raise LimitNOFILE=, or lower max-connections or file-cache",
+			(unsigned long long)connections, outgoing ? ", those to backends included," : "",
+			(unsigned long long)files, (unsigned long long)want, (unsigned long long)limit);
 }
 
 /* --- files, log and status --- */
@@ -113,14 +118,6 @@ static void write_stats(struct daemon *d)
 		log_warning("cannot write --stats-file %s: %s", file, strerror(-ret));
 }
 
-static const struct listener *listener_at(const struct config *config, const struct sockets *sockets)
-{
-	for (unsigned int i = 0; config && i < config->nlisteners; i++)
-		if (config->listeners[i].sockets == sockets)
-			return &config->listeners[i];
-	return NULL;
-}
-
 /* Those of @config that are new or something else than in @from (NULL: none), and those of @from that are
  * gone. */
 static void log_listeners(const struct daemon *d, const struct config *config, const struct config *from)
@@ -128,11 +125,11 @@ static void log_listeners(const struct daemon *d, const struct config *config, c
 	char text[ADDR_TEXT_LEN];
 
 	for (unsigned int i = 0; from && i < from->nlisteners; i++)
-		if (!listener_at(config, from->listeners[i].sockets))
+		if (!config_listener_at(config, from->listeners[i].sockets))
 			log_notice("no longer listening on %s",
 				   addr_text(&from->listeners[i].sockets->addr, text));
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
-		const struct listener *l = &config->listeners[i], *was = listener_at(from, l->sockets);
+		const struct listener *l = &config->listeners[i], *was = config_listener_at(from, l->sockets);
 
 		if (was && was->service == l->service && was->tls == l->tls)
 			continue;
@@ -195,6 +192,8 @@ static int reload_read(struct daemon *d, struct config **next, char *why)
 		ret = config_open(*next, d->current, d->nworkers, why);
 	if (!ret)
 		ret = config_load_tls(*next, d->current, d->ticket_keys, why);
+	if (!ret)
+		ret = config_prepare(*next, d->current, why);
 	return ret;
 }
 
@@ -525,6 +524,8 @@ static int start_config(struct daemon *d, unsigned int nworkers)
 
 	if (!ret)
 		ret = config_open(d->current, NULL, nworkers, why);
+	if (!ret)
+		ret = config_prepare(d->current, NULL, why);
 	if (ret)
 		log_error("%s", why);
 	return ret;

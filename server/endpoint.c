@@ -16,6 +16,7 @@ struct served {
 	struct endpoint endpoint;
 	struct config *config; /* holds a reference */
 	const struct listener *listener;
+	struct service_env env;
 };
 
 static struct served *served_of(const struct endpoint *endpoint)
@@ -43,16 +44,20 @@ static void take_tls(struct endpoint *endpoint, struct tls_ctx *ctx)
 }
 
 int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned int i,
-		  const struct service_env *env, char *why)
+		  const struct service_env *env, struct conn_group *group, char *why)
 {
 	const struct listener *l = &config->listeners[i];
 	struct served *s = calloc(1, sizeof(*s));
-	int ret = s ? 0 : -ENOMEM;
+	int ret = 0;
 
-	if (ret)
+	if (!s) {
 		snprintf(why, ENDPOINT_WHY_LEN, "out of memory");
-	else if (l->service->site_open)
-		ret = l->service->site_open(&s->endpoint.site, l->options, l->words, env, why);
+		return -ENOMEM;
+	}
+	s->env = *env;
+	s->env.group = group;
+	if (l->service->site_open)
+		ret = l->service->site_open(&s->endpoint.site, l->options, l->words, &s->env, why);
 	if (ret) {
 		free(s);
 		return ret;
@@ -93,8 +98,16 @@ void endpoint_renew(struct endpoint *endpoint, const struct config *config, unsi
 	char why[ENDPOINT_WHY_LEN];
 
 	take_tls(endpoint, config->tls[i]);
-	if (endpoint->service->site_reload && endpoint->service->site_reload(endpoint->site, why))
+	if (endpoint->service->site_reload &&
+	    endpoint->service->site_reload(endpoint->site, config->listeners[i].words, why))
 		log_warning("%s: still serving what was there before", why);
+}
+
+void endpoint_leave(struct endpoint *endpoint)
+{
+	if (endpoint->service->site_leave)
+		endpoint->service->site_leave(endpoint->site);
+	endpoint_put(endpoint);
 }
 
 const struct sockets *endpoint_sockets(const struct endpoint *endpoint)

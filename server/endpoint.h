@@ -10,15 +10,17 @@
 #include <stdbool.h>
 
 struct config;
+struct conn_group;
 struct endpoint;
 struct service_env;
 struct sockets;
 
 #define ENDPOINT_WHY_LEN 512
 
-/* Listener @i of @config: 0, or -errno with why[ENDPOINT_WHY_LEN]. The reference is the caller's. */
+/* Listener @i of @config, with the limits of @group: 0, or -errno with why[ENDPOINT_WHY_LEN]. The reference
+ * is the caller's. */
 int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned int i,
-		  const struct service_env *env, char *why);
+		  const struct service_env *env, struct conn_group *group, char *why);
 
 /* Would endpoint_open() make one with the same service, words and options? TLS may differ: see the next. */
 bool endpoint_is_same(const struct endpoint *endpoint, const struct config *config, unsigned int i);
@@ -26,6 +28,9 @@ bool endpoint_is_same(const struct endpoint *endpoint, const struct config *conf
 /* Listener @i of @config is served as before: new connections get its certificate, the site opens its files
  * anew. */
 void endpoint_renew(struct endpoint *endpoint, const struct config *config, unsigned int i);
+
+/* It is no longer its listener's: only the connections that it has go on. */
+void endpoint_leave(struct endpoint *endpoint);
 
 /* Where its listener is. */
 const struct sockets *endpoint_sockets(const struct endpoint *endpoint);

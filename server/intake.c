@@ -67,7 +67,7 @@ static int slot_prepare(struct intake_slot *slot, const struct intake_host *host
 		slot->endpoint = endpoint_get(slot->acceptor->endpoint);
 		return 0;
 	}
-	return endpoint_open(&slot->endpoint, config, i, host->env, why);
+	return endpoint_open(&slot->endpoint, config, i, host->env, slot->acceptor->group, why);
 }
 
 int intake_prepare(struct intake **next, const struct intake_host *host, const struct intake *now,
@@ -123,10 +123,13 @@ static void slot_commit(struct intake_slot *slot, const struct config *config, u
 
 	deadline_set_limits(a->group, &limits);
 	a->endpoint = slot->endpoint;
-	if (old == a->endpoint)
+	if (old == a->endpoint) {
 		endpoint_renew(a->endpoint, config, i);
-	if (old) {
 		endpoint_put(old);
+	} else if (old) {
+		endpoint_leave(old);
+	}
+	if (old) {
 		acceptor_resume(a); /* its limits may have changed */
 	} else {
 		acceptor_start(a, host->env->loop);
@@ -135,7 +138,7 @@ static void slot_commit(struct intake_slot *slot, const struct config *config, u
 
 static void acceptor_end(struct acceptor *a)
 {
-	endpoint_put(a->endpoint);
+	endpoint_leave(a->endpoint);
 	acceptor_free(a);
 }
 

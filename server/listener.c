@@ -503,6 +503,8 @@ void listener_close(struct listener *l)
 {
 	sockets_put(l->sockets);
 	if (l->service) {
+		if (l->words && l->service->release)
+			l->service->release(l->words);
 		free_values(l->service->words, l->words);
 		free_values(l->service->options, l->options);
 	}
@@ -514,10 +516,21 @@ void listener_close(struct listener *l)
 	*l = (struct listener){0};
 }
 
+int listener_prepare(const struct listener *l, const struct listener *before, char *why)
+{
+	const void *was = before && before->service == l->service ? before->words : NULL;
+	char reason[256];
+	int ret = l->service->prepare && l->words ? l->service->prepare(l->words, was, reason) : 0;
+
+	if (ret)
+		snprintf(why, LISTENER_WHY_LEN, "%s: %s", l->where, reason);
+	return ret;
+}
+
 int listener_verify(const struct listener *l, char *why)
 {
 	char reason[256];
-	int ret = l->service->verify && l->words ? l->service->verify(l->words, reason) : 0;
+	int ret = l->service->verify && l->words ? l->service->verify(l->words, l->tls, reason) : 0;
 
 	if (ret)
 		snprintf(why, LISTENER_WHY_LEN, "%s: %s", l->where, reason);

@@ -63,6 +63,9 @@ int listener_parse_block(struct listener *l, const struct opt_block *block, cons
 /* Checks what can be checked without binding: whether the service accepts its words. */
 int listener_verify(const struct listener *l, char *why);
 
+/* Has its service prepare its words; @before: the listener that is at this address until now, or NULL. */
+int listener_prepare(const struct listener *l, const struct listener *before, char *why);
+
 void listener_close(struct listener *l);
 
 #endif

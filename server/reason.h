@@ -23,6 +23,7 @@
 	X(EVICTED, evicted, "evicted to make room", true)                                                    \
 	X(LIFETIME, lifetime, "maximum lifetime", true)                                                      \
 	X(BACKEND, backend, "no backend could be reached", false)                                            \
+	X(CHECK, check, "backend checked", false)                                                            \
 	X(OTHER, other, "the other side has ended", false)                                                   \
 	X(PROXY, proxy, "no valid PROXY protocol header", false)                                             \
 	X(ADDRESS, address, "too many connections from its address", false)                                  \

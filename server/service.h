@@ -2,7 +2,8 @@
 /*
  * A service: plain bytes in, plain bytes and file ranges out. It sees no socket, no TLS and no operation; the
  * connection (conn/input.c) offers it bytes and acts on what it returns. All functions are called on the
- * worker's thread, except max_files() and verify(): main thread.
+ * worker's thread, except max_files(), alpn_of(), verify(), prepare() and release(): main
+ * thread.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -11,11 +12,14 @@
 #include "outq.h"
 #include "reason.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
+struct conn_group;
 struct counters;
 struct ev_loop;
 struct opt;
+struct shard;
 struct peer; /* the connection, as a session sees it (conn/peer.h) */
 struct taio;
 
@@ -26,11 +30,14 @@ enum phase {
 	PHASE_BODY, /* inside a request's body or a stream: idle timeout, restarted by bytes */
 };
 
-/* What a worker provides to its services. Outlives the sites. */
+/* What a worker provides to its services. Outlives the site. */
 struct service_env {
 	struct taio *ring;    /* for the files that sessions append to their output; NULL in tests */
 	const uint64_t *turn; /* changes before what has happened since is handled; NULL in tests */
 	struct ev_loop *loop; /* for timers */
+	/* Connections that a site opens itself have these (peer_open()); NULL in tests. */
+	struct shard *shard;
+	struct conn_group *group; /* the listener's, until no client comes any more */
 	struct counters *counters;
 	/* Appends the counters of all workers in Prometheus text format: 0 or -ENOMEM. */
 	int (*metrics)(void *arg, struct outq *out);
@@ -39,11 +46,18 @@ struct service_env {
 
 #define SERVICE_SESSION_MAX 256
 #define SERVICE_PREFACE_MAX 1024
+#define SERVICE_ALPN_MAX    256
 
 struct service {
 	const char *name;
 	const char *summary;
 	const char *alpn; /* protocol offered under TLS, or NULL */
+	/*
+	 * The same for a service where it depends on the listener's words, which have been verified: writes
+	 * the protocols, the preferred first, as "h2,http/1.1" to text[SERVICE_ALPN_MAX]. False: none. NULL:
+	 * it does not.
+	 */
+	bool (*alpn_of)(const void *words, char *text);
 	/* Sent in the place of an alert where TLS is expected and a peer speaks HTTP without it; NULL: an
 	 * alert. */
 	const char *plain_response;
@@ -63,9 +77,19 @@ struct service {
 	/* Maximum files that a site keeps open, each attached to the ring. NULL: none. */
 	unsigned int (*max_files)(const void *options);
 
-	/* Checks a listener's words beyond their syntax, and leaves nothing open. On failure -errno and a
-	 * line in why[256]. NULL: nothing to check. */
-	int (*verify)(const void *words, char *why);
+	/* Checks a listener's words beyond their syntax, and leaves nothing open. @is_tls: the listener has
+	 * the word tls. On failure -errno and a line in why[256]. NULL: nothing to check. */
+	int (*verify)(const void *words, bool is_tls, char *why);
+
+	/*
+	 * Takes up what a listener's words name and what may take longer than a loop may wait, such as DNS:
+	 * at the start and at each reload, before the sites are opened or reloaded. What it makes is kept in
+	 * @words, behind what the options fill, and does not change from then on; release() gives it back.
+	 * @before: the words that the listener had until now, or NULL. On failure -errno and a line in
+	 * why[256]. NULL: there is nothing.
+	 */
+	int (*prepare)(void *words, const void *before, char *why);
+	void (*release)(void *words);
 
 	/*
 	 * One site for each worker and listener; a reload that changes its options or words makes another,
@@ -79,10 +103,14 @@ struct service {
 
 	/*
 	 * The configuration is being reloaded, with the same options and words: takes up what its words name,
-	 * which may be another thing by now. On failure -errno and a line in why[256], and the site is as it
-	 * was. NULL: there is nothing.
+	 * which may be another thing by now. @words are equal to the site's, and prepared anew; those of the
+	 * site stay. On failure -errno and a line in why[256], and the site is as it was. NULL: there is
+	 * nothing.
 	 */
-	int (*site_reload)(void *site, char *why);
+	int (*site_reload)(void *site, const void *words, char *why);
+
+	/* No client comes any more; those that are there stay until they end. NULL: it makes no difference. */
+	void (*site_leave)(void *site);
 
 	/*
 	 * An outgoing connection is made: writes what goes ahead of everything, a TLS handshake included, to

@@ -387,6 +387,7 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 		.ring = ring,
 		.turn = &w->shard.turn,
 		.loop = w->loop,
+		.shard = &w->shard,
 		.counters = &w->shard.counters,
 		.metrics = env->metrics,
 		.metrics_arg = env->metrics_arg,

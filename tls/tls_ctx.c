@@ -268,6 +268,12 @@ static int ctx_finish(struct tls_ctx **ctx, struct tls_ctx *made, int err)
 	return 0;
 }
 
+/* Any name is served; OpenSSL keeps it with the session only if it is told so. */
+static int accept_name(SSL *ssl, int *alert, void *arg)
+{
+	return SSL_TLSEXT_ERR_OK;
+}
+
 int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params, char *why)
 {
 	struct tls_ctx *made;
@@ -279,6 +285,7 @@ int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params,
 	if (!made)
 		return tls_why(why, -ENOMEM, "out of memory");
 	tls_why(why, 0, "%s", "");
+	SSL_CTX_set_tlsext_servername_callback(made->ssl_ctx, accept_name);
 	err = set_min_version(made, params->min_version, why);
 	if (!err)
 		err = tls_suites_set(made->ssl_ctx, params, why);

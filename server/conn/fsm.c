@@ -202,6 +202,7 @@ static void cancelled(struct conn *c, long res)
 			timed_out(c, reason);
 		return;
 	case CLOSE_IDLE:
+	case CLOSE_CHECK:
 	case CLOSE_OTHER:
 	case CLOSE_LIFETIME:
 		if (c->state == CONN_SERVE && conn_has_goodbye(c)) {
@@ -282,7 +283,8 @@ static bool cancel_holds(struct conn *c)
 /* Whether the peer's last bytes are not waited for. */
 static bool is_abrupt(unsigned int reason)
 {
-	return reason == CLOSE_IDLE || reason == CLOSE_OTHER || reason == CLOSE_LIFETIME;
+	return reason == CLOSE_IDLE || reason == CLOSE_CHECK || reason == CLOSE_OTHER ||
+	       reason == CLOSE_LIFETIME;
 }
 
 /* Everything is sent: ends our direction and lets the peer finish. */

@@ -42,11 +42,9 @@ static int start_connect(int *fd, const struct sockaddr *to, socklen_t tolen)
 	return ret;
 }
 
-int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpoint,
-		 const struct sockaddr *to, socklen_t tolen)
+static int open_conn(struct peer **opened, struct shard *shard, struct conn_group *group,
+		     struct endpoint *endpoint, const struct sockaddr *to, socklen_t tolen)
 {
-	struct shard *shard = conn_of(peer)->shard;
-	struct conn_group *group = conn_of(peer)->group;
 	union addr addr = {.sa.sa_family = to->sa_family};
 	struct conn *c;
 	int fd, ret;
@@ -66,6 +64,23 @@ int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpo
 	conn_fsm_start(c);
 	*opened = conn_peer(c);
 	return 0;
+}
+
+int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpoint,
+		 const struct sockaddr *to, socklen_t tolen)
+{
+	const struct conn *c = conn_of(peer);
+
+	return open_conn(opened, c->shard, c->group, endpoint, to, tolen);
+}
+
+int peer_open(struct peer **opened, struct shard *shard, struct conn_group *group, struct endpoint *endpoint,
+	      const struct sockaddr *to, socklen_t tolen)
+{
+	if (shard->draining)
+		return -ESHUTDOWN;
+	shard->now_us = clock_us(); /* as in peer_resume() */
+	return open_conn(opened, shard, group, endpoint, to, tolen);
 }
 
 void peer_tls_resume(struct peer *peer, struct tls_ticket *ticket)
@@ -123,6 +138,13 @@ void peer_end(struct peer *peer, enum close_reason reason)
 int peer_error(const struct peer *peer)
 {
 	return conn_of(peer)->err;
+}
+
+const char *peer_why(const struct peer *peer, enum close_reason reason)
+{
+	int err = peer_error(peer);
+
+	return err ? strerror(-err) : close_reason_text(reason);
 }
 
 const union addr *peer_addr(const struct peer *peer)

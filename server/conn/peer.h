@@ -8,9 +8,11 @@
 
 #include <stdbool.h>
 
+struct conn_group;
 struct endpoint;
 struct outq;
 struct peer;
+struct shard;
 struct tls_info;
 struct tls_ticket;
 
@@ -31,6 +33,10 @@ void peer_resume(struct peer *peer);
  */
 int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpoint,
 		 const struct sockaddr *to, socklen_t tolen);
+
+/* The same for a connection without a pair, from the event loop. -ESHUTDOWN: the server drains. */
+int peer_open(struct peer **opened, struct shard *shard, struct conn_group *group, struct endpoint *endpoint,
+	      const struct sockaddr *to, socklen_t tolen);
 
 /* Before it is made: resumes the session of @ticket, if it has TLS, and that of the same context. */
 void peer_tls_resume(struct peer *peer, struct tls_ticket *ticket);
@@ -57,6 +63,9 @@ void peer_end(struct peer *peer, enum close_reason reason);
 
 /* The -errno that has ended it, 0 if none has. */
 int peer_error(const struct peer *peer);
+
+/* What has ended it, in words. */
+const char *peer_why(const struct peer *peer, enum close_reason reason);
 
 /* Where it comes from, or where it leads. By way of a proxy that says so, these are the client's. */
 const union addr *peer_addr(const struct peer *peer);

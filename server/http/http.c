@@ -50,7 +50,7 @@ static void site_tick(struct http_site *site)
 	http_date_format(site->now, site->common + sizeof(HTTP_SERVER_LINE) - 1);
 }
 
-static int http_verify(const void *checked, char *why)
+static int http_verify(const void *checked, bool is_tls, char *why)
 {
 	const struct http_words *words = checked;
 	struct stat st;
@@ -103,7 +103,7 @@ static int http_site_open(void **opened, const void *options, const void *given,
 	return 0;
 }
 
-static int http_site_reload(void *reloaded, char *why)
+static int http_site_reload(void *reloaded, const void *words, char *why)
 {
 	struct http_site *site = reloaded;
 

@@ -1,86 +1,77 @@
 /* SPDX-License-Identifier: MIT */
 #include "backend.h"
 
-#include "base/addr.h"
+#include "server/counters.h"
+#include "server/log.h"
 #include "tls/tls.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
-#define UNIX_PREFIX "unix:"
-#define WHY_LEN	    256
-
-/* The path of a Unix socket, or NULL. */
-static const char *unix_path(const char *text)
+struct backend *backend_create(const struct place *place, struct counters *counters)
 {
-	size_t len = strlen(UNIX_PREFIX);
+	struct backend *backend = calloc(1, sizeof(*backend));
 
-	return strncmp(text, UNIX_PREFIX, len) ? NULL : text + len;
+	if (!backend)
+		return NULL;
+	backend->place = *place;
+	backend->refs = 1;
+	backend->counters = counters;
+	return backend;
 }
 
-int backend_check(const char *text, char *why)
+struct backend *backend_get(struct backend *backend)
 {
-	const char *path = unix_path(text);
-	unsigned int port;
-	char host[256];
-
-	if (path && *path && strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path))
-		return 0;
-	if (!path && !addr_split(text, host, sizeof(host), &port) && *host && port)
-		return 0;
-	snprintf(why, OPT_WHY_LEN,
-		 path ? "'%.150s' has no path, or one longer than 107 bytes"
-		      : "'%.150s' is not a backend: write 127.0.0.1:8080, [::1]:8080, NAME:8080 or unix:PATH",
-		 text);
-	return -EINVAL;
+	backend->refs++;
+	return backend;
 }
 
-static int add(struct backends *backends, const char *name, const void *addr, socklen_t len, char *why)
+void backend_put(struct backend *backend)
 {
-	struct backend *b;
-
-	if (backends->n == BACKENDS_MAX) {
-		snprintf(why, WHY_LEN, "more than %d backends, counting each address of a name",
-			 BACKENDS_MAX);
-		return -E2BIG;
-	}
-	b = &backends->all[backends->n++];
-	memset(b, 0, sizeof(*b));
-	memcpy(&b->addr, addr, len);
-	b->addr_len = len;
-	snprintf(b->name, sizeof(b->name), "%s", name);
-	return 0;
+	if (--backend->refs)
+		return;
+	backend_forget(backend);
+	tls_ticket_free(backend->ticket);
+	free(backend);
 }
 
-static int add_unix(struct backends *backends, const char *text, char *why)
+void backend_join(struct backend *backend)
 {
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s", unix_path(text));
-	return add(backends, text, &un, sizeof(un), why);
+	backend->nroutes++;
 }
 
-static int add_inet(struct backends *backends, const char *text, char *why)
+void backend_leave(struct backend *backend)
 {
-	union addr addrs[BACKENDS_MAX];
-	char name[ADDR_TEXT_LEN];
-	int n = addr_resolve_all(text, false, addrs, BACKENDS_MAX, why), ret = n < 0 ? n : 0;
-
-	for (int i = 0; i < n && !ret; i++)
-		ret = add(backends, addr_text(&addrs[i], name), &addrs[i], addr_len(&addrs[i]), why);
-	return ret;
+	if (--backend->nroutes == 0)
+		backend_forget(backend);
+	backend_put(backend);
 }
 
-int backends_resolve(struct backends *backends, const struct opt_list *to, char *why)
+void backend_forget(struct backend *backend)
 {
-	int ret = 0;
+	if (backend->is_down)
+		count_by(backend->counters, backends_down, -1);
+	backend->is_down = false;
+}
 
-	backends->n = 0;
-	for (size_t i = 0; i < to->len && !ret; i++)
-		ret = unix_path(to->items[i]) ? add_unix(backends, to->items[i], why)
-					      : add_inet(backends, to->items[i], why);
-	return ret;
+void backend_checked(struct backend *backend, const char *why)
+{
+	bool is_down = why;
+
+	if (!backend->nroutes)
+		return;
+	count(backend->counters, checks);
+	if (is_down)
+		count(backend->counters, checks_failed);
+	else
+		backend->rests_until_us = 0;
+	if (is_down == backend->is_down)
+		return;
+	backend->is_down = is_down;
+	count_by(backend->counters, backends_down, is_down ? 1 : -1);
+	if (is_down)
+		log_warning("backend %s is down: %s", backend->place.name, why);
+	else
+		log_notice("backend %s is up", backend->place.name);
 }
 
 void backend_keep_ticket(struct backend *backend, struct tls_ticket *ticket)
@@ -89,41 +80,16 @@ void backend_keep_ticket(struct backend *backend, struct tls_ticket *ticket)
 	backend->ticket = ticket;
 }
 
-void backends_drop_tickets(struct backends *backends)
+bool backend_is_better(const struct backend *backend, const struct backend *best, bool by_active,
+		       uint64_t now_us)
 {
-	for (unsigned int i = 0; i < backends->n; i++)
-		backend_keep_ticket(&backends->all[i], NULL);
-}
+	bool rests = backend->rests_until_us > now_us, best_rests = best->rests_until_us > now_us;
 
-/* Is @b to be preferred to @best, which comes before it in the round? */
-static bool is_better(const struct backends *backends, const struct backend *b, const struct backend *best,
-		      uint64_t now_us)
-{
-	bool rests = b->rests_until_us > now_us, best_rests = best && best->rests_until_us > now_us;
-
-	if (!best || rests != best_rests)
-		return !best || best_rests;
+	if (backend->is_down != best->is_down)
+		return best->is_down;
+	if (rests != best_rests)
+		return best_rests;
 	if (rests) /* the one that has rested longest */
-		return b->rests_until_us < best->rests_until_us;
-	return backends->balance == BALANCE_LEAST_CONN && b->active < best->active;
-}
-
-struct backend *backends_pick(struct backends *backends, uint64_t *tried, uint64_t now_us)
-{
-	struct backend *best = NULL;
-	unsigned int at;
-
-	for (unsigned int i = 0; i < backends->n; i++) {
-		unsigned int k = (backends->next + i) % backends->n;
-
-		if (!(*tried & (uint64_t)1 << k) && is_better(backends, &backends->all[k], best, now_us))
-			best = &backends->all[k];
-	}
-	if (!best)
-		return NULL;
-	at = (unsigned int)(best - backends->all);
-	*tried |= (uint64_t)1 << at;
-	backends->next = (at + 1) % backends->n;
-	best->active++;
-	return best;
+		return backend->rests_until_us < best->rests_until_us;
+	return by_active && backend->active < best->active;
 }

@@ -1,61 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The backends of a listener, as one worker knows them: where they are, which one is next, which ones rest
- * because they could not be reached.
+ * A backend as one worker knows it: how it fares. Counted: by the routes that lead to it, and by each
+ * connection to it, which may outlive them.
  */
 #ifndef PROXY_BACKEND_H
 #define PROXY_BACKEND_H
 
-#include "base/opt.h"
+#include "place.h"
 
-#include <stdbool.h>
+#include <errno.h>
 #include <stdint.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
+struct counters;
 struct tls_ticket;
 
-enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN };
-
-#define BACKENDS_MAX 64
-
 struct backend {
-	union {
-		struct sockaddr sa;
-		struct sockaddr_un un;
-		struct sockaddr_storage any;
-	} addr;
-	socklen_t addr_len;
-	char name[128];
-	unsigned int active;	   /* connections to it, those being made included */
+	struct place place;
+	unsigned int refs;
+	unsigned int nroutes;	 /* that lead to it; 0: only connections are left, and nothing else counts */
+	unsigned int active;	 /* connections to it, those being made included */
+	uint64_t rests_until_us; /* clock_us() time until which it is passed over */
 	struct tls_ticket *ticket; /* of the newest session with it; NULL: none */
-	uint64_t rests_until_us;   /* clock_us() time until which it is passed over */
+	bool is_down;		   /* its last check has failed */
+	bool is_checked;	   /* a check is under way */
+	struct counters *counters;
 };
 
-struct backends {
-	struct backend all[BACKENDS_MAX];
-	unsigned int n;
-	unsigned int next; /* round robin: the first to look at */
-	enum balance balance;
-};
+/* NULL: no memory. The reference is the caller's. */
+struct backend *backend_create(const struct place *place, struct counters *counters);
+struct backend *backend_get(struct backend *backend);
+void backend_put(struct backend *backend);
 
-/* For the option table: the syntax of one backend. 0 or -EINVAL with why[OPT_WHY_LEN]. */
-int backend_check(const char *text, char *why);
+/* Routes lead to it, with a reference of theirs; and no longer, which drops that. */
+void backend_join(struct backend *backend);
+void backend_leave(struct backend *backend);
 
-/*
- * Looks up @to, names included: each address of a name is a backend. On failure -errno and a line in
- * why[256]. May block on DNS.
- */
-int backends_resolve(struct backends *backends, const struct opt_list *to, char *why);
+/* A check has ended; @why: what has failed, or NULL. A change goes to the log. */
+void backend_checked(struct backend *backend, const char *why);
+
+/* It is checked no more. */
+void backend_forget(struct backend *backend);
 
 /* Keeps @ticket, which may be NULL, for the next connections. The backend owns it then. */
 void backend_keep_ticket(struct backend *backend, struct tls_ticket *ticket);
-void backends_drop_tickets(struct backends *backends);
 
-/*
- * The backend for the next connection, not among those whose bits are set in @tried; one that rests only if
- * no other is left. NULL: all have been tried. Counts it as active.
- */
-struct backend *backends_pick(struct backends *backends, uint64_t *tried, uint64_t now_us);
+/* Is @backend to be preferred to @best, which comes before it in the round? */
+bool backend_is_better(const struct backend *backend, const struct backend *best, bool by_active,
+		       uint64_t now_us);
+
+/* Whether -errno of peer_connect() is for something that lacks here, not at the backend. */
+static inline bool backend_is_innocent(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS || err == -EADDRNOTAVAIL;
+}
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "options.h"
 
-#include "backend.h"
+#include "place.h"
 
 #define FIELD(name) offsetof(struct proxy_options, name)
 #define WORD(name)  offsetof(struct proxy_words, name)
@@ -24,11 +24,23 @@ const struct opt proxy_options[] = {
 };
 
 const struct opt proxy_words[] = {
-	{ .name = "to", .type = OPT_LIST, .offset = WORD(to), .arg = "ADDRESS:PORT|unix:PATH", .check = backend_check,
-	  .help = "Backend to connect to; repeatable." },
+	{ .name = "to", .type = OPT_LIST, .offset = WORD(to), .arg = "[PROTOCOL:]ADDRESS:PORT|[PROTOCOL:]unix:PATH",
+	  .check = place_check,
+	  .help = "Backend to connect to, of clients that have negotiated PROTOCOL by ALPN if one is given, as in "
+		  "h2:127.0.0.1:8081, of the others if not; repeatable." },
+	{ .name = "sni-map", .type = OPT_STRING, .offset = WORD(sni_map), .arg = "FILE",
+	  .help = "Backends by the name that the client asks for (SNI): each line of FILE is NAME or *.NAME, then one or more "
+		  "backends as in to=; # begins a comment. A name that is not there goes to the backends of to=, or "
+		  "nowhere if there are none. Read again on reload." },
+	{ .name = "sni-route", .type = OPT_BOOL, .offset = WORD(sni_route), .arg = "yes|no", .deflt = "no",
+	  .help = "TLS passed through, on a listener without tls: the client's first message is read for the name that "
+		  "sni-map needs, and goes to the backend with all that follows." },
 	{ .name = "balance", .type = OPT_ENUM, .offset = WORD(balance), .arg = "round-robin|least-connections",
 	  .deflt = "round-robin", .choices = balances,
 	  .help = "Way to choose among backends." },
+	{ .name = "check", .type = OPT_DURATION, .offset = WORD(check_us), .arg = "DURATION", .deflt = "0",
+	  .help = "Interval at which each worker connects to each backend, and under to-tls completes a handshake, to find out "
+		  "whether it is down; 0 means never. One that is down is tried only if no other is left." },
 	{ .name = "send-proxy", .type = OPT_ENUM, .offset = WORD(send_proxy), .arg = "off|v1|v2", .deflt = "off",
 	  .choices = versions,
 	  .help = "Version of the PROXY protocol header that tells the backend where the client is." },

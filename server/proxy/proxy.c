@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/proxy_header.h"
+#include "client_hello.h"
 #include "options.h"
 #include "relay.h"
 #include "server/conn/peer.h"
@@ -21,19 +22,25 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 enum front_state {
-	FRONT_NEW,	  /* nothing has been done for it */
+	FRONT_NEW,	  /* nothing has been done for it, or its ClientHello is being read */
 	FRONT_CONNECTING, /* its backend is being connected, or the next is to be chosen */
 	FRONT_OPEN,
+	FRONT_ENDING, /* without a backend, as soon as what is under way has returned */
 };
 
 struct front {
 	struct side side;
 	struct site *site;
 	enum front_state state;
-	uint64_t tried; /* backends, one bit each */
+	/* While a backend is being chosen: of the routes, which a reload may replace, and of the group. */
+	struct routes *routes;
+	unsigned int group;
+	struct client_hello hello;
+	uint64_t tried; /* backends of the group, one bit each */
 	struct lifetime lifetime;
 };
 
@@ -44,18 +51,18 @@ struct back {
 	bool has_ticket; /* that of its session has been kept */
 };
 
+/* Whether nothing but its ClientHello is waited for. */
+static bool reads_hello(const struct front *front)
+{
+	return front->state == FRONT_NEW && front->site->reads_hello;
+}
+
 static struct front *front_of(struct side *side)
 {
 	return (struct front *)side;
 }
 
 /* --- the client's side --- */
-
-/* What lacks is here, not at the backend. */
-static bool is_local(int err)
-{
-	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
-}
 
 static enum step no_backend(struct front *front, const char *why)
 {
@@ -66,6 +73,7 @@ static enum step no_backend(struct front *front, const char *why)
 	count(site->counters, backend_none);
 	if (more)
 		log_warning("%s: %s%s", addr_text(peer_addr(front->side.peer), peer), why, more);
+	front->state = FRONT_ENDING;
 	peer_end(front->side.peer, CLOSE_BACKEND);
 	return STEP_BLOCKED;
 }
@@ -73,15 +81,17 @@ static enum step no_backend(struct front *front, const char *why)
 /* Begins to connect to the next backend. STEP_BLOCKED: it is under way, or the front ends. */
 static enum step connect_next(struct front *front)
 {
-	struct site *site = front->site;
+	struct endpoint *to = site_endpoint(front->site, front->routes->plan->groups[front->group].protocol);
 	struct backend *backend;
 	struct peer *peer;
+	bool is_innocent;
 	int ret;
 
-	while ((backend = backends_pick(&site->backends, &front->tried, clock_us()))) {
+	while ((backend = routes_pick(front->routes, front->group, &front->tried, clock_us()))) {
 		struct back *back;
 
-		ret = peer_connect(&peer, front->side.peer, &site->to, &backend->addr.sa, backend->addr_len);
+		ret = peer_connect(&peer, front->side.peer, to, &backend->place.addr.sa,
+				   backend->place.addr_len);
 		if (!ret) {
 			back = peer_session(peer);
 			back->backend = backend;
@@ -91,12 +101,81 @@ static enum step connect_next(struct front *front)
 			front->state = FRONT_CONNECTING;
 			return STEP_BLOCKED;
 		}
-		backend->active--;
-		if (is_local(ret))
+		is_innocent = backend_is_innocent(ret);
+		if (!is_innocent)
+			site_backend_failed(front->site, backend, strerror(-ret));
+		routes_leave(backend);
+		if (is_innocent)
 			return no_backend(front, strerror(-ret));
-		site_backend_failed(site, backend, strerror(-ret));
 	}
 	return no_backend(front, "no backend can be reached");
+}
+
+/* Its backend is chosen, or none will be. */
+static void settle(struct front *front)
+{
+	if (front->routes)
+		routes_put(front->routes);
+	front->routes = NULL;
+}
+
+/* Begins to choose its backend: of clients that ask for @name and have negotiated @protocol. */
+static enum step choose(struct front *front, const char *name, const char *protocol)
+{
+	int group = plan_choose(front->site->routes->plan, name, protocol);
+	char why[SERVER_NAME_LEN + 64];
+
+	if (group < 0) {
+		snprintf(why, sizeof(why), "there is no backend for name %s, protocol %s",
+			 *name ? name : "(none)", *protocol ? protocol : "(none)");
+		return no_backend(front, why);
+	}
+	front->routes = routes_get(front->site->routes);
+	front->group = (unsigned int)group;
+	return connect_next(front);
+}
+
+static enum step choose_by_tls(struct front *front)
+{
+	char name[SERVER_NAME_LEN] = "";
+	struct tls_info tls = {.server_name = ""};
+
+	if (peer_tls(front->side.peer, &tls))
+		server_name_normalize(tls.server_name, strlen(tls.server_name), name);
+	return choose(front, name, tls.alpn);
+}
+
+static enum step refuse_hello(struct front *front, enum client_hello_is is)
+{
+	static const char *const texts[] = {
+		[CLIENT_HELLO_NOT_TLS] = "does not begin with a TLS ClientHello",
+		[CLIENT_HELLO_MALFORMED] = "its TLS ClientHello is malformed",
+		[CLIENT_HELLO_TOO_LONG] = "its TLS ClientHello is longer than 64 KiB",
+	};
+	struct site *site = front->site;
+	char peer[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
+	const char *more = log_limited(&site->hello_limit, clock_us(), buf);
+
+	count(site->counters, hello_refused);
+	if (more)
+		log_warning("%s: %s%s", addr_text(peer_addr(front->side.peer), peer), texts[is], more);
+	front->state = FRONT_ENDING;
+	peer_end(front->side.peer, CLOSE_TLS);
+	return STEP_BLOCKED;
+}
+
+/* Nothing of the hello is consumed: the backend gets it. */
+static enum step read_hello(struct front *front, const char *data, size_t len)
+{
+	char name[SERVER_NAME_LEN];
+	enum client_hello_is is;
+
+	if (!len)
+		return STEP_MORE;
+	is = client_hello_read(&front->hello, data, len, name);
+	if (is == CLIENT_HELLO_SHORT)
+		return STEP_MORE;
+	return is == CLIENT_HELLO_WHOLE ? choose(front, name, "") : refuse_hello(front, is);
 }
 
 static void front_open(void *session, void *site, struct peer *peer)
@@ -115,9 +194,11 @@ static enum step front_input(void *session, const char *data, size_t len, size_t
 	*used = 0;
 	switch (front->state) {
 	case FRONT_NEW:
-		return connect_next(front);
+		return reads_hello(front) ? read_hello(front, data, len) : choose_by_tls(front);
 	case FRONT_CONNECTING:
 		return front->side.other ? STEP_BLOCKED : connect_next(front);
+	case FRONT_ENDING:
+		return STEP_BLOCKED;
 	case FRONT_OPEN:
 		break;
 	}
@@ -126,9 +207,24 @@ static enum step front_input(void *session, const char *data, size_t len, size_t
 	return relay_input(&front->side, data, len, used);
 }
 
-static enum step side_eof(void *session, size_t left, struct outq *out)
+static enum step front_eof(void *session, size_t left, struct outq *out)
 {
-	return relay_eof(session, left);
+	return reads_hello(session) ? STEP_FAILED : relay_eof(session, left);
+}
+
+static enum phase front_phase(const void *session)
+{
+	return reads_hello(session) ? PHASE_HEAD : PHASE_BODY;
+}
+
+static enum step front_timeout(void *session, enum close_reason reason, struct outq *out)
+{
+	return STEP_FAILED;
+}
+
+static enum step front_drain(void *session)
+{
+	return reads_hello(session) ? STEP_FAILED : STEP_MORE;
 }
 
 static void side_sent(void *session, const struct outq *out)
@@ -147,18 +243,9 @@ static void front_ended(void *session, enum close_reason reason)
 {
 	struct front *front = session;
 
+	settle(front);
 	lifetime_end(&front->lifetime, front->site);
 	end_other(&front->side, relay_part(&front->side), reason);
-}
-
-static enum phase side_phase(const void *session)
-{
-	return PHASE_BODY;
-}
-
-static enum step side_drain(void *session)
-{
-	return STEP_MORE;
 }
 
 /* --- the backend's side --- */
@@ -217,6 +304,7 @@ static enum step back_input(void *session, const char *data, size_t len, size_t 
 		return relay_is_over(&back->side) ? STEP_MORE : STEP_BLOCKED;
 	if (front->state == FRONT_CONNECTING) {
 		front->state = FRONT_OPEN;
+		settle(front);
 		back->backend->rests_until_us = 0;
 		peer_wake(front->side.peer);
 	}
@@ -224,27 +312,35 @@ static enum step back_input(void *session, const char *data, size_t len, size_t 
 	return relay_input(&back->side, data, len, used);
 }
 
-static const char *text_of(const struct back *back, enum close_reason reason)
-{
-	int err = peer_error(back->side.peer);
-
-	return err ? strerror(-err) : close_reason_text(reason);
-}
-
 static void back_ended(void *session, enum close_reason reason)
 {
 	struct back *back = session;
 	struct side *other = relay_part(&back->side);
 
-	back->backend->active--;
 	if (other && front_of(other)->state == FRONT_CONNECTING) {
 		if (reason == CLOSE_TLS) /* its ticket may be why */
 			backend_keep_ticket(back->backend, NULL);
-		site_backend_failed(back->site, back->backend, text_of(back, reason));
+		site_backend_failed(back->site, back->backend, peer_why(back->side.peer, reason));
 		peer_wake(other->peer); /* tries the next */
 	} else {
 		end_other(&back->side, other, reason);
 	}
+	routes_leave(back->backend);
+}
+
+static enum step back_eof(void *session, size_t left, struct outq *out)
+{
+	return relay_eof(session, left);
+}
+
+static enum phase back_phase(const void *session)
+{
+	return PHASE_BODY;
+}
+
+static enum step back_drain(void *session)
+{
+	return STEP_MORE;
 }
 
 static const struct service service_back = {
@@ -253,10 +349,10 @@ static const struct service service_back = {
 	.open = back_open,
 	.preface = back_preface,
 	.input = back_input,
-	.eof = side_eof,
+	.eof = back_eof,
 	.sent = side_sent,
-	.phase = side_phase,
-	.drain = side_drain,
+	.phase = back_phase,
+	.drain = back_drain,
 	.ended = back_ended,
 };
 
@@ -266,9 +362,39 @@ static int proxy_site_open(void **opened, const void *options, const void *words
 	return site_open((struct site **)opened, &service_back, options, words, env, why);
 }
 
-static int proxy_site_reload(void *site, char *why)
+static int proxy_verify(const void *words, bool is_tls, char *why)
 {
-	return site_reload(site, why);
+	int ret = plan_check(words, is_tls, why);
+
+	return ret ? ret : site_verify_tls(words, why);
+}
+
+static bool proxy_alpn_of(const void *words, char *text)
+{
+	return plan_alpn(words, text);
+}
+
+static int proxy_prepare(void *prepared, const void *before, char *why)
+{
+	const struct proxy_words *was = before;
+	struct proxy_words *words = prepared;
+
+	return plan_make(&words->plan, words, was ? was->plan : NULL, why);
+}
+
+static void proxy_release(void *words)
+{
+	plan_put(((struct proxy_words *)words)->plan);
+}
+
+static int proxy_site_reload(void *site, const void *words, char *why)
+{
+	return site_reload(site, words, why);
+}
+
+static void proxy_site_leave(void *site)
+{
+	site_leave(site);
 }
 
 static void proxy_site_close(void *site)
@@ -285,15 +411,20 @@ const struct service service_proxy = {
 	.options_size = sizeof(struct proxy_options),
 	.words = proxy_words,
 	.words_size = sizeof(struct proxy_words),
-	.verify = site_verify,
+	.alpn_of = proxy_alpn_of,
+	.verify = proxy_verify,
+	.prepare = proxy_prepare,
+	.release = proxy_release,
 	.site_open = proxy_site_open,
-	.site_close = proxy_site_close,
 	.site_reload = proxy_site_reload,
+	.site_leave = proxy_site_leave,
+	.site_close = proxy_site_close,
 	.open = front_open,
 	.ended = front_ended,
 	.input = front_input,
-	.eof = side_eof,
+	.eof = front_eof,
 	.sent = side_sent,
-	.phase = side_phase,
-	.drain = side_drain,
+	.phase = front_phase,
+	.drain = front_drain,
+	.timeout = front_timeout,
 };

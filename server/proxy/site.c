@@ -7,6 +7,7 @@
 #include "tls/tls.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ void site_backend_failed(struct site *site, struct backend *backend, const char 
 	backend->rests_until_us = now_us + site->rest_us;
 	count(site->counters, backend_failed);
 	if (more)
-		log_warning("backend %s: %s%s", backend->name, why, more);
+		log_warning("backend %s: %s%s", backend->place.name, why, more);
 }
 
 /* --- life --- */
@@ -82,37 +83,90 @@ static int no_memory(char *why)
 	return -ENOMEM;
 }
 
-static void site_release(struct endpoint *to)
+static void site_put(struct site *site)
 {
-	struct site *site = to->site;
-
-	backends_drop_tickets(&site->backends);
-	tls_ctx_put(to->tls);
+	if (--site->refs)
+		return;
+	if (site->routes)
+		routes_put(site->routes);
 	free(site->host);
 	free(site);
+}
+
+static void to_release(struct endpoint *to)
+{
+	tls_ctx_put(to->tls);
+	site_put(to->site);
+}
+
+/* The site of its connections is the checks themselves. */
+static void checks_release(struct endpoint *endpoint)
+{
+	struct site *site = (struct site *)((uintptr_t)endpoint->site - offsetof(struct site, checks));
+
+	tls_ctx_put(endpoint->tls);
+	site_put(site);
+}
+
+void site_leave(struct site *site)
+{
+	if (!site->has_checks)
+		return;
+	site->has_checks = false;
+	checks_stop(&site->checks);
+	endpoint_put(&site->checks.endpoint);
+}
+
+static void site_put_endpoints(struct site *site)
+{
+	site_leave(site);
+	for (unsigned int i = site->protocols.n; i-- > 0;)
+		endpoint_put(&site->to[i]);
+}
+
+static void open_endpoints(struct site *site, const struct service *back)
+{
+	site->refs = site->protocols.n;
+	for (unsigned int i = 0; i < site->protocols.n; i++)
+		site->to[i] =
+			(struct endpoint){.service = back, .site = site, .refs = 1, .release = to_release};
+}
+
+struct endpoint *site_endpoint(struct site *site, const char *protocol)
+{
+	int at = place_protocol_at(&site->protocols, protocol);
+
+	/* Backends of sni-map may have none where those of to= have some. */
+	return &site->to[at < 0 ? 0 : at];
 }
 
 /* The name of the first backend, without its port. */
 static char *host_of(const struct proxy_words *words)
 {
+	char host[256], protocol[PROTOCOL_LEN];
 	unsigned int port;
-	char host[256];
 
 	if (words->server_name)
 		return strdup(words->server_name);
-	if (addr_split(words->to.items[0], host, sizeof(host), &port))
+	if (!words->to.len ||
+	    addr_split(place_split(words->to.items[0], protocol), host, sizeof(host), &port))
 		return strdup("localhost");
 	return strdup(host);
 }
 
-/* "h2,http/1.1"; NULL with *err 0: none are offered. */
-static char *alpn_of(const struct proxy_words *words, int *err)
+/* The protocol of the backends, or "h2,http/1.1" of to-alpn; NULL with *err 0: none are offered. */
+static char *alpn_of(const struct proxy_words *words, const char *protocol, int *err)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *to;
 
 	*err = 0;
+	if (*protocol) {
+		text = strdup(protocol);
+		*err = text ? 0 : -ENOMEM;
+		return text;
+	}
 	if (!words->to_alpn.len)
 		return NULL;
 	to = open_memstream(&text, &len);
@@ -125,10 +179,10 @@ static char *alpn_of(const struct proxy_words *words, int *err)
 	return NULL;
 }
 
-static int make_tls(struct tls_ctx **ctx, const struct proxy_words *words, char *why)
+static int make_tls(struct tls_ctx **ctx, const struct proxy_words *words, const char *protocol, char *why)
 {
 	int ret;
-	char *alpn = alpn_of(words, &ret);
+	char *alpn = alpn_of(words, protocol, &ret);
 	const struct tls_client_params params = {
 		.ca_file = words->ca,
 		.insecure = !words->verify,
@@ -144,14 +198,19 @@ static int make_tls(struct tls_ctx **ctx, const struct proxy_words *words, char 
 
 static int open_tls(struct site *site, const struct proxy_words *words, char *why)
 {
+	int ret = 0;
+
 	site->host = host_of(words);
 	if (!site->host)
 		return no_memory(why);
-	site->to.host = site->host;
-	return make_tls(&site->to.tls, words, why);
+	for (unsigned int i = 0; i < site->protocols.n && !ret; i++) {
+		site->to[i].host = site->host;
+		ret = make_tls(&site->to[i].tls, words, site->protocols.names[i], why);
+	}
+	return ret;
 }
 
-static int verify_tls(const struct proxy_words *words, char *why)
+int site_verify_tls(const struct proxy_words *words, char *why)
 {
 	struct tls_ctx *ctx;
 	int ret;
@@ -167,65 +226,108 @@ static int verify_tls(const struct proxy_words *words, char *why)
 	}
 	if (!words->to_tls)
 		return 0;
-	ret = make_tls(&ctx, words, why);
+	ret = make_tls(&ctx, words, "", why);
 	if (!ret)
 		tls_ctx_put(ctx);
 	return ret;
 }
 
-int site_verify(const void *given, char *why)
+/* Connections that have a backend keep it, and those that are choosing one keep to the routes they began
+ * with. */
+static int take_routes(struct site *site, const struct proxy_words *words, char *why)
 {
-	const struct proxy_words *words = given;
+	struct routes *before = site->routes;
 
-	if (words->to.len)
-		return verify_tls(words, why);
-	snprintf(why, WHY_LEN, "the service proxy needs a backend: add ,to=ADDRESS:PORT or ,to=unix:PATH");
-	return -EINVAL;
+	if (routes_open(&site->routes, words->plan, (enum balance)words->balance, site->counters, before))
+		return no_memory(why);
+	if (site->has_checks)
+		checks_follow(&site->checks, site->routes);
+	if (before)
+		routes_put(before);
+	return 0;
+}
+
+/* Connections keep the context that they began with. Its tickets are of no use in another. */
+static int renew_tls(struct site *site, const struct proxy_words *words, char *why)
+{
+	struct tls_ctx *next[PROTOCOLS_MAX] = {NULL};
+	unsigned int n = site->to[0].tls ? site->protocols.n : 0;
+	int ret = 0;
+
+	for (unsigned int i = 0; i < n && !ret; i++)
+		ret = make_tls(&next[i], words, site->protocols.names[i], why);
+	for (unsigned int i = 0; i < n; i++) {
+		tls_ctx_put(ret ? next[i] : site->to[i].tls);
+		if (!ret)
+			site->to[i].tls = next[i];
+	}
+	if (ret || !n)
+		return ret;
+	for (unsigned int i = 0; i < site->routes->plan->nplaces; i++)
+		backend_keep_ticket(site->routes->backends[i], NULL);
+	if (site->has_checks) {
+		tls_ctx_put(site->checks.endpoint.tls);
+		site->checks.endpoint.tls = tls_ctx_get(site->to[0].tls);
+	}
+	return 0;
+}
+
+int site_reload(struct site *site, const struct proxy_words *words, char *why)
+{
+	int ret = renew_tls(site, words, why);
+
+	return ret ? ret : take_routes(site, words, why);
+}
+
+static void start_checks(struct site *site, const struct proxy_words *words, const struct service_env *env)
+{
+	struct endpoint *like = &site->to[0];
+
+	site->has_checks = true;
+	site->refs++;
+	site->checks.send_proxy = site->send_proxy;
+	site->checks.endpoint = (struct endpoint){
+		.tls = like->tls ? tls_ctx_get(like->tls) : NULL,
+		.host = like->host,
+		.refs = 1,
+		.release = checks_release,
+	};
+	checks_start(&site->checks, env, site->routes, words->check_us);
 }
 
 int site_open(struct site **opened, const struct service *back, const struct proxy_options *options,
 	      const struct proxy_words *words, const struct service_env *env, char *why)
 {
-	struct site *site = calloc(1, sizeof(*site));
-	int ret;
+	struct protocols protocols;
+	struct site *site;
+	int ret = place_protocols(&words->to, &protocols, why);
 
+	if (ret)
+		return ret;
+	site = calloc(1, sizeof(*site));
 	if (!site)
 		return no_memory(why);
-	site->words = words;
-	site->to = (struct endpoint){.service = back, .site = site, .refs = 1, .release = site_release};
+	site->protocols = protocols;
+	open_endpoints(site, back);
 	site->send_proxy = (enum send_proxy)words->send_proxy;
+	site->reads_hello = words->sni_route;
 	site->lifetime_us = options->lifetime_us;
 	site->rest_us = options->rest_us;
-	site->backends.balance = (enum balance)words->balance;
 	site->loop = env->loop;
 	site->counters = env->counters;
 	TAILQ_INIT(&site->lifetimes);
 	ev_init(&site->lifetime, on_lifetime);
 	site->lifetime.data = site;
-	ret = site_verify(words, why);
-	if (!ret)
-		ret = backends_resolve(&site->backends, &words->to, why);
+	ret = take_routes(site, words, why);
 	if (!ret && words->to_tls)
 		ret = open_tls(site, words, why);
 	if (ret) {
-		endpoint_put(&site->to);
+		site_put_endpoints(site);
 		return ret;
 	}
+	if (words->check_us)
+		start_checks(site, words, env);
 	*opened = site;
-	return 0;
-}
-
-/* Connections keep the context that they began with. Its tickets are of no use in another. */
-int site_reload(struct site *site, char *why)
-{
-	struct tls_ctx *next;
-	int ret = site->to.tls ? make_tls(&next, site->words, why) : 0;
-
-	if (ret || !site->to.tls)
-		return ret;
-	backends_drop_tickets(&site->backends);
-	tls_ctx_put(site->to.tls);
-	site->to.tls = next;
 	return 0;
 }
 
@@ -233,5 +335,5 @@ int site_reload(struct site *site, char *why)
 void site_close(struct site *site)
 {
 	ev_timer_stop(site->loop, &site->lifetime);
-	endpoint_put(&site->to);
+	site_put_endpoints(site);
 }

@@ -3,7 +3,7 @@
 """The Nth call of each site fails, N = 1, 2, ... until a run in which nothing failed.
 
 For each site taiod is started under the shim (fault.c) twice for each N: once the count begins with the
-process, once with the first of three requests (http, http over TLS, echo). What must hold:
+process, once with the first of four requests (http, http over TLS, echo, and echo behind a proxy that ends TLS). What must hold:
   - a failure at start ends it with status 1 and one or more lines on stderr, or does no harm;
   - a failure while it serves may cost requests, but every client gets an answer or an end in bounded time;
   - it never crashes; the next connection to each listener is served; no descriptor and no connection is left;
@@ -65,11 +65,17 @@ class Scene:
         os.mkdir(self.root)
         with open(os.path.join(self.root, "a.bin"), "wb") as file:
             file.write(pattern(100000))
+        # What is behind the proxy; nothing fails there.
+        self.behind = Server("service=echo")
+        self.map = os.path.join(directory, "map")
+        with open(self.map, "w", encoding="ascii") as file:
+            file.writelines(f"{name}.test 127.0.0.1:{self.behind.port}\n" for name in ("one", "*.two"))
         self.env = dict(os.environ, LD_PRELOAD=shim, FAULT_PLAN=self.plan.path)
 
     def server(self):
         """The certificate is made once, and kept."""
         return Server(f"service=http,root={self.root}", f"service=http,root={self.root},tls", "service=echo",
+                      f"service=proxy,tls,to=127.0.0.1:{self.behind.port},sni-map={self.map},check=1h",
                       env=self.env, options=(
                           "--state-dir", os.path.join(self.directory, "state"), "--idle-timeout", "1s",
                           "--header-timeout", "1s", "--handshake-timeout", "1s", "--write-timeout", "1s",
@@ -80,12 +86,12 @@ class Scene:
     def requests(server):
         """One on each listener; each must end. How many were answered in full."""
         answered, data = 0, pattern(30000)
-        for index in range(3):
+        for index in range(4):
             since = time.monotonic()
             sock = None
             try:
-                sock = connect(server.ports[index], tls=index == 1, timeout=CLIENT_S)
-                if index == 2:
+                sock = connect(server.ports[index], tls=index in (1, 3), timeout=CLIENT_S)
+                if index >= 2:
                     answered += exchange(sock, data) == data
                 else:
                     answer = Http(sock).get("/a.bin", Connection="close" if index == 0 else "keep-alive")
@@ -113,7 +119,7 @@ class Scene:
     def served(self, server):
         """After the failure: every listener serves in full, and nothing is left."""
         self.plan.disarm()
-        until(lambda: self.requests(server) == 3, "every listener serves again", 3)
+        until(lambda: self.requests(server) == 4, "every listener serves again", 3)
         server.until_idle()
         until(lambda: server.fds() <= server.fds_before,
               f"no descriptor is left ({server.fds()}, before {server.fds_before})", 5)
@@ -153,7 +159,7 @@ class Scene:
             # What OpenSSL fetches once for all it never fetches again if that fails (3.0: an algorithm is marked as
             # looked up before it is). So what it does once is done before.
             if site == "malloc-tls":
-                assert self.requests(server) == 3, server.log()
+                assert self.requests(server) == 4, server.log()
             self.plan.arm()
             self.requests(server)
             if site == "io-cancel":
@@ -169,7 +175,7 @@ class Scene:
         self.plan.write("none", 0, 0)
         server = self.server()
         self.usual_fds = server.fds()
-        assert self.requests(server) == 3, server.log()
+        assert self.requests(server) == 4, server.log()
         server.stop()
 
 
@@ -217,6 +223,7 @@ def main():
                 print(f"{ENGINE}: {site} {phase}: {tried} failures, {len(bad)} bad "
                       f"({time.monotonic() - since:.1f} s)", flush=True)
                 failures += bad
+        scene.behind.stop()
     for failure in failures:
         print(f"FAILED {failure}", file=sys.stderr)
     return 1 if failures else 0

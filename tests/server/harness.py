@@ -255,11 +255,11 @@ class Server:
     chooses. @prefix are words in front of the program that exec it (prlimit).
     """
 
-    def __init__(self, *listeners, options=(), prefix=(), env=None, engine=ENGINE):
+    def __init__(self, *listeners, options=(), prefix=(), env=None, engine=ENGINE, program=None):
         self.dir = tempfile.mkdtemp(prefix="taiod-test-")
         self.stats_file, self.log_file = self.path("stats.json"), self.path("log")
         self.port_file = self.path("ports")
-        words = [*prefix, TAIOD, "--engine", engine, "--port-file", self.port_file, "--stats-file",
+        words = [*prefix, program or TAIOD, "--engine", engine, "--port-file", self.port_file, "--stats-file",
                  self.stats_file, "--state-dir", self.path("state"), *options]
         if not any(str(w).startswith("--workers") for w in options):
             words += ["--workers", "1"]

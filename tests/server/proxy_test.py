@@ -22,12 +22,13 @@ V2 = b"\r\n\r\n\0\r\nQUIT\n"
 class Backend:
     """A listening socket of the test's own; what connects to it is taken one by one."""
 
-    def __init__(self, family=socket.AF_INET, path=None):
+    def __init__(self, family=socket.AF_INET, path=None, host="127.0.0.1", port=0):
         self.sock = socket.socket(family)
         self.sock.settimeout(PATIENCE)
-        self.sock.bind(path or ("127.0.0.1", 0))
+        self.sock.bind(path or (host, port))
         self.sock.listen(128)
-        self.where = f"unix:{path}" if path else "127.0.0.1:%d" % self.sock.getsockname()[1]
+        self.port = None if path else self.sock.getsockname()[1]
+        self.where = f"unix:{path}" if path else f"{host}:{self.port}"
 
     def accept(self):
         sock, _ = self.sock.accept()
