@@ -30,7 +30,7 @@ void conn_tls_fini(struct conn_tls *t, struct blocks *blocks)
 
 static bool wire_open(struct conn_tls *t, struct blocks *blocks)
 {
-	return t->wire.data || buf_grow(&t->wire, blocks);
+	return t->wire.data || buf_reserve(&t->wire, blocks, BLOCK_SIZE);
 }
 
 /* Points the session's output at the tail of wire, if there is one. */
