@@ -96,6 +96,7 @@ struct conn {
 	uint8_t asked;		/* enum close_reason: a session has asked for this end (peer_end) */
 	bool is_woken;		/* it is in shard->woken */
 	bool is_outgoing;
+	bool is_relayed; /* its output comes from another connection */
 	bool is_late;	 /* its deadline has passed: it is in shard->late */
 	bool in_session; /* its session's input() runs */
 	bool read_full;	 /* the last read filled its buffer: more may be waiting */

@@ -100,6 +100,11 @@ enum step conn_tls_write(struct conn_tls *t, struct blocks *blocks, const char *
 	return io_end(t, &io, NULL, blocks, tls_write(t->session, &io, plain, len, n));
 }
 
+bool conn_tls_reserve(struct conn_tls *t, struct blocks *blocks, size_t len)
+{
+	return buf_reserve(&t->wire, blocks, len + (len / TLS_RECORD_PLAIN + 1) * TLS_RECORD_EXTRA);
+}
+
 enum step conn_tls_flush(struct conn_tls *t, struct blocks *blocks)
 {
 	struct tls_io io;
