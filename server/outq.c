@@ -15,10 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Recycled sizes: 512 << class, allocation header of malloc included, so that pages divide evenly. */
+/*
+ * Recycled sizes: 512 << class, allocation header of malloc included, so that pages divide evenly; the last
+ * is that of a piece.
+ */
 #define CLASS_MIN_SHIFT 9
-#define NCLASSES	6
-#define CLASS_MAX_SIZE	(1U << (CLASS_MIN_SHIFT + NCLASSES - 1))
+#define NCLASSES	8
+#define CLASS_MAX_SIZE	(PIECE_MAX + OVERHEAD)
 #define MALLOC_OVERHEAD 16
 #define OVERHEAD	(sizeof(struct seg) + MALLOC_OVERHEAD)
 
@@ -29,7 +32,7 @@
 #define PIECE_MAX 65536U
 
 /* Maximum bytes on the free list of a thread. */
-#define POOL_MAX (256 * 1024)
+#define POOL_MAX (1024 * 1024)
 
 _Static_assert(OUTQ_ROOM_MAX + OVERHEAD + 512 <= CLASS_MAX_SIZE,
 	       "a head and its room fit a recycled segment");
@@ -43,7 +46,14 @@ static unsigned int class_of(size_t size)
 {
 	if (size <= 1U << CLASS_MIN_SHIFT)
 		return 0;
+	if (size > 1U << (CLASS_MIN_SHIFT + NCLASSES - 2))
+		return NCLASSES - 1;
 	return 64 - (unsigned int)__builtin_clzl(size - 1) - CLASS_MIN_SHIFT;
+}
+
+static size_t class_size(unsigned int class)
+{
+	return class == NCLASSES - 1 ? CLASS_MAX_SIZE : (size_t)1 << (class + CLASS_MIN_SHIFT);
 }
 
 static size_t mem_size(const struct seg *seg)
@@ -59,7 +69,7 @@ static struct seg *mem_create(size_t cap)
 	if (size <= CLASS_MAX_SIZE) {
 		unsigned int class = class_of(size);
 
-		size = (size_t)1 << (class + CLASS_MIN_SHIFT);
+		size = class_size(class);
 		seg = pool.free[class];
 		if (seg) {
 			pool.free[class] = STAILQ_NEXT(seg, link);

@@ -140,6 +140,10 @@ struct tls_ticket_keys *tls_ticket_keys_get(struct tls_ticket_keys *keys);
 /* The last reference cleanses them; NULL is allowed. */
 void tls_ticket_keys_put(struct tls_ticket_keys *keys);
 
+/* The maximum plaintext of a record, and what it adds at most: header, explicit nonce, content type, tag. */
+#define TLS_RECORD_PLAIN (16 * 1024)
+#define TLS_RECORD_EXTRA (5 + 8 + 1 + 16)
+
 /*
  * Input and output of one call. The session consumes from in/in_len and appends to out/out_len, up to
  * out_cap; the caller keeps what was not consumed and offers it again. The spans need not outlive the call.

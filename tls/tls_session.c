@@ -24,9 +24,6 @@
  * holds. */
 #define HELD_MAX 4096
 
-/* A record adds at most this to its plain text: header, explicit nonce, content type, tag. */
-#define RECORD_EXTRA (5 + 8 + 1 + 16)
-
 /* The room at the end of io->out is not worth a record with less than this. */
 #define RECORD_WORTH 1024
 
@@ -229,12 +226,12 @@ enum step tls_read(struct tls *tls, struct tls_io *io, void *plain, size_t cap, 
 static size_t record_len(const struct tls_io *io, size_t len)
 {
 	size_t room = io->out_cap - io->out_len;
-	size_t want = len < SSL3_RT_MAX_PLAIN_LENGTH ? len : SSL3_RT_MAX_PLAIN_LENGTH;
+	size_t want = len < TLS_RECORD_PLAIN ? len : TLS_RECORD_PLAIN;
 
-	if (room >= want + RECORD_EXTRA)
+	if (room >= want + TLS_RECORD_EXTRA)
 		return want;
-	if (room >= RECORD_WORTH + RECORD_EXTRA)
-		return room - RECORD_EXTRA;
+	if (room >= RECORD_WORTH + TLS_RECORD_EXTRA)
+		return room - TLS_RECORD_EXTRA;
 	if (io->out_len || !room)
 		return 0;
 	return want < RECORD_WORTH ? want : RECORD_WORTH;

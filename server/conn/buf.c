@@ -4,67 +4,91 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCKS_KEPT 64
+/* Indexed by the k of the functions below. */
+static const struct {
+	uint32_t size;
+	unsigned int kept; /* on the free list, at most */
+} sizes[BLOCK_NSIZES] = {{BLOCK_SMALL, 256}, {BLOCK_SIZE, 64}, {BUF_MAX, 16}};
 
-static void *block_get(struct blocks *blocks)
+static void *block_get(struct blocks *blocks, unsigned int k)
 {
-	struct block *block = blocks->free;
+	struct block *block = blocks->lists[k].free;
 
 	if (!block)
-		return malloc(BLOCK_SIZE);
-	blocks->free = block->next;
-	blocks->nfree--;
+		return malloc(sizes[k].size);
+	blocks->lists[k].free = block->next;
+	blocks->lists[k].n--;
 	return block;
 }
 
-static void block_put(struct blocks *blocks, void *memory)
+static void block_put(struct blocks *blocks, unsigned int k, void *memory)
 {
 	struct block *block = memory;
 
-	if (blocks->nfree >= BLOCKS_KEPT) {
+	if (blocks->lists[k].n >= sizes[k].kept) {
 		free(memory);
 		return;
 	}
-	block->next = blocks->free;
-	blocks->free = block;
-	blocks->nfree++;
+	block->next = blocks->lists[k].free;
+	blocks->lists[k].free = block;
+	blocks->lists[k].n++;
 }
 
 void blocks_fini(struct blocks *blocks)
 {
 	struct block *block;
 
-	while ((block = blocks->free)) {
-		blocks->free = block->next;
-		free(block);
+	for (unsigned int k = 0; k < BLOCK_NSIZES; k++) {
+		while ((block = blocks->lists[k].free)) {
+			blocks->lists[k].free = block->next;
+			free(block);
+		}
 	}
-	blocks->nfree = 0;
+	*blocks = (struct blocks){0};
+}
+
+/* The least of the sizes above @cap bytes. */
+static unsigned int size_above(uint32_t cap)
+{
+	unsigned int k = 0;
+
+	while (sizes[k].size <= cap)
+		k++;
+	return k;
 }
 
 static void memory_put(struct blocks *blocks, char *data, uint32_t cap)
 {
-	if (cap == BLOCK_SIZE)
-		block_put(blocks, data);
-	else if (cap > BLOCK_SIZE)
-		free(data);
+	if (cap >= BLOCK_SMALL)
+		block_put(blocks, size_above(cap - 1), data);
 }
 
-bool buf_grow(struct buf *buf, struct blocks *blocks)
+static bool grow_to(struct buf *buf, struct blocks *blocks, unsigned int k)
 {
-	uint32_t cap = buf->cap < BLOCK_SIZE ? BLOCK_SIZE : BUF_MAX;
-	char *data;
+	char *data = block_get(blocks, k);
 
-	if (buf->cap >= BUF_MAX)
-		return false;
-	data = cap == BLOCK_SIZE ? block_get(blocks) : malloc(cap);
 	if (!data)
 		return false;
 	if (buf->len)
 		memcpy(data, buf->data, buf->len);
 	memory_put(blocks, buf->data, buf->cap);
 	buf->data = data;
-	buf->cap = cap;
+	buf->cap = sizes[k].size;
 	return true;
+}
+
+bool buf_grow(struct buf *buf, struct blocks *blocks)
+{
+	return buf->cap < BUF_MAX && grow_to(buf, blocks, size_above(buf->cap));
+}
+
+bool buf_reserve(struct buf *buf, struct blocks *blocks, size_t room)
+{
+	size_t cap = buf->len + room;
+
+	if (cap > BUF_MAX)
+		cap = BUF_MAX;
+	return buf->cap >= cap || grow_to(buf, blocks, size_above((uint32_t)cap - 1));
 }
 
 bool buf_append(struct buf *buf, struct blocks *blocks, const void *data, size_t len)

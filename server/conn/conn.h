@@ -96,9 +96,13 @@ struct conn {
 	uint8_t asked;		/* enum close_reason: a session has asked for this end (peer_end) */
 	bool is_woken;		/* it is in shard->woken */
 	bool is_outgoing;
-	bool is_late;	  /* its deadline has passed: it is in shard->late */
-	bool in_session;  /* its session's input() runs */
-	bool read_full;	  /* the last read filled its buffer: more may be waiting */
+	bool is_relayed; /* its output comes from another connection */
+	bool is_late;	 /* its deadline has passed: it is in shard->late */
+	bool in_session; /* its session's input() runs */
+	bool read_full;	 /* the last read filled its buffer: more may be waiting */
+	uint8_t nlarge;	 /* reads in a row, counted up to 2, that brought more than the inline buffer holds */
+	bool has_read;	 /* since the last look at what is borrowed to read into */
+	bool rereads;	 /* the read is cancelled only to begin again, with the inline buffer */
 	bool output_lost; /* out is to be cleared once the read of a file into it has ended */
 	uint8_t looks;	  /* at what the peer takes, since it last took something */
 	uint16_t inline_cap;
@@ -187,6 +191,12 @@ static inline enum step conn_fail_tls(struct conn *c)
 
 /* User memory that this connection holds beyond its struct. */
 size_t conn_memory(const struct conn *c);
+
+/* The read buffer is not the inline one. */
+static inline bool conn_borrows(const struct conn *c)
+{
+	return c->in.cap > c->inline_cap;
+}
 
 /* Returns to the inline read buffer. The present one must be empty. */
 void conn_shrink_input(struct conn *c);

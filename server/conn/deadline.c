@@ -8,7 +8,8 @@
  *
  * The limits of a request belong to its service, and hold whatever else the connection waits for; and what
  * moves too slowly moves. So these are no classes: a connection with a request under way, or with output
- * where that must be taken at a minimum rate, is watched: looked at now and then.
+ * where that must be taken at a minimum rate, is watched: looked at now and then. So is one that borrows
+ * memory to read into, which goes back once nothing arrives any more.
  */
 #include "deadline.h"
 
@@ -207,7 +208,7 @@ static void watch_append(struct shard *shard, struct watch *watch)
 
 static void watch_update(struct conn *c)
 {
-	bool is_wanted = has_request(c) || has_paced_output(c);
+	bool is_wanted = has_request(c) || has_paced_output(c) || conn_borrows(c);
 
 	if (!is_wanted) {
 		watch_end(c);
@@ -291,6 +292,26 @@ uint64_t deadline_next_look(const struct shard *shard)
 	return watched->look_us < late->deadline_us ? watched->look_us : late->deadline_us;
 }
 
+/*
+ * Memory that was borrowed to read into goes back if nothing has arrived since the last look. A read under
+ * way is cancelled for that, and begins again: see conn.rereads.
+ */
+static void look_at_borrowed(struct conn *c)
+{
+	if (!conn_borrows(c) || c->in.len)
+		return;
+	if (c->has_read) {
+		c->has_read = false;
+		return;
+	}
+	c->read_full = false;
+	c->nlarge = 0;
+	if (op_is_idle(&c->rd))
+		conn_shrink_input(c);
+	else
+		c->rereads = op_cancel(&c->rd, c->shard->ring);
+}
+
 static void look_at_watched(struct shard *shard, deadline_expired *expired)
 {
 	struct watch *watch;
@@ -307,6 +328,8 @@ static void look_at_watched(struct shard *shard, deadline_expired *expired)
 			reason = broken_limit(c, late_us);
 		if (reason != CLOSE_NONE)
 			expired(c, reason);
+		else if (c->cancel_reason == CLOSE_NONE)
+			look_at_borrowed(c);
 	}
 }
 

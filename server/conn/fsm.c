@@ -210,7 +210,12 @@ static void cancelled(struct conn *c, long res)
 			return;
 		}
 		break;
-	case CLOSE_NONE: /* it was not requested */
+	case CLOSE_NONE: /* that was not requested */
+		if (c->rereads) {
+			c->rereads = false;
+			advance(c);
+			return;
+		}
 		reason = CLOSE_ERROR;
 		break;
 	default:

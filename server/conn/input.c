@@ -3,13 +3,24 @@
 
 #include "op.h"
 
+/* As much as a queue of output takes at once. */
+#define READ_MAX OUTQ_HIGH
+
+static size_t read_len(const struct conn *c)
+{
+	size_t room = buf_room(&c->in);
+
+	return room < READ_MAX ? room : READ_MAX;
+}
+
 static bool read_room(struct conn *c)
 {
 	struct buf *in = &c->in;
 
-	if (!in->len && !c->read_full && in->cap > c->inline_cap)
+	/* Where the last two reads were large, the next may be, too. */
+	if (!in->len && !c->read_full && c->nlarge < 2 && in->cap > c->inline_cap)
 		conn_shrink_input(c);
-	if (!buf_room(in) || (c->read_full && in->cap < BLOCK_SIZE))
+	if (!buf_room(in) || (c->read_full && in->cap < BUF_MAX))
 		return buf_grow(in, &c->shard->blocks);
 	return true;
 }
@@ -30,13 +41,19 @@ bool input_start(struct conn *c)
 		return true;
 	if (!read_room(c))
 		return false;
-	conn_op_read(c, c->in.data + c->in.len, buf_room(&c->in));
+	conn_op_read(c, c->in.data + c->in.len, read_len(c));
 	return true;
 }
 
 void input_received(struct conn *c, size_t n)
 {
-	c->read_full = n == buf_room(&c->in);
+	c->read_full = n == read_len(c);
+	if (n > c->inline_cap)
+		c->nlarge = c->nlarge ? 2 : 1;
+	else if (!c->read_full)
+		c->nlarge = 0;
+	c->has_read = true;
+	c->rereads = false;
 	c->in.len += (uint32_t)n;
 }
 

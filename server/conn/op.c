@@ -42,8 +42,12 @@ void conn_op_read_file(struct conn *c, int afd, char *data, size_t len, uint64_t
 
 void conn_op_cancel(struct conn *c, struct op *op)
 {
-	if (!op_cancel(op, c->shard->ring))
+	bool rereads = op == &c->rd && conn_op_is_cancelling(op) && c->rereads;
+
+	if (!rereads && !op_cancel(op, c->shard->ring))
 		return;
+	if (rereads) /* that is over: it was cancelled for this, too */
+		c->rereads = false;
 	c->cancel_us = c->shard->now_us;
 	count(&c->shard->counters, cancels);
 }

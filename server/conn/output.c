@@ -11,6 +11,8 @@
 
 #include <errno.h>
 
+#include <errno.h>
+
 /* Room behind a response head that is smaller than this is not worth a separate read. */
 #define FILL_MIN   4096
 #define FILE_PIECE (64 * 1024)
@@ -66,6 +68,15 @@ static enum step start_plain(struct conn *c)
 
 /* --- TLS --- */
 
+/*
+ * Makes room to encrypt @len bytes at once if they come from another connection. A service that answers what
+ * it reads sends a block at a time, because it reads on when most is sent. False: no memory.
+ */
+static bool reserve(struct conn *c, size_t len)
+{
+	return !c->is_relayed || conn_tls_reserve(&c->tls, &c->shard->blocks, len);
+}
+
 /* Encrypts what is in memory. STEP_DONE: all, or as much as there is room for. */
 static enum step encrypt(struct conn *c)
 {
@@ -80,6 +91,8 @@ static enum step encrypt(struct conn *c)
 		from = fill_from(seg);
 		if (from) /* what precedes the file goes first */
 			return conn_tls_is_sent(&c->tls) ? read_file(c, seg, from) : STEP_DONE;
+		if (!reserve(c, seg->mem.end - seg->mem.begin))
+			return conn_fail(c, CLOSE_MEMORY);
 		step = conn_tls_write(&c->tls, &c->shard->blocks, seg->data + seg->mem.begin,
 				      seg->mem.end - seg->mem.begin, &n);
 		outq_consume(&c->out, n);
@@ -126,6 +139,29 @@ static enum step start_tls(struct conn *c)
 		return step;
 	conn_op_write(c, data, len);
 	return STEP_BLOCKED;
+}
+
+/* Nothing waits to be sent: what comes now can be encrypted where it is, without a copy in the queue. */
+static bool encrypts_at_once(const struct conn *c)
+{
+	return conn_is_tls(c) && c->tls.state == CONN_TLS_OPEN && outq_empty(&c->out) && op_is_idle(&c->wr) &&
+	       conn_tls_is_sent(&c->tls);
+}
+
+int output_append(struct conn *c, const char *data, size_t len)
+{
+	enum step step = STEP_BLOCKED;
+	size_t n;
+
+	c->is_relayed = true;
+	if (encrypts_at_once(c))
+		step = reserve(c, len) ? STEP_DONE : STEP_FAILED;
+	while (len && step == STEP_DONE) {
+		step = conn_tls_write(&c->tls, &c->shard->blocks, data, len, &n);
+		data += n;
+		len -= n;
+	}
+	return step == STEP_FAILED ? -ENOMEM : outq_append(&c->out, data, len);
 }
 
 enum step output_start(struct conn *c)

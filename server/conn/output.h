@@ -37,6 +37,12 @@ const char *output_file(const struct conn *c);
 /* TLS: puts close_notify behind what was sent, once. True if there is something to send now. */
 bool output_end(struct conn *c);
 
+/*
+ * Appends what another connection has received; under TLS it may be encrypted at once. Sent by
+ * output_start(). 0 or -ENOMEM.
+ */
+int output_append(struct conn *c, const char *data, size_t len);
+
 /* Drops what the queue holds; what a file is being read into stays until the read has ended. */
 void output_drop(struct conn *c);
 

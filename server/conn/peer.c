@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "fsm.h"
 #include "op.h"
+#include "output.h"
 #include "tls/tls.h"
 
 #include <errno.h>
@@ -115,9 +116,20 @@ void peer_wake(struct peer *peer)
 	STAILQ_INSERT_TAIL(&c->shard->woken, c, woken_link);
 }
 
-struct outq *peer_output(struct peer *peer)
+size_t peer_room(const struct peer *peer)
 {
-	return &conn_of(peer)->out;
+	uint64_t waits = conn_of(peer)->out.nbytes;
+
+	return waits < OUTQ_HIGH ? OUTQ_HIGH - waits : 0;
+}
+
+int peer_append(struct peer *peer, const char *data, size_t len)
+{
+	int ret = output_append(conn_of(peer), data, len);
+
+	if (!ret)
+		peer_wake(peer);
+	return ret;
 }
 
 void peer_finish(struct peer *peer)

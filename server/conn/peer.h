@@ -46,11 +46,12 @@ struct tls_ticket *peer_tls_ticket(struct peer *peer);
 /* The session of a connection, for its pair. */
 void *peer_session(struct peer *peer);
 
-/* peer_resume(), once what is under way has returned; also sends what was appended to its output. */
+/* peer_resume(), once what is under way has returned. */
 void peer_wake(struct peer *peer);
 
-/* What is to be sent to it. Append only below OUTQ_HIGH, and call peer_wake() then. */
-struct outq *peer_output(struct peer *peer);
+/* How many bytes may be appended to what is to be sent to it, and appending: 0 or -ENOMEM. */
+size_t peer_room(const struct peer *peer);
+int peer_append(struct peer *peer, const char *data, size_t len);
 
 /* Nothing more will be appended: the sending side is closed behind what is queued. Input goes on. */
 void peer_finish(struct peer *peer);

@@ -32,7 +32,7 @@ void conn_tls_fini(struct conn_tls *t, struct blocks *blocks)
 
 static bool wire_open(struct conn_tls *t, struct blocks *blocks)
 {
-	return t->wire.data || buf_grow(&t->wire, blocks);
+	return t->wire.data || buf_reserve(&t->wire, blocks, BLOCK_SIZE);
 }
 
 /* Points the session's output at the tail of wire, if there is one. */
@@ -100,6 +100,11 @@ enum step conn_tls_write(struct conn_tls *t, struct blocks *blocks, const char *
 		return STEP_BLOCKED;
 	io = io_begin(t, NULL);
 	return io_end(t, &io, NULL, blocks, tls_write(t->session, &io, plain, len, n));
+}
+
+bool conn_tls_reserve(struct conn_tls *t, struct blocks *blocks, size_t len)
+{
+	return buf_reserve(&t->wire, blocks, len + (len / TLS_RECORD_PLAIN + 1) * TLS_RECORD_EXTRA);
 }
 
 enum step conn_tls_flush(struct conn_tls *t, struct blocks *blocks)

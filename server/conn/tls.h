@@ -47,6 +47,9 @@ enum step conn_tls_read(struct conn_tls *t, struct buf *in, struct blocks *block
 /* STEP_DONE: *n bytes of @plain were encrypted. STEP_BLOCKED: send what is pending first. */
 enum step conn_tls_write(struct conn_tls *t, struct blocks *blocks, const char *plain, size_t len, size_t *n);
 
+/* Makes room for @len bytes of plaintext, as far as a buffer goes. False: no memory. */
+bool conn_tls_reserve(struct conn_tls *t, struct blocks *blocks, size_t len);
+
 /* Adds to the wire what the session held back for lack of room: STEP_DONE, or STEP_FAILED without memory. */
 enum step conn_tls_flush(struct conn_tls *t, struct blocks *blocks);
 

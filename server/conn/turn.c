@@ -50,7 +50,7 @@ static void complete(struct op *op, long res)
 
 	conn_check(c);
 	account(c->shard, op, res);
-	if (op->cancelled)
+	if (op->cancelled && !(c->rereads && op == &c->rd))
 		account_cancel(c, res);
 	conn_fsm(c, event_of(op, res), res);
 	conn_put(c);

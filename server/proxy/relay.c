@@ -23,16 +23,12 @@ struct side *relay_part(struct side *side)
 
 enum step relay_input(struct side *side, const char *data, size_t len, size_t *used)
 {
-	struct outq *out = peer_output(side->other->peer);
-	size_t room = out->nbytes < OUTQ_HIGH ? OUTQ_HIGH - out->nbytes : 0;
+	size_t room = peer_room(side->other->peer);
 
 	*used = len < room ? len : room;
 	side->is_blocked = *used == room;
-	if (*used) {
-		if (outq_append(out, data, *used))
-			return STEP_FAILED;
-		peer_wake(side->other->peer);
-	}
+	if (*used && peer_append(side->other->peer, data, *used))
+		return STEP_FAILED;
 	return side->is_blocked ? STEP_BLOCKED : STEP_MORE;
 }
 

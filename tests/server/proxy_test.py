@@ -92,6 +92,20 @@ class Pairs(ServerCase):
             thread.join(PATIENCE)
             self.assertTrue(got["up"] == up and got["down"] == down)
 
+    def test_pauses_between_large_pieces(self):
+        """After each, memory that was borrowed to read into is given back: the read that waits begins again."""
+        before = self.server.stats()
+        for client, backend in self.each():
+            for i in range(3):
+                for source, sink in ((backend, client), (client, backend)):
+                    for size in (100, 2000, 3000, 8 << 10, 200 << 10):
+                        sent = pattern(size, i)
+                        source.sendall(sent)
+                        self.assertTrue(read_exactly(sink, size) == sent)
+                time.sleep(0.8)  # not for order: three looks
+        after = self.server.stats()
+        self.assertEqual([after[name] - before[name] for name in ("cancels", "cancel_raced", "closed_error")], [0, 0, 0])
+
     def test_the_client_half_closes(self):
         """A plain one: what is under way towards it still comes, and may take its time."""
         client, backend = self.pair()
