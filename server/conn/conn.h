@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection: its socket, its two operations, its buffers, its session. The state belongs to fsm.c, the
- * operations to op.c and turn.c, the deadline to deadline.c, incoming bytes to input.c and outgoing bytes to
- * output.c.
+ * A connection: its socket, its two operations, its buffers, its session. The state belongs to fsm.c and
+ * advance.c, the operations to op.c and turn.c, the deadline to deadline.c, incoming bytes to input.c and
+ * outgoing bytes to output.c.
  *
  * References: one for the table, one for each operation in flight. Dropping the last frees it (conn_put).
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What each event means in each state of a connection. After conn_create() nothing else writes conn.state. */
+/* What each event means in each state of a connection. After conn_create() nothing but this and advance.c
+ * writes conn.state. */
 #ifndef CONN_FSM_H
 #define CONN_FSM_H
 
