@@ -88,6 +88,7 @@ void http_body_begin(struct http_session *s, const struct http_request *req)
 	s->left = req->length;
 	s->state = STATE_LENGTH;
 	s->window.since_ms = s->site->now_ms;
+	s->window.passed_ms = 0;
 	s->window.nbytes = 0;
 	if (!req->chunked)
 		return;
@@ -286,14 +287,17 @@ void http_body_pace_begin(struct http_session *s)
 {
 	if (s->window.since_ms)
 		return;
-	s->window.since_ms = s->site->now_ms;
-	s->window.nbytes = 0;
+	s->window.since_ms = s->site->now_ms - s->window.passed_ms;
+	s->window.passed_ms = 0;
 }
 
 void http_body_pace_end(struct http_session *s, const struct outq *out)
 {
-	if (out->nbytes >= OUTQ_HIGH)
-		s->window.since_ms = 0; /* now it is not the sending that is slow */
+	if (out->nbytes < OUTQ_HIGH || !s->window.since_ms)
+		return;
+	/* Now it is not the sending that is slow. */
+	s->window.passed_ms = s->site->now_ms - s->window.since_ms;
+	s->window.since_ms = 0;
 }
 
 bool http_body_is_slow(struct http_session *s)

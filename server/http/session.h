@@ -82,9 +82,10 @@ struct http_session {
 	uint32_t nrequests;
 	uint32_t trailer_len;
 	struct http_scan scan;
-	uint64_t begun_ms;	   /* when the first byte of the request came; 0: it has not */
-	struct {		   /* of a body: how fast it comes is judged one window at a time */
-		uint64_t since_ms; /* 0: none has begun, or output is full */
+	uint64_t begun_ms;	    /* when the first byte of the request came; 0: it has not */
+	struct {		    /* of a body: how fast it comes is judged one window at a time */
+		uint64_t since_ms;  /* less the time in which output was full; 0: none has begun, or it is */
+		uint64_t passed_ms; /* while it is full: how much of the window has passed */
 		uint64_t nbytes;
 	} window;
 	uint64_t left;	   /* bytes of the body, or of the chunk, still to come */
