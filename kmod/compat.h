@@ -47,6 +47,29 @@ static inline struct vhost_task *compat_thread_create(bool (*fn)(void *arg), voi
 	return IS_ERR(thread) ? NULL : thread;
 }
 
+/* Whether kernel TLS has seen its peer change keys and waits for the new one; the kernel can take one since 6.14. */
+#if IS_ENABLED(CONFIG_TLS) && LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
+#include <net/tls.h>
+static inline bool compat_wants_key(const struct sock *sk)
+{
+	const struct tcp_ulp_ops *ulp = READ_ONCE(inet_csk(sk)->icsk_ulp_ops);
+	const struct tls_context *ctx;
+
+	if (!ulp || strcmp(ulp->name, "tls"))
+		return false;
+	ctx = tls_get_ctx(sk);
+	/* Not before it has keys to receive with. It stays as long as the socket does. */
+	return ctx && (ctx->rx_conf == TLS_SW || ctx->rx_conf == TLS_HW) &&
+	       READ_ONCE(tls_sw_ctx_rx(ctx)->key_update_pending);
+}
+#else
+struct sock;
+static inline bool compat_wants_key(const struct sock *sk)
+{
+	return false;
+}
+#endif
+
 /* Pipes honour IOCB_NOWAIT, and show it by FMODE_NOWAIT, since 6.4. Sockets honour it on every kernel. */
 static inline bool compat_honours_nowait(struct file *file)
 {

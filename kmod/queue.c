@@ -234,12 +234,13 @@ static enum outcome wait_again(struct taio_queue *queue, struct taio_op *op)
 	woken = queue->ready;
 	if (!woken && !later)
 		queue->busy = false;
+	/* Before the unlock: from then on the first may be cancelled, the proxy be closed, and stop_work() be over. */
+	if (!woken && later)
+		queue_delayed_work(proxy->user->works, &queue->work, 1);
 	spin_unlock_irq(&proxy->lock);
 	if (woken)
 		return OUTCOME_AGAIN;
-	if (later)
-		queue_delayed_work(proxy->user->works, &queue->work, 1);
-	else
+	if (!later)
 		proxy_put(proxy);
 	return OUTCOME_WAITS;
 }

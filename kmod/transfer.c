@@ -128,23 +128,16 @@ static bool has_enough(const struct taio_proxy *proxy, size_t nbytes)
 	return tcp_inq(sk) >= nbytes;
 }
 
-/* Nor does TLS that wants a new key, and a receive fails at once: a look at one byte tells. */
-static bool has_answer(const struct taio_proxy *proxy)
+/* Nor does TLS whose peer has changed its key, and a receive fails at once until it gets the new one. */
+static bool wants_key(const struct taio_proxy *proxy)
 {
-	struct socket *sock = proxy->sock;
-	char byte;
-	struct kvec vec = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {};
-
-	if (!sock || !sk_is_tcp(sock->sk) || !inet_csk_has_ulp(sock->sk))
-		return false;
-	return kernel_recvmsg(sock, &msg, &vec, 1, 1, MSG_PEEK | MSG_DONTWAIT) != -EAGAIN;
+	return proxy->sock && sk_is_tcp(proxy->sock->sk) && compat_wants_key(proxy->sock->sk);
 }
 
 bool transfer_is_worth_a_try(const struct taio_proxy *proxy, int rw, size_t nbytes)
 {
 	return rw == WRITE || is_ready(proxy, READ) || is_listening(proxy) || is_named_fifo(proxy) ||
-	       has_enough(proxy, nbytes) || has_answer(proxy);
+	       has_enough(proxy, nbytes) || wants_key(proxy);
 }
 
 bool transfer_is_at_end(const struct taio_proxy *proxy, int rw)
@@ -232,13 +225,14 @@ static bool is_present(const struct iov_iter *iter, int rw)
  */
 static bool bring(const struct iov_iter *iter, int rw)
 {
-	size_t left;
-
 	if (is_present(iter, rw))
 		return true;
-	left = rw == READ ? fault_in_iov_iter_writeable(iter, iov_iter_count(iter)) :
-			    fault_in_iov_iter_readable(iter, iov_iter_count(iter));
-	return !left || !signal_pending(current);
+	if (rw == READ)
+		fault_in_iov_iter_writeable(iter, iov_iter_count(iter));
+	else
+		fault_in_iov_iter_readable(iter, iov_iter_count(iter));
+	/* Not by what they return, which kernels of before April 2025 had wrong after the first page. */
+	return !signal_pending(current);
 }
 
 /* A page that goes away again before the copy, and does not come back until a cancel, costs the message. */
