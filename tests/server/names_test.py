@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Backends by name: resolved at the start and at each reload, off the workers' loops."""
+import contextlib
 import os
 import signal
 import socket
@@ -15,11 +16,19 @@ RELOADED = "configuration and certificates reloaded"
 
 class Names(unittest.TestCase):
     def setUp(self):
-        self.one = Backend()
+        self.one, self.two = self.at_one_port()
         self.addCleanup(self.one.close)
-        # Another at the same port of another address.
-        self.two = Backend(host="127.0.0.2", port=self.one.port)
         self.addCleanup(self.two.close)
+
+    @staticmethod
+    def at_one_port():
+        """Two backends at the same port of two addresses, one that nobody else has at either."""
+        for _ in range(100):
+            one = Backend()
+            with contextlib.suppress(OSError):
+                return one, Backend(host="127.0.0.2", port=one.port)
+            one.close()
+        raise AssertionError("no port is free at both addresses")
 
     def serve(self, words, hosts, options=()):
         server = Server(f"service=proxy,{words}", options=options, program=TAIOD_HOSTS, env=self.set_hosts(hosts))

@@ -25,7 +25,11 @@ class Backend:
     def __init__(self, family=socket.AF_INET, path=None, host="127.0.0.1", port=0):
         self.sock = socket.socket(family)
         self.sock.settimeout(PATIENCE)
-        self.sock.bind(path or (host, port))
+        try:
+            self.sock.bind(path or (host, port))
+        except OSError:
+            self.sock.close()
+            raise
         self.sock.listen(128)
         self.port = None if path else self.sock.getsockname()[1]
         self.where = f"unix:{path}" if path else f"{host}:{self.port}"
