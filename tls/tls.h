@@ -210,6 +210,9 @@ bool tls_has_output(const struct tls *tls);
 /* Decrypted bytes are waiting for tls_read(); it need not wait for the network. */
 bool tls_has_input(const struct tls *tls);
 
+/* Nothing has been consumed of a record that is not here yet as a whole. */
+bool tls_is_between_records(const struct tls *tls);
+
 /*
  * After the handshake: "TLSv1.3", the cipher, the negotiated ALPN protocol or "", the name that the client
  * asked for (SNI) or "", whether it was resumed; of a client that has shown a certificate, which was
@@ -241,7 +244,8 @@ bool tls_is_untrusted(const struct tls *tls);
 
 /*
  * Gives an established session to the kernel (TCP_ULP): from then on @fd reads and writes plain bytes. All
- * input of the session must have been consumed and all its output sent, with no operation under way on @fd.
+ * input of the session must have been consumed, up to the end of a record (tls_is_between_records()), and all
+ * its output sent, with no operation under way on @fd.
  * On success @tls is to be freed, and *kernel is the caller's. -EOPNOTSUPP and -ENOMEM: kernel, cipher or
  * context do not allow it, and nothing has changed. Other errors: the socket is of no further use.
  */

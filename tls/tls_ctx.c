@@ -46,6 +46,7 @@ static void keylog_line(const SSL *ssl, const char *line)
 static int set_keylog(struct tls_ctx *ctx, const char *file, enum tls_kernel_use kernel, char *why)
 {
 	ctx->kernel = kernel;
+	tls_kernel_look_again();
 	if (kernel != TLS_KERNEL_NO)
 		SSL_CTX_set_keylog_callback(ctx->ssl_ctx, keylog_line);
 	if (!file)

@@ -298,13 +298,26 @@ static bool kernel_rekeys(void)
 	return rekeys;
 }
 
+/* The module is not there. Each try of root's would look for it on the disk (request_module()). */
+static atomic_bool is_missing;
+
+void tls_kernel_look_again(void)
+{
+	atomic_store_explicit(&is_missing, false, memory_order_relaxed);
+}
+
 static int start(struct tls *tls, int fd, struct tls_kernel *kernel)
 {
 	struct tls_record_key keys[2];
 	int ret;
 
-	if (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")))
+	if (atomic_load_explicit(&is_missing, memory_order_relaxed))
 		return -EOPNOTSUPP;
+	if (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls"))) {
+		if (errno == ENOENT)
+			atomic_store_explicit(&is_missing, true, memory_order_relaxed);
+		return -EOPNOTSUPP;
+	}
 	/* From here to the first key nothing has changed: without keys, what the socket carries is left
 	 * alone. */
 	ret = tls_kernel_key(tls, false, &keys[0]);
@@ -312,8 +325,9 @@ static int start(struct tls *tls, int fd, struct tls_kernel *kernel)
 		ret = tls_kernel_key(tls, true, &keys[1]);
 	if (!ret && set_key(fd, kernel->suite, kernel->is_13, false, &keys[0]))
 		ret = -EOPNOTSUPP;
-	if (!ret)
-		ret = set_key(fd, kernel->suite, kernel->is_13, true, &keys[1]);
+	/* The other half has changed by now. */
+	if (!ret && set_key(fd, kernel->suite, kernel->is_13, true, &keys[1]))
+		ret = -EIO;
 	OPENSSL_cleanse(keys, sizeof(keys));
 	return ret;
 }
@@ -413,6 +427,7 @@ static int next_key(struct tls_kernel *kernel, bool is_out, struct tls_record_ke
 	if (ret)
 		return ret;
 	*secret = next;
+	OPENSSL_cleanse(&next, sizeof(next));
 	memset(key, 0, sizeof(*key));
 	return keys_13(kernel->suite, secret, key);
 }
@@ -460,6 +475,8 @@ static enum step alert_record(const unsigned char *data, size_t len, const char 
 {
 	if (len == 2 && data[1] == SSL3_AD_CLOSE_NOTIFY)
 		return STEP_CLOSED;
+	if (len == 2 && data[1] == SSL_AD_USER_CANCELLED) /* close_notify follows (RFC 8446, 6.1) */
+		return STEP_MORE;
 	*why = len == 2 ? SSL_alert_desc_string_long(data[1]) : "a malformed alert";
 	return STEP_FAILED;
 }

@@ -5,6 +5,9 @@
 
 #include "tls_int.h"
 
+/* For a new context: the module may have been loaded since it was found missing. */
+void tls_kernel_look_again(void);
+
 /* A line of the key log. */
 void tls_kernel_note_secret(struct tls *tls, const char *line);
 

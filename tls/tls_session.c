@@ -277,6 +277,12 @@ bool tls_has_input(const struct tls *tls)
 	return SSL_pending(tls->ssl) > 0;
 }
 
+/* Of a record whose body is to come OpenSSL has the header alone, in no buffer, but in its state. */
+bool tls_is_between_records(const struct tls *tls)
+{
+	return !SSL_has_pending(tls->ssl) && !strcmp(SSL_rstate_string(tls->ssl), "RH");
+}
+
 static void client_info(const struct tls *tls, struct tls_info *info)
 {
 	X509 *cert = tls->ctx->is_server ? SSL_get0_peer_certificate(tls->ssl) : NULL;

@@ -153,6 +153,12 @@ void conn_cancelled(struct conn *c, long res)
 {
 	enum close_reason reason = c->cancel_reason;
 
+	/* A read that begins again: what else was cancelled meanwhile is judged by its own reason. */
+	if (c->rereads && op_is_idle(&c->rd)) {
+		c->rereads = false;
+		conn_advance(c);
+		return;
+	}
 	c->cancel_reason = CLOSE_NONE;
 	switch (reason) {
 	case CLOSE_HEADER:
@@ -173,11 +179,6 @@ void conn_cancelled(struct conn *c, long res)
 		}
 		break;
 	case CLOSE_NONE: /* that was not requested */
-		if (c->rereads) {
-			c->rereads = false;
-			conn_advance(c);
-			return;
-		}
 		reason = CLOSE_ERROR;
 		break;
 	default:
@@ -254,6 +255,15 @@ static bool is_abrupt(unsigned int reason)
 	       reason == CLOSE_LIFETIME;
 }
 
+/*
+ * Ends our direction of the stream. Not where the kernel has the session: it may hold the last record still,
+ * which would come behind the end of the stream, and be lost; close_notify is the end there.
+ */
+static bool end_stream(struct conn *c)
+{
+	return c->tls.kernel || shutdown(c->fd, SHUT_WR) == 0;
+}
+
 /* Everything is sent: ends our direction and lets the peer finish. */
 static void flushed(struct conn *c)
 {
@@ -261,7 +271,7 @@ static void flushed(struct conn *c)
 		conn_advance(c);
 		return;
 	}
-	if (c->input == INPUT_ENDED || is_abrupt(c->reason) || shutdown(c->fd, SHUT_WR) < 0) {
+	if (c->input == INPUT_ENDED || is_abrupt(c->reason) || !end_stream(c)) {
 		conn_end(c, CLOSE_DONE);
 		return;
 	}
@@ -276,7 +286,7 @@ static bool half_close(struct conn *c)
 	if (output_end(c))
 		return output_start(c) != STEP_FAILED;
 	c->output = OUTPUT_ENDED;
-	return shutdown(c->fd, SHUT_WR) == 0;
+	return end_stream(c);
 }
 
 /* False: the connection is being closed, or its state has changed and it has advanced. */

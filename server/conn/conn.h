@@ -45,9 +45,9 @@ enum output_state {
 	OUTPUT_ENDED,
 };
 
-/* The kind of an operation, whose iocb.data is the connection. OP_FILE and OP_CONNECT share the write's op.
+/* The kind of an operation, whose iocb.data is the connection. all but OP_READ share the write's op.
  */
-enum op_kind { OP_READ, OP_WRITE, OP_FILE, OP_CONNECT };
+enum op_kind { OP_READ, OP_WRITE, OP_FILE, OP_CONNECT, OP_ROOM };
 
 /*
  * What a listener gives its connections; each worker has its own (server/endpoint.c). A reload replaces it if

@@ -434,6 +434,11 @@ static void flush_read_error(struct conn *c, long res)
 	}
 }
 
+static void room(struct conn *c, long res)
+{
+	conn_advance(c);
+}
+
 static void linger_eof(struct conn *c, long res)
 {
 	conn_end(c, CLOSE_DONE);
@@ -442,6 +447,13 @@ static void linger_eof(struct conn *c, long res)
 static void force(struct conn *c, long res)
 {
 	conn_end(c, CLOSE_DRAIN);
+}
+
+/* A client still needs its backend: it drains by itself. */
+static void handshake_drain(struct conn *c, long res)
+{
+	if (!c->is_outgoing)
+		force(c, res);
 }
 
 static void ignore(struct conn *c, long res) {}
@@ -460,49 +472,49 @@ static conn_step *const steps[CONN_NSTATES][CONN_NEVENTS] = {
 	[CONN_CONNECT] = {
 		[ON_READ] = never,	      [ON_EOF] = never,		  [ON_READ_ERROR] = never,
 		[ON_WRITE] = connected,	      [ON_WRITE_ERROR] = connect_failed,
-		[ON_FILE] = never,	      [ON_FILE_ERROR] = never,
+		[ON_ROOM] = never, [ON_FILE] = never,	      [ON_FILE_ERROR] = never,
 		[ON_CANCELLED] = conn_cancelled,   [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
 		[ON_DRAIN] = ignore,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
 	},
 	[CONN_PROXY] = {
 		[ON_READ] = proxy_read,	      [ON_EOF] = proxy_eof,	  [ON_READ_ERROR] = conn_broken,
 		[ON_WRITE] = never,	      [ON_WRITE_ERROR] = never,
-		[ON_FILE] = never,	      [ON_FILE_ERROR] = never,
+		[ON_ROOM] = never, [ON_FILE] = never,	      [ON_FILE_ERROR] = never,
 		[ON_CANCELLED] = conn_cancelled,   [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
 		[ON_DRAIN] = force,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
 	},
 	[CONN_HANDSHAKE] = {
 		[ON_READ] = handshake_read,   [ON_EOF] = handshake_eof,	  [ON_READ_ERROR] = conn_broken,
 		[ON_WRITE] = handshake_write, [ON_WRITE_ERROR] = conn_broken,
-		[ON_FILE] = never,	      [ON_FILE_ERROR] = never,
+		[ON_ROOM] = never, [ON_FILE] = never,	      [ON_FILE_ERROR] = never,
 		[ON_CANCELLED] = conn_cancelled,   [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
-		[ON_DRAIN] = force,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
+		[ON_DRAIN] = handshake_drain,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
 	},
 	[CONN_SERVE] = {
 		[ON_READ] = serve_read,	      [ON_EOF] = serve_eof,	  [ON_READ_ERROR] = serve_read_error,
 		[ON_WRITE] = serve_write,     [ON_WRITE_ERROR] = conn_broken,
-		[ON_FILE] = serve_file,	      [ON_FILE_ERROR] = serve_file_error,
+		[ON_ROOM] = room, [ON_FILE] = serve_file,	      [ON_FILE_ERROR] = serve_file_error,
 		[ON_CANCELLED] = conn_cancelled,   [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = serve_resume,
 		[ON_DRAIN] = serve_drain,     [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
 	},
 	[CONN_FLUSH] = {
 		[ON_READ] = drop_read,	      [ON_EOF] = flush_eof,	  [ON_READ_ERROR] = flush_read_error,
 		[ON_WRITE] = flush_write,     [ON_WRITE_ERROR] = conn_broken,
-		[ON_FILE] = flush_file,	      [ON_FILE_ERROR] = flush_file_error,
+		[ON_ROOM] = room, [ON_FILE] = flush_file,	      [ON_FILE_ERROR] = flush_file_error,
 		[ON_CANCELLED] = flush_cancelled, [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
 		[ON_DRAIN] = ignore,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
 	},
 	[CONN_LINGER] = {
 		[ON_READ] = drop_read,	      [ON_EOF] = linger_eof,	  [ON_READ_ERROR] = linger_eof,
 		[ON_WRITE] = never,	      [ON_WRITE_ERROR] = never,
-		[ON_FILE] = never,	      [ON_FILE_ERROR] = never,
+		[ON_ROOM] = never, [ON_FILE] = never,	      [ON_FILE_ERROR] = never,
 		[ON_CANCELLED] = conn_cancelled,   [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
 		[ON_DRAIN] = ignore,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
 	},
 	[CONN_CLOSING] = {
 		[ON_READ] = ignore,	      [ON_EOF] = ignore,	  [ON_READ_ERROR] = ignore,
 		[ON_WRITE] = ignore,	      [ON_WRITE_ERROR] = ignore,
-		[ON_FILE] = ignore,	      [ON_FILE_ERROR] = ignore,
+		[ON_ROOM] = ignore, [ON_FILE] = ignore,	      [ON_FILE_ERROR] = ignore,
 		[ON_CANCELLED] = ignore,      [ON_DEADLINE] = never,	  [ON_END] = ignore, [ON_RESUME] = ignore,
 		[ON_DRAIN] = ignore,	      [ON_STOP] = ignore,	  [ON_EVICT] = ignore,
 	},

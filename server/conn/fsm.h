@@ -12,6 +12,7 @@ enum conn_event {
 	ON_READ_ERROR,	/* a read failed */
 	ON_WRITE,	/* a write moved bytes */
 	ON_WRITE_ERROR, /* a write failed */
+	ON_ROOM,	/* the socket has room for the last record of TLS in the kernel */
 	ON_FILE,	/* a read of a file returned bytes */
 	ON_FILE_ERROR,	/* it failed, or the file is shorter than promised */
 	ON_CANCELLED,	/* an operation completed as cancelled */

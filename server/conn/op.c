@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "op.h"
 
+#include <poll.h>
+
 int conn_op_reserve(struct shard *shard, unsigned int nconns)
 {
 	return batch_reserve(&shard->batch, 2 * nconns);
@@ -17,6 +19,13 @@ void conn_op_connect(struct conn *c)
 {
 	io_prep_pwrite(&c->wr.iocb, c->afd, c->tail, 0, 0);
 	c->wr.kind = OP_CONNECT;
+	start(c, &c->wr);
+}
+
+void conn_op_room(struct conn *c)
+{
+	io_prep_poll(&c->wr.iocb, c->afd, POLLOUT);
+	c->wr.kind = OP_ROOM;
 	start(c, &c->wr);
 }
 

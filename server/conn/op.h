@@ -16,6 +16,8 @@ int conn_op_reserve(struct shard *shard, unsigned int nconns);
  * socket is connected (0) or cannot be (-errno).
  */
 void conn_op_connect(struct conn *c);
+/* Waits until the socket has room for more (POLLOUT). */
+void conn_op_room(struct conn *c);
 void conn_op_read(struct conn *c, char *data, size_t len);
 void conn_op_write(struct conn *c, const char *data, size_t len);
 void conn_op_read_file(struct conn *c, int afd, char *data, size_t len, uint64_t offset);

@@ -226,13 +226,23 @@ const char *output_file(const struct conn *c)
 	return STAILQ_NEXT(STAILQ_FIRST(&c->out.segs), link)->range.file->name;
 }
 
+/* The kernel sends close_notify behind what it has, once there is room. */
+static bool end_kernel(struct conn *c)
+{
+	if (c->tls.state == CONN_TLS_ENDED)
+		return false;
+	if (tls_kernel_shutdown(c->fd) == -EAGAIN) {
+		conn_op_room(c);
+		return true;
+	}
+	c->tls.state = CONN_TLS_ENDED;
+	return false;
+}
+
 bool output_end(struct conn *c)
 {
-	if (c->tls.kernel && c->tls.state != CONN_TLS_ENDED) {
-		c->tls.state = CONN_TLS_ENDED;
-		/* Without room the peer sees the end of the stream alone. */
-		tls_kernel_shutdown(c->fd);
-	}
+	if (c->tls.kernel)
+		return end_kernel(c);
 	return conn_is_tls(c) && conn_tls_end(&c->tls, &c->shard->blocks);
 }
 

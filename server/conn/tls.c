@@ -153,7 +153,8 @@ int conn_tls_to_kernel(struct conn_tls *t, struct blocks *blocks, const struct b
 {
 	int ret;
 
-	if (in->len || !conn_tls_is_sent(t) || tls_has_output(t->session) || tls_has_input(t->session))
+	if (in->len || !conn_tls_is_sent(t) || tls_has_output(t->session) ||
+	    !tls_is_between_records(t->session))
 		return -EAGAIN;
 	t->wants_kernel = false;
 	ret = tls_kernel_start(&t->kernel, t->session, fd);

@@ -16,6 +16,7 @@ static const struct {
 	[OP_READ] = {COUNT_reads, ON_READ, ON_EOF, ON_READ_ERROR},
 	[OP_WRITE] = {COUNT_writes, ON_WRITE, ON_WRITE_ERROR, ON_WRITE_ERROR},
 	[OP_CONNECT] = {COUNT_connects, ON_WRITE, ON_WRITE, ON_WRITE_ERROR},
+	[OP_ROOM] = {COUNT_writes, ON_ROOM, ON_ROOM, ON_WRITE_ERROR},
 	[OP_FILE] = {COUNT_file_reads, ON_FILE, ON_FILE_ERROR, ON_FILE_ERROR},
 };
 
@@ -53,6 +54,8 @@ static void complete(struct op *op, long res)
 	if (op->cancelled && !(c->rereads && op == &c->rd))
 		account_cancel(c, res);
 	conn_fsm(c, event_of(op, res), res);
+	if (op == &c->rd)
+		c->rereads = false;
 	conn_put(c);
 }
 
