@@ -308,8 +308,8 @@ static void look_at_borrowed(struct conn *c)
 	c->nlarge = 0;
 	if (op_is_idle(&c->rd))
 		conn_shrink_input(c);
-	else
-		c->rereads = op_cancel(&c->rd, c->shard->ring);
+	else if (op_cancel(&c->rd, c->shard->ring))
+		c->rereads = true;
 }
 
 static void look_at_watched(struct shard *shard, deadline_expired *expired)
@@ -504,7 +504,14 @@ static uint64_t idle_since(const struct conn_group *group)
 
 struct conn *deadline_most_idle_of(const struct conn_group *group)
 {
-	return TAILQ_FIRST(&group->deadlines[DEADLINE_IDLE]);
+	struct conn *c;
+
+	/* With a backend's connection its client's would have to end; one that ends already makes no more
+	 * room. */
+	TAILQ_FOREACH (c, &group->deadlines[DEADLINE_IDLE], deadline_link)
+		if (!c->is_outgoing && c->cancel_reason == CLOSE_NONE && c->asked == CLOSE_NONE)
+			return c;
+	return NULL;
 }
 
 struct conn *deadline_most_idle(const struct shard *shard)

@@ -113,7 +113,7 @@ static void check(struct checks *checks, struct backend *backend)
 		return;
 	ret = peer_open(&peer, checks->shard, checks->group, &checks->endpoint, &place->addr.sa,
 			place->addr_len);
-	if (ret && !backend_is_innocent(ret))
+	if (ret && ret != -ESHUTDOWN && !backend_is_innocent(ret)) /* -ESHUTDOWN: the worker drains */
 		backend_checked(backend, strerror(-ret));
 	if (ret)
 		return;

@@ -262,14 +262,17 @@ static void back_open(void *session, void *site, struct peer *peer)
 static size_t back_preface(void *session, char *text)
 {
 	struct back *back = session;
-	const struct peer *client = back->side.other->peer;
-	struct proxy_header header = {.source = *peer_addr(client)};
+	struct proxy_header header = {0};
+	const struct peer *client;
 	struct proxy_tls tls;
 	struct tls_info info;
 
 	static_assert(PROXY_HEADER_MAX <= SERVICE_PREFACE_MAX, "a header is a preface");
-	if (back->site->send_proxy == SEND_PROXY_OFF)
+	/* A client that has ended has not stopped a connect that was over by then. */
+	if (back->site->send_proxy == SEND_PROXY_OFF || !back->side.other)
 		return 0;
+	client = back->side.other->peer;
+	header.source = *peer_addr(client);
 	if (peer_local_addr(client, &header.destination))
 		header.source.sa.sa_family = AF_UNSPEC;
 	if (peer_tls(client, &info)) {
