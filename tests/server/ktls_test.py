@@ -4,6 +4,7 @@ import os
 import select
 import ssl
 import subprocess
+import time
 import unittest
 
 from harness import (PATIENCE, SLOW, Server, ServerCase, client_context, connect, curl, exchange, pattern, read_to_end, run, until)
@@ -94,6 +95,57 @@ class KernelTls(ServerCase):
             done = run("openssl", "s_client", "-connect", f"127.0.0.1:{self.ports[1]}", "-quiet", "-ign_eof",
                        stdin=b"GET /big.bin HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
             self.assertTrue(done.stdout.endswith(pattern(4 << 20)))
+
+    def test_a_record_that_comes_in_parts_behind_the_handshake(self):
+        """OpenSSL has the first part by the time that nothing else is under way: it goes on until the record is whole."""
+        for version in (V12, V13):
+            context = client_context(version, version)
+            with connect(self.ports[0], context=context) as sock:
+                self.assertEqual(exchange(sock, b"x"), b"x")
+                session = sock.session
+            for first in (3, 5, 500):
+                with self.subTest(version=version, first=first):
+                    self.in_parts(context, session if version == V12 else None, first)
+
+    def in_parts(self, context, session, first):
+        """The client that speaks last in its handshake sends @first bytes of a record with that, and the rest later."""
+        data, before = pattern(4096), self.server.stats()["tls_handshakes"]
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, session=session)
+        with connect(self.ports[0]) as sock:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    sock.sendall(outgoing.read())
+                    incoming.write(sock.recv(1 << 16))
+            last = outgoing.read()
+            self.assertTrue(last, "the client does not speak last")
+            tls.write(data)
+            record = outgoing.read()
+            sock.sendall(last + record[:first])
+            self.server.until_counter("tls_handshakes", before + 1)
+            sock.sendall(record[first:])
+            got = b""
+            while len(got) < len(data):
+                try:
+                    got += tls.read(1 << 16)
+                except ssl.SSLWantReadError:
+                    piece = sock.recv(1 << 16)
+                    self.assertTrue(piece, "the connection has ended")
+                    incoming.write(piece)
+            self.assertTrue(got == data)
+
+    def test_the_last_record_of_a_download_arrives(self):
+        """A slow reader, and the end of the connection right behind: nothing is cut off, and close_notify comes."""
+        with connect(self.ports[1], context=client_context(V13), rcvbuf=4096) as sock:
+            sock.sendall(b"GET /big.bin HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+            until(lambda: self.server.stats()["requests"] > self.before["requests"], "the request is there")
+            time.sleep(1)  # not for order: the sockets fill up
+            got, orderly = read_to_end(sock)
+            self.assertTrue(got.endswith(pattern(4 << 20)))
+            self.assertTrue(orderly)
 
     def test_the_peers_close_notify_is_its_end(self):
         for sock in self.each():
