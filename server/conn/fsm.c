@@ -280,14 +280,11 @@ static enum step kernel_record(struct conn *c)
 	return conn_fail(c, CLOSE_TLS);
 }
 
-static bool is_record(const struct conn *c, long res)
+/* A read has failed; where the kernel has the session perhaps for such a record. @closed: it was
+ * close_notify. */
+static void read_error(struct conn *c, long res, conn_step *closed)
 {
-	return c->tls.kernel && res == -EIO;
-}
-
-static void serve_read_error(struct conn *c, long res)
-{
-	if (!is_record(c, res)) {
+	if (!c->tls.kernel || res != -EIO) {
 		conn_broken(c, res);
 		return;
 	}
@@ -296,11 +293,16 @@ static void serve_read_error(struct conn *c, long res)
 		conn_end(c, CLOSE_TLS);
 		return;
 	case STEP_CLOSED:
-		end_of_input(c);
+		closed(c, 0);
 		return;
 	default:
 		conn_advance(c);
 	}
+}
+
+static void serve_read_error(struct conn *c, long res)
+{
+	read_error(c, res, serve_eof);
 }
 
 static void serve_resume(struct conn *c, long res)
@@ -418,20 +420,7 @@ static void flush_file_error(struct conn *c, long res)
 
 static void flush_read_error(struct conn *c, long res)
 {
-	if (!is_record(c, res)) {
-		conn_broken(c, res);
-		return;
-	}
-	switch (kernel_record(c)) {
-	case STEP_FAILED:
-		conn_end(c, CLOSE_TLS);
-		return;
-	case STEP_CLOSED:
-		flush_eof(c, 0);
-		return;
-	default:
-		conn_advance(c);
-	}
+	read_error(c, res, flush_eof);
 }
 
 static void room(struct conn *c, long res)
