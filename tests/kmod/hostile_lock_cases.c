@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* More than the work items of a user that run at once, and less than three quarters of user_max. */
-enum { OPS = 80, WORKS_MAX = 32, LONG_WRITE = 1 << 20, RECORD = 16384, BUFFER = 65536, END_LIMIT_MS = 8000 };
+enum { OPS = 80, WORKS_MAX = 32, LONG_WRITE = 1 << 20, END_LIMIT_MS = 8000 };
 
 struct attack {
 	_Atomic int stage;
@@ -59,7 +59,7 @@ static void hold_lock(struct attack *attack)
 	int uffd = -1;
 
 	if (attack->is_ktls)
-		while (send(attack->holder, room, RECORD, MSG_DONTWAIT) > 0)
+		while (send(attack->holder, room, KTLS_RECORD, MSG_DONTWAIT) > 0)
 			;
 	else
 		stuck = uffd_pages(1, &uffd);
@@ -130,14 +130,14 @@ static void alice(void *arg)
 		pause();
 }
 
-static void ktls_link(struct scene *s)
+static void link_renew_ktls(struct scene *s)
 {
 	struct link *link = s->links[0];
 	int fds[2];
 
 	link_detach(link);
 	link_destroy(link);
-	ktls_pair(fds, TLS_1_3_VERSION, BUFFER);
+	ktls_pair(fds, TLS_1_3_VERSION, KTLS_BUFFER);
 	*link = (struct link){fds[0], fds[0], -1, -1, fds[1], fds[1]};
 }
 
@@ -148,7 +148,7 @@ static void link_prepare(struct attack *attack)
 	static const char some[2 * OPS];
 
 	if (attack->is_ktls) {
-		ktls_link(s);
+		link_renew_ktls(s);
 	} else {
 		link_renew(s, s->links[0]);
 		link_detach(s->links[0]);

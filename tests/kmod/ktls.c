@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -99,4 +100,42 @@ size_t ktls_wire(char *wire, unsigned int nrecords, uint16_t version, const void
 	close(fds[0]);
 	close(fds[1]);
 	return size;
+}
+
+struct link *ktls_link_of(struct scene *s, const int fds[2])
+{
+	struct link *link = malloc(sizeof(*link));
+
+	CHECK(link && s->nlinks < SCENE_LINKS);
+	*link = (struct link){.in = fds[0], .out = fds[0], .peer_in = fds[1], .peer_out = fds[1]};
+	link_attach(s, link);
+	s->links[s->nlinks++] = link;
+	return link;
+}
+
+struct link *ktls_link(struct scene *s, uint16_t version)
+{
+	int fds[2];
+
+	ktls_pair(fds, version, KTLS_BUFFER);
+	return ktls_link_of(s, fds);
+}
+
+char *ktls_pattern(size_t nbytes)
+{
+	char *buf = malloc(nbytes);
+
+	CHECK(buf);
+	pattern_fill(buf, nbytes, 0, KTLS_SEED);
+	return buf;
+}
+
+long ktls_read(int fd, void *buf, size_t nbytes)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, buf, nbytes);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
 }

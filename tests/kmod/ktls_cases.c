@@ -5,11 +5,9 @@
  * say the same.
  */
 #include "ktls.h"
-#include "observe.h"
 #include "semantics.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,47 +15,17 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define BUFFER	   65536 /* of a socket: a long write has to wait, and a record has room */
 #define LONG_WRITE (1u << 20)
-#define RECORD	   16384
-#define SEED	   14
+#define RECORD	   KTLS_RECORD
+#define SEED	   KTLS_SEED
 
 static const size_t sizes[] = {1, RECORD, LONG_WRITE};
-
-/* The pair's; both ends are the scene's to close. */
-static struct link *link_of(struct scene *s, const int fds[2])
-{
-	struct link *link = malloc(sizeof(*link));
-
-	CHECK(link && s->nlinks < SCENE_LINKS);
-	*link = (struct link){.in = fds[0], .out = fds[0], .peer_in = fds[1], .peer_out = fds[1]};
-	link_attach(s, link);
-	s->links[s->nlinks++] = link;
-	return link;
-}
-
-static struct link *ktls_link(struct scene *s, uint16_t version)
-{
-	int fds[2];
-
-	ktls_pair(fds, version, BUFFER);
-	return link_of(s, fds);
-}
-
-static char *pattern_make(size_t nbytes)
-{
-	char *buf = malloc(nbytes);
-
-	CHECK(buf);
-	pattern_fill(buf, nbytes, 0, SEED);
-	return buf;
-}
 
 /* --- bytes --- */
 
 static void write_whole(struct scene *s, struct link *link, size_t nbytes)
 {
-	char *sent = pattern_make(nbytes), *got = malloc(nbytes);
+	char *sent = ktls_pattern(nbytes), *got = malloc(nbytes);
 	struct op op;
 
 	CHECK(got);
@@ -84,7 +52,7 @@ TEST_CASE(ktls_write_is_whole, ON(TCP))
 
 static void pass_through(struct scene *s, struct link *link, int far, size_t nbytes)
 {
-	char *sent = pattern_make(nbytes), *got = malloc(nbytes);
+	char *sent = ktls_pattern(nbytes), *got = malloc(nbytes);
 	struct op rd, wr;
 	long res;
 
@@ -140,7 +108,7 @@ TEST_CASE(ktls_read_waits_for_a_record, ON(TCP))
 	for (unsigned int round = 0; round < 4 * KTLS_NVERSIONS; round++) {
 		struct link *link = ktls_link(s, KTLS_VERSIONS[round % KTLS_NVERSIONS]);
 		size_t nbytes = round & 4 ? RECORD : 100;
-		char *sent = pattern_make(nbytes), *buf;
+		char *sent = ktls_pattern(nbytes), *buf;
 		struct op op;
 
 		buf = round & 2 ? scratch_memory(RECORD) : malloc(RECORD);
@@ -182,7 +150,7 @@ TEST_CASE(ktls_record_that_comes_in_pieces_is_read_whole, ON(TCP))
 {
 	static const size_t cuts[] = {1, 5, 6, 500};
 	static char wire[2 * KTLS_WIRE_MAX];
-	char *sent = pattern_make(1000), got[1000];
+	char *sent = ktls_pattern(1000), got[1000];
 	struct link *link;
 	size_t size, at = 0;
 	struct op op;
@@ -192,7 +160,7 @@ TEST_CASE(ktls_record_that_comes_in_pieces_is_read_whole, ON(TCP))
 	tcp_pair(fds, 0);
 	ktls_start(fds[0], TLS_1_3_VERSION);
 	scene_ring(s, 1);
-	link = link_of(s, fds);
+	link = ktls_link_of(s, fds);
 	read_start(&s->ring, &op, link->afd_in, got, sizeof(got));
 	for (unsigned int i = 0; i < ARRAY_LEN(cuts); at = cuts[i++]) {
 		peer_write(link, wire + at, cuts[i] - at);
@@ -238,7 +206,7 @@ static void twins_make(struct twins *twins, struct scene *s, uint16_t version, b
 	for (unsigned int i = 0; i < 2; i++) {
 		int fds[2];
 
-		tcp_pair(fds, BUFFER);
+		tcp_pair(fds, KTLS_BUFFER);
 		ktls_start(fds[0], version);
 		if (!is_far_plain)
 			ktls_start(fds[1], version);
@@ -264,22 +232,12 @@ static void twins_write(const struct twins *twins, const void *data, size_t nbyt
 		CHECK_EQ(write(twins->far[i], data, nbytes), nbytes);
 }
 
-static long plain_read(int fd, void *buf, size_t nbytes)
-{
-	ssize_t n;
-
-	do
-		n = read(fd, buf, nbytes);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
-
 /* @op, a read of @nbytes into @got, gives what a read(2) of the twin gives. */
 static void read_ends_alike(struct twins *twins, struct op *op, const char *got, size_t nbytes)
 {
 	struct ring *ring = &twins->s->ring;
 	static char want[RECORD];
-	long res, plain = plain_read(twins->near[1], want, nbytes);
+	long res, plain = ktls_read(twins->near[1], want, nbytes);
 
 	twins->nreads++;
 	if (plain == -EAGAIN) {
@@ -307,7 +265,7 @@ static void read_alike(struct twins *twins, size_t nbytes)
 TEST_CASE(ktls_short_reads_are_as_by_read, ON(TCP))
 {
 	static const size_t asked[] = {1, 100, 4096, RECORD, 7, RECORD};
-	char *sent = pattern_make(RECORD);
+	char *sent = ktls_pattern(RECORD);
 	struct twins twins;
 
 	scene_ring(s, 1);
@@ -477,20 +435,18 @@ TEST_CASE(ktls_damage_is_told_as_by_read, ON(TCP))
 	}
 }
 
-/* --- writes that do not get to their end --- */
-
 static atomic_uint sigpipes;
 
-static void on_signal(int sig)
+static void on_sigpipe(int sig)
 {
-	if (sig == SIGPIPE)
-		atomic_fetch_add(&sigpipes, 1);
+	(void)sig;
+	atomic_fetch_add(&sigpipes, 1);
 }
 
 /* Which of them tells that nobody reads is the socket's affair; none by SIGPIPE. */
 TEST_CASE(ktls_write_that_nobody_reads_sends_no_signal, ON(TCP))
 {
-	struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction action = {.sa_handler = on_sigpipe};
 	struct twins twins;
 	struct op op;
 
@@ -508,191 +464,4 @@ TEST_CASE(ktls_write_that_nobody_reads_sends_no_signal, ON(TCP))
 	}
 	twins_end(&twins);
 	CHECK_EQ(sigpipes, 0);
-}
-
-/* What becomes of a connection when a write of LONG_WRITE ends half-way. */
-struct rest {
-	long told;  /* bytes, by the write */
-	long there; /* of them, at the far end */
-	long next;  /* result of the next write, of 4 bytes */
-};
-
-enum { FIRST = 100000, REST_MS = 500 };
-
-/* What comes of @nbytes while the far end need not wait for long. */
-static long drain(int far, char *got, long nbytes)
-{
-	struct timeval limit = {.tv_usec = REST_MS * 1000};
-	long there = 0, n;
-
-	SYS(setsockopt(far, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	while (there < nbytes && (n = plain_read(far, got + there, (size_t)(nbytes - there))) > 0)
-		there += n;
-	return there;
-}
-
-struct writer {
-	int fd;
-	const char *sent;
-	_Atomic bool is_over;
-	long told;
-};
-
-static void *writer_main(void *arg)
-{
-	struct writer *writer = arg;
-	ssize_t n = write(writer->fd, writer->sent, LONG_WRITE);
-
-	writer->told = n < 0 ? -errno : n;
-	atomic_store(&writer->is_over, true);
-	return NULL;
-}
-
-/* By signals to who waits in write(2). */
-static struct rest rest_of_plain(const char *sent, char *got)
-{
-	struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART */
-	struct writer writer = {.sent = sent};
-	struct rest rest;
-	pthread_t thread;
-	int fds[2];
-	ssize_t n;
-
-	SYS(sigaction(SIGUSR1, &action, NULL));
-	ktls_pair(fds, TLS_1_3_VERSION, BUFFER);
-	writer.fd = fds[0];
-	CHECK_EQ(pthread_create(&thread, NULL, writer_main, &writer), 0);
-	fd_read(fds[1], got, FIRST);
-	for (; !atomic_load(&writer.is_over); pause_ms(5))
-		pthread_kill(thread, SIGUSR1);
-	pthread_join(thread, NULL);
-	rest.told = writer.told;
-	rest.there = FIRST + drain(fds[1], got, rest.told - FIRST);
-	n = write(fds[0], "next", 4);
-	rest.next = n < 0 ? -errno : n;
-	close(fds[0]);
-	close(fds[1]);
-	return rest;
-}
-
-static struct rest rest_of_ours(struct scene *s, struct link *link, const char *sent, char *got)
-{
-	struct rest rest;
-	struct op op;
-
-	write_start(&s->ring, &op, link->afd_out, sent, LONG_WRITE);
-	peer_read(link, got, FIRST);
-	stay_quiet(&s->ring);
-	CHECK_EQ(op_cancel(&s->ring, &op), 0);
-	rest.told = await(&s->ring, &op);
-	rest.there = FIRST + drain(link->peer_in, got, rest.told - FIRST);
-	pattern_check(got, (size_t)rest.there - FIRST, FIRST, SEED);
-	write_start(&s->ring, &op, link->afd_out, "next", 4);
-	rest.next = await(&s->ring, &op);
-	return rest;
-}
-
-/*
- * As on other streams: what has been written is told, and the rest is not written afterwards. What waits
- * inside the socket is interrupted as by a signal, which may leave a record half sent for good, with write(2)
- * as well.
- */
-TEST_CASE(ktls_write_cancelled_half_way_tells_its_bytes, ON(TCP))
-{
-	bool blocks = s->policy == TAIO_POLICY_BLOCK || s->policy == TAIO_POLICY_WORKER;
-	char *sent = pattern_make(LONG_WRITE), *got = malloc(LONG_WRITE);
-	struct rest plain = {0}, ours;
-	struct link *link;
-
-	CHECK(got);
-	if (blocks)
-		plain = rest_of_plain(sent, got);
-	scene_ring(s, 1);
-	link = ktls_link(s, TLS_1_3_VERSION);
-	ours = rest_of_ours(s, link, sent, got);
-	note("%ld of %ld bytes, then %ld; by write(2) %ld of %ld, then %ld", ours.there, ours.told, ours.next,
-	     plain.there, plain.told, plain.next);
-	CHECK(ours.told >= FIRST && ours.told < (long)LONG_WRITE);
-	if (blocks && plain.next != 4) {
-		CHECK_EQ(ours.next, plain.next);
-	} else {
-		CHECK_EQ(ours.there, ours.told);
-		CHECK_EQ(ours.next, 4);
-		peer_read(link, got, 4);
-		CHECK_EQ(memcmp(got, "next", 4), 0);
-	}
-	free(sent);
-	free(got);
-}
-
-/* --- beside another writer --- */
-
-struct other {
-	pthread_t thread;
-	_Atomic pid_t tid;
-	int fd;
-	const char *sent;
-};
-
-/* Waits for room in the lock of the socket's writers. */
-static void *other_main(void *arg)
-{
-	struct other *other = arg;
-
-	atomic_store(&other->tid, gettid());
-	CHECK_EQ(write(other->fd, other->sent, LONG_WRITE), LONG_WRITE);
-	return NULL;
-}
-
-static void other_start(struct other *other, int fd)
-{
-	other->fd = fd;
-	CHECK_EQ(pthread_create(&other->thread, NULL, other_main, other), 0);
-	while (!atomic_load(&other->tid))
-		pause_ms(1);
-	until_asleep(other->tid);
-}
-
-struct signaller {
-	pthread_t thread, to;
-	_Atomic bool is_over;
-};
-
-static void *signaller_main(void *arg)
-{
-	struct signaller *signaller = arg;
-
-	for (; !atomic_load(&signaller->is_over); pause_ms(5))
-		pthread_kill(signaller->to, SIGUSR1);
-	return NULL;
-}
-
-/* A try waits for that lock, too. Where the submitter tries, a signal interrupts it; the write goes on. */
-TEST_CASE(ktls_write_behind_another_is_ended_by_no_signal, ON(TCP))
-{
-	struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART */
-	struct signaller signaller = {.to = pthread_self()};
-	char *sent = pattern_make(LONG_WRITE), *got = malloc(LONG_WRITE);
-	struct other other = {.sent = sent};
-	struct link *link;
-	struct op op;
-
-	CHECK(got);
-	SYS(sigaction(SIGUSR1, &action, NULL));
-	scene_ring(s, 1);
-	link = ktls_link(s, TLS_1_3_VERSION);
-	other_start(&other, link->in);
-	CHECK_EQ(pthread_create(&signaller.thread, NULL, signaller_main, &signaller), 0);
-	write_start(&s->ring, &op, link->afd_out, "b", 1);
-	stay_quiet(&s->ring);
-	peer_read(link, got, LONG_WRITE);
-	pattern_check(got, LONG_WRITE, 0, SEED);
-	CHECK_EQ(await(&s->ring, &op), 1);
-	atomic_store(&signaller.is_over, true);
-	pthread_join(signaller.thread, NULL);
-	pthread_join(other.thread, NULL);
-	peer_read(link, got, 1);
-	CHECK_EQ(got[0], 'b');
-	free(sent);
-	free(got);
 }
