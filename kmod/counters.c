@@ -23,7 +23,7 @@ static const struct {
 	ROW(handed),
 	ROW(queued),
 	ROW(overflowed),
-	ROW(faulted),
+	ROW(helped),
 	ROW(helpers_started),
 	ROW(helpers_ended),
 	ROW(helpers_refused),

@@ -20,7 +20,7 @@ struct taio_counters {
 	unsigned long handed;			/* operations handed to an idle helper by its wake function */
 	unsigned long queued;			/* operations that waited for a helper */
 	unsigned long overflowed;		/* times a work item tried because no helper was free */
-	unsigned long faulted;			/* operations left to a helper for a page that is not there */
+	unsigned long helped;			/* operations left to a helper for a page or a lock to wait for */
 	unsigned long helpers_started;		/* helper threads started */
 	unsigned long helpers_ended;		/* helper threads ended */
 	unsigned long helpers_refused;		/* helper threads that the kernel refused to create */

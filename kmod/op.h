@@ -50,7 +50,7 @@ struct taio_op {
 
 	/* in one of the proxy's queues; proxy->lock */
 	struct list_head wait;
-	bool needs_helper;		/* a work item found a page of the user's that is not there */
+	bool needs_helper;		/* a try met what only a helper can wait for (queue.c) */
 
 	struct llist_node given_up;	/* until a work item completes it as cancelled */
 	struct pid *submitter;		/* policy task: a reference, or NULL; pins nothing of a thread that has ended */

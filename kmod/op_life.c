@@ -110,7 +110,7 @@ ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter 
  * A work item, whose thread all users share. A page of the user's may never come (userfaultfd, FUSE, a dead server of
  * files), and nothing could end the wait for it.
  */
-bool op_runs_without_faults(void)
+static bool runs_without_faults(void)
 {
 	return current->flags & PF_WQ_WORKER;
 }
@@ -119,7 +119,7 @@ static ssize_t run(struct taio_op *op, struct kiocb *from, struct iov_iter *iter
 {
 	if (!nowait)
 		return transfer_wait(op->proxy, from, iter, op->rw);
-	if (op_runs_without_faults())
+	if (runs_without_faults())
 		return transfer_without_faults(op->proxy, from, iter, op->rw);
 	return transfer_try(op->proxy, from, iter, op->rw);
 }

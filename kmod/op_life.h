@@ -23,16 +23,13 @@ ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter 
 
 /*
  * Runner: a transfer of what is left of the operation, with its cargo entered. @nowait: returns -EAGAIN if it would
- * have to wait.
+ * have to wait for the file, -EINTR if for anything else (transfer.h).
  */
 ssize_t op_run(struct taio_op *op, bool nowait);
 /* Runner: after op_run() gave @res, is there more to be written? On a stream all is, as by a write(2) that waits. */
 bool op_goes_on(const struct taio_op *op, ssize_t res);
 /* Runner that waits: op_run() until the operation has its result, or is cancelled. */
 ssize_t op_run_to_end(struct taio_op *op);
-
-/* Does op_run() in current leave out page faults? Then -EFAULT may mean that a page is not there yet. */
-bool op_runs_without_faults(void);
 
 /*
  * Asks for an early completion. Under proxy->lock, and where the operation is kept from going away: it is on the

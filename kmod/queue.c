@@ -245,7 +245,7 @@ static enum outcome wait_again(struct taio_queue *queue, struct taio_op *op)
 	return OUTCOME_WAITS;
 }
 
-/* A page of the user's was not there for a work item. */
+/* It would have to wait for a page, or for who has a lock of the file's: a cancel ends the wait of a helper. */
 static enum outcome want_helper(struct taio_queue *queue, struct taio_op *op, long *res)
 {
 	struct taio_proxy *proxy = queue->proxy;
@@ -255,7 +255,7 @@ static enum outcome want_helper(struct taio_queue *queue, struct taio_op *op, lo
 		*res = -ENOMEM;
 		return OUTCOME_ENDS;
 	}
-	count(faulted);
+	count(helped);
 	spin_lock_irq(&proxy->lock);
 	op->needs_helper = true;
 	queue->trying = NULL;
@@ -311,7 +311,7 @@ void queue_run(struct taio_queue *queue)
 		outcome = OUTCOME_ENDS;
 		if (res == -EAGAIN)
 			outcome = wait_again(queue, op);
-		else if (res == -EFAULT && op_runs_without_faults())
+		else if (res == -EINTR)
 			outcome = want_helper(queue, op, &res);
 		if (outcome == OUTCOME_WAITS)
 			return;

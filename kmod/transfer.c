@@ -8,6 +8,8 @@
 #include <linux/mm.h>
 #include <linux/net.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/task_work.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <net/inet_connection_sock.h>
@@ -74,12 +76,42 @@ static bool is_broken(const struct taio_proxy *proxy, int rw)
 	return vfs_poll(proxy->target, NULL) & EPOLLERR;
 }
 
-/* A try that waits for a lock of the socket's (of who else sends by TLS) is interrupted by a submitter's signal. */
-static ssize_t try_socket(struct socket *sock, struct iov_iter *iter, int rw)
+/* A send without waiting, or a wait for who else sends that a signal has ended. */
+static ssize_t nowait_socket(struct socket *sock, struct iov_iter *iter, int rw)
 {
 	ssize_t res = transfer_socket(sock, iter, rw, MSG_DONTWAIT);
 
 	return op_is_interruption(res) ? -EAGAIN : res;
+}
+
+/*
+ * Those who send by TLS exclude each other by a lock that one of them holds while it waits for room, or for a page of
+ * its user's. The wait for it can be interrupted: so who tries looks as if there were task work to do, and has the lock
+ * at once or -EINTR. The wait for a page of userfaultfd would not sleep either, but begin again and again: so no page
+ * is waited for. Nothing else in a send without waiting looks at that.
+ */
+static ssize_t try_ulp(struct socket *sock, struct iov_iter *iter)
+{
+	bool had = test_thread_flag(TIF_NOTIFY_SIGNAL);
+	ssize_t res;
+
+	iter->nofault = true;
+	pagefault_disable();
+	set_thread_flag(TIF_NOTIFY_SIGNAL);
+	res = transfer_socket(sock, iter, WRITE, MSG_DONTWAIT);
+	/* In this order: task work that has come meanwhile found the flag set. */
+	clear_notify_signal();
+	if (had || task_work_pending(current))
+		set_thread_flag(TIF_NOTIFY_SIGNAL);
+	pagefault_enable();
+	return res == -EFAULT ? -EINTR : res;
+}
+
+static ssize_t try_socket(struct socket *sock, struct iov_iter *iter, int rw)
+{
+	if (rw == WRITE && inet_csk_has_ulp(sock->sk))
+		return try_ulp(sock, iter);
+	return nowait_socket(sock, iter, rw);
 }
 
 ssize_t transfer_try(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw)
@@ -161,6 +193,9 @@ ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov
 		return transfer_polled(proxy, iocb, iter, rw);
 	if (proxy->is_file)
 		return transfer_file(proxy->target, iocb, iter, rw, IOCB_NOWAIT);
+	/* As by send(2), which waits for who else sends by TLS. */
+	if (proxy->sock)
+		return nowait_socket(proxy->sock, iter, rw);
 	return transfer_try(proxy, iocb, iter, rw);
 }
 
@@ -262,13 +297,13 @@ ssize_t transfer_without_faults(struct taio_proxy *proxy, struct kiocb *iocb, st
 	if (leaves_a_trace(proxy, rw)) {
 		iov_iter_truncate(iter, PRESENT_MAX);
 		if (!is_present(iter, rw))
-			return -EFAULT;
+			return -EINTR;
 	}
 	iter->nofault = true;
 	pagefault_disable();
 	res = transfer_try(proxy, iocb, iter, rw);
 	pagefault_enable();
-	return res;
+	return res == -EFAULT ? -EINTR : res;
 }
 
 /*
@@ -331,6 +366,8 @@ static ssize_t try_stream(struct taio_proxy *proxy, struct kiocb *iocb, struct i
 	if (!transfer_is_worth_a_try(proxy, rw, iov_iter_count(iter)))
 		return -EAGAIN;
 	res = transfer_try(proxy, iocb, &copy, rw);
+	if (res == -EINTR)
+		return -EAGAIN;
 	return res == -EAGAIN && at_end ? 0 : res;
 }
 

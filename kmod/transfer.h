@@ -13,7 +13,11 @@ struct taio_proxy;
 /* An operation's, which may wait. Advances the position of @from by what it transferred; leaves @iter anywhere. */
 ssize_t transfer_wait(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw);
 
-/* An operation's on a stream with @nowait: returns -EAGAIN if it would have to wait. */
+/*
+ * An operation's on a stream with @nowait: returns -EAGAIN if it would have to wait for the file. -EINTR: nothing was
+ * transferred, because somebody else has a lock of the file's, perhaps for long, or a page is not there for a socket
+ * that has one; only who may wait can tell more.
+ */
 ssize_t transfer_try(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw);
 
 /* Does @iocb, its file or the target ask not to wait? */
@@ -34,10 +38,7 @@ bool transfer_is_at_end(const struct taio_proxy *proxy, int rw);
 /* fs/aio's that asks not to wait: -EAGAIN if it would have to. */
 ssize_t transfer_nowait(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 
-/*
- * The same in the submitter's address space without page faults. -EFAULT: nothing was transferred, because a page is
- * not there, or never will be.
- */
+/* The same in the submitter's address space without page faults. -EINTR: or a page is not there, or never will be. */
 ssize_t transfer_without_faults(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter *iter, int rw);
 
 /* For callers other than fs/aio: behaves as a call on the target itself. */

@@ -16,7 +16,8 @@
  * Reads of one proxy of a stream transfer in the order in which they were submitted, and so do writes, whoever
  * submits them; a cancelled one leaves the order of the others. Their events come in that order, too, where one
  * io_submit(2) had returned before the next began. With TASK the first in line is carried out by its submitter alone,
- * and those behind it wait for that task, even if it is stopped. Operations on files go on side by side.
+ * unless that has to leave it to a helper (see below), and those behind it wait for that task, even if it is stopped.
+ * Operations on files go on side by side.
  *
  * O_NONBLOCK keeps its meaning, on the file and on the proxy (fcntl(2)): what would have to wait gives -EAGAIN at
  * once; so does RWF_NOWAIT. A proxy of a regular file has a position of its own, as a second open(2) would;
@@ -36,6 +37,9 @@
  *
  * A buffer may be memory that is not there yet, or never comes: what waits for it is a helper, and io_cancel(2) or
  * the end of the process ends that. Where the submitter itself or a WORKER transfers, only the end of the process does.
+ * Who writes to a socket with kernel TLS keeps all others from it meanwhile, even while it waits for the peer to read.
+ * What waits for that, by whatever policy but WORKER, is a helper, and io_cancel(2) ends it; there the submitter itself
+ * waits for no memory either. O_NONBLOCK and RWF_NOWAIT wait for another writer as write(2) does.
  *
  * Operations that do not come from io_submit(2), such as read(2) and those of io_uring, are passed to the file
  * in the caller's context: they behave there as on the file itself. So do fsync(2), fdatasync(2), IOCB_CMD_FSYNC and

@@ -162,7 +162,7 @@ static void link_prepare(struct attack *attack)
 
 static unsigned int running(const struct attack *attack)
 {
-	return attack->s->policy == TAIO_POLICY_PARK ? WORKS_MAX : OPS;
+	return attack->s->policy == TAIO_POLICY_PARK && !attack->is_ktls ? WORKS_MAX : OPS;
 }
 
 static void attack_begin(void *arg)

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -209,5 +210,57 @@ TEST_CASE(ktls_write_behind_another_is_ended_by_no_signal, ON(TCP))
 	peer_read(link, got, 1);
 	CHECK_EQ(got[0], 'b');
 	free(sent);
+	free(got);
+}
+
+/* Another writer has that lock: whatever is to carry the write out is in nobody's way until a cancel. */
+TEST_CASE(ktls_write_behind_another_is_cancelled, ON(TCP))
+{
+	char *sent = ktls_pattern(LONG_WRITE), *got = malloc(LONG_WRITE);
+	struct other other = {.sent = sent};
+	struct op op, next;
+	struct link *link;
+
+	CHECK(got);
+	scene_ring(s, 2);
+	link = ktls_link(s, TLS_1_3_VERSION);
+	other_start(&other, link->in);
+	write_start(&s->ring, &op, link->afd_out, "b", 1);
+	write_start(&s->ring, &next, link->afd_out, "c", 1);
+	stay_quiet(&s->ring);
+	CHECK_EQ(op_cancel(&s->ring, &op), 0);
+	CHECK_EQ(await(&s->ring, &op), -ECANCELED);
+	peer_read(link, got, LONG_WRITE);
+	pattern_check(got, LONG_WRITE, 0, KTLS_SEED);
+	CHECK_EQ(await(&s->ring, &next), 1);
+	pthread_join(other.thread, NULL);
+	peer_read(link, got, 1);
+	CHECK_EQ(got[0], 'c');
+	free(sent);
+	free(got);
+}
+
+/* --- of memory that is not there --- */
+
+/* A try waits for no page; what does wait tells of one that there will never be. */
+TEST_CASE(ktls_write_of_pages_not_there_yet_is_whole, ON(TCP))
+{
+	enum { NBYTES = 3 * KTLS_RECORD };
+	static const char zeros[NBYTES];
+	char *pages = scratch_memory(NBYTES), *got = malloc(NBYTES);
+	struct link *link;
+	struct op op;
+
+	CHECK(got);
+	scene_ring(s, 1);
+	link = ktls_link(s, TLS_1_3_VERSION);
+	memset(pages + KTLS_RECORD, 0, KTLS_RECORD); /* those before and behind are not there */
+	write_start(&s->ring, &op, link->afd_out, pages, NBYTES);
+	CHECK_EQ(await(&s->ring, &op), NBYTES);
+	peer_read(link, got, NBYTES);
+	CHECK_EQ(memcmp(got, zeros, NBYTES), 0);
+	SYS(mprotect(pages, NBYTES, PROT_NONE));
+	write_start(&s->ring, &op, link->afd_out, pages, NBYTES);
+	CHECK_EQ(await(&s->ring, &op), -EFAULT);
 	free(got);
 }
