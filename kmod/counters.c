@@ -27,6 +27,8 @@ static const struct {
 	ROW(helpers_started),
 	ROW(helpers_ended),
 	ROW(helpers_refused),
+	ROW(users_made),
+	ROW(users_freed),
 	ROW(parked),
 	ROW(woken),
 	ROW(spurious_wakeups),

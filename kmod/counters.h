@@ -24,6 +24,8 @@ struct taio_counters {
 	unsigned long helpers_started;		/* helper threads started */
 	unsigned long helpers_ended;		/* helper threads ended */
 	unsigned long helpers_refused;		/* helper threads that the kernel refused to create */
+	unsigned long users_made;		/* accounts of users made */
+	unsigned long users_freed;		/* and freed */
 	unsigned long parked;			/* operations that went into a queue of their proxy's */
 	unsigned long woken;			/* times a wake-up of the file had such a queue run */
 	unsigned long spurious_wakeups;		/* tries of a runner that found nothing to transfer */

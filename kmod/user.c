@@ -6,10 +6,13 @@
 #include <linux/spinlock.h>
 #include <linux/user_namespace.h>
 
+#include "counters.h"
 #include "user.h"
 
 static DEFINE_HASHTABLE(users, 6);
-static DEFINE_SPINLOCK(users_lock); /* the table, and @refs from 0 and to 0 */
+static LIST_HEAD(idle);		    /* without a reference, the oldest first */
+static unsigned int nidle;
+static DEFINE_SPINLOCK(users_lock); /* all above, and @refs from 0 and to 0 */
 static struct workqueue_struct *enders;
 
 /* Of one user at once. */
@@ -18,10 +21,37 @@ static struct workqueue_struct *enders;
 /* How long an account without a reference is kept: whoever attaches and closes again and again finds it. */
 #define IDLE_TIME (5 * HZ)
 
+/* And how many of them: each has a workqueue, and a user with many uids might leave as many accounts. */
+#define IDLE_MAX 64
+
 static void destroy(struct taio_user *user)
 {
+	count(users_freed);
 	destroy_workqueue(user->works);
 	kfree(user);
+}
+
+/* Under users_lock. */
+static void leave_idle(struct taio_user *user)
+{
+	if (list_empty(&user->idle))
+		return;
+	list_del_init(&user->idle);
+	nidle--;
+}
+
+/* Under users_lock: the last reference is gone. */
+static void enter_idle(struct taio_user *user)
+{
+	struct taio_user *oldest;
+
+	list_add_tail(&user->idle, &idle);
+	mod_delayed_work(enders, &user->end, IDLE_TIME);
+	if (++nidle <= IDLE_MAX)
+		return;
+	oldest = list_first_entry(&idle, struct taio_user, idle);
+	leave_idle(oldest);
+	mod_delayed_work(enders, &oldest->end, 0);
 }
 
 /* A work item: the last reference may be dropped by one of those that destroy() waits for. */
@@ -33,8 +63,10 @@ static void end(struct work_struct *work)
 	spin_lock(&users_lock);
 	/* Pending: it has been found and dropped since, and this runs again. */
 	ends = !refcount_read(&user->refs) && !delayed_work_pending(&user->end);
-	if (ends)
+	if (ends) {
 		hash_del(&user->node);
+		leave_idle(user);
+	}
 	spin_unlock(&users_lock);
 	if (ends)
 		destroy(user);
@@ -51,11 +83,13 @@ static struct taio_user *create(kuid_t uid)
 		kfree(user);
 		return NULL;
 	}
+	count(users_made);
 	user->uid = uid;
 	refcount_set(&user->refs, 1);
 	INIT_LIST_HEAD(&user->queue[READ]);
 	INIT_LIST_HEAD(&user->queue[WRITE]);
 	INIT_LIST_HEAD(&user->ready);
+	INIT_LIST_HEAD(&user->idle);
 	INIT_DELAYED_WORK(&user->end, end);
 	return user;
 }
@@ -68,8 +102,10 @@ static struct taio_user *find(kuid_t uid)
 	hash_for_each_possible(users, user, node, __kuid_val(uid)) {
 		if (!uid_eq(user->uid, uid))
 			continue;
-		if (!refcount_inc_not_zero(&user->refs))
+		if (!refcount_inc_not_zero(&user->refs)) {
 			refcount_set(&user->refs, 1);
+			leave_idle(user);
+		}
 		return user;
 	}
 	return NULL;
@@ -126,7 +162,7 @@ void user_put(struct taio_user *user)
 	spin_lock(&users_lock);
 	if (refcount_dec_and_test(&user->refs)) {
 		WARN_ON_ONCE(user->busy[READ] || user->busy[WRITE]);
-		mod_delayed_work(enders, &user->end, IDLE_TIME);
+		enter_idle(user);
 	}
 	spin_unlock(&users_lock);
 }

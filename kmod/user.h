@@ -16,6 +16,7 @@ struct taio_user {
 	struct hlist_node node;		/* in the table; its lock */
 	refcount_t refs;		/* 0: idle, and in the table for a while yet */
 	kuid_t uid;
+	struct list_head idle;		/* in the list of those without a reference, or empty; the table's lock */
 
 	unsigned int workers;		/* that have not ended; the lock of workers.c */
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* RLIMIT_FSIZE, and the caps of the helper pool: user_max for each user, helpers_max for all together. */
+/*
+ * RLIMIT_FSIZE; the caps of the helper pool: user_max for each user, helpers_max for all together; and how
+ * many accounts of users are kept.
+ */
 #include "semantics.h"
 
 #include <errno.h>
@@ -7,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define LIMIT 8192
@@ -268,7 +272,8 @@ static void terminal_open(struct terminal *terminal)
 	terminal->proxy = wrap(terminal->ends[0], TAIO_POLICY_BLOCK, 0);
 }
 
-/* Terminals that nobody reads take all that writes may have; what frees them are reads of their other ends. */
+/* Terminals that nobody reads take all that writes may have; what frees them are reads of their other ends.
+ */
 TEST_CASE(full_pool_never_starves_reads, ON(NONE), AS(CASE_BLOCK))
 {
 	enum { TERMINALS = 12, FULL = 64 * 1024 };
@@ -392,4 +397,44 @@ TEST_CASE(what_leaves_may_make_room_for_two, ON(NONE), AS(CASE_BLOCK))
 	}
 	param_set("helpers_max", pool);
 	param_set("user_max", user);
+}
+
+enum { KEPT_MAX = 64, TENANTS = 3 * KEPT_MAX, FIRST_TENANT = 30000, FREED_MS = 4000 };
+
+/* As @uid, whose account is then without use. */
+static void attach_and_close(int fd, uid_t uid)
+{
+	SYS(syscall(SYS_setresuid, uid, -1, -1));
+	close(wrap(fd, TAIO_POLICY_PARK, 0));
+	SYS(syscall(SYS_setresuid, 0, -1, -1));
+}
+
+/* Does @uid get another account? */
+static bool is_forgotten(int fd, uid_t uid)
+{
+	uint64_t made = counter_get("users_made");
+
+	attach_and_close(fd, uid);
+	return counter_get("users_made") != made;
+}
+
+static uint64_t accounts(void)
+{
+	return counter_get("users_made") - counter_get("users_freed");
+}
+
+/* A container has 65,536 of them. The latest are kept for a while. */
+TEST_CASE(accounts_without_use_are_bounded, ON(NONE), AS(CASE_ONCE))
+{
+	int64_t until;
+	int fds[2];
+
+	scratch_pipe(fds);
+	for (unsigned int i = 0; i < TENANTS; i++)
+		attach_and_close(fds[0], FIRST_TENANT + i);
+	for (until = now_ms() + FREED_MS; accounts() > KEPT_MAX && now_ms() < until;)
+		pause_ms(1);
+	CHECK(accounts() <= KEPT_MAX);
+	CHECK(!is_forgotten(fds[0], FIRST_TENANT + TENANTS - 1));
+	CHECK(is_forgotten(fds[0], FIRST_TENANT));
 }
