@@ -134,7 +134,11 @@ static void wake(struct taio_worker *worker)
 		wake_up_process(worker->task);
 }
 
-/* By the thread: it is ENDED, and will not sleep for long before vhost_task_stop() finds it. */
+/*
+ * By the thread: it is ENDED, and has nothing to do but to find, in vhost_task_fn(), that vhost_task_stop() was called.
+ * A stop or a tracer that comes before that holds it up for as long as others like, and with it @reap and the end of
+ * the module. Nothing else: it has no operation, and is on no list from which it would get one.
+ */
 static void have_reaped(struct taio_worker *worker)
 {
 	if (worker->is_reaped)
@@ -621,10 +625,7 @@ void workers_completed(struct taio_op *op)
 	workers_free(last);
 }
 
-/*
- * A thread that is stopped on its way out holds up the item that reaps it. By default there are 256 of these at once,
- * as many as one user may have workers.
- */
+/* A thread that is stopped on its way out holds up the item that reaps it: as many at once as there may be. */
 int workers_create(void)
 {
 	reapers = alloc_workqueue("taio-reap", WQ_UNBOUND, WQ_MAX_ACTIVE);
