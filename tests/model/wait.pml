@@ -13,14 +13,16 @@
  *   everybody else here by proxy->lock. TAIO_IOC_CANCEL is the same, for it holds that lock.
  * - An operation is freed in the step of its completion, and a proxy with its last reference: the earliest moments.
  *
- * FAULTS: a page of the user's may be missing for what the runner, a work item, tries. It then leaves the first to a
- * helper, and the queue stays busy.
+ * FAULTS: what the runner tries may need a page of the user's that is missing, or a lock that somebody has. It then leaves
+ * the first to a helper, and the queue stays busy.
+ *
+ * LATER: a try may come to nothing for want of memory, with data there. Nothing wakes it, so the clock has a work item try
+ * again. Whether there are data is looked at outside the lock.
  *
  * HELD: the other work items of the user may sleep for good, and those of the queue do not begin then.
  *
  * Not covered: policy block, where a helper takes the place of the try (cancel.pml); several submitters, among whom a
- * runner hands the queue on; writes that lack memory, which are tried again by the clock; a cancel of an operation that
- * INLINE has tried, before it is in the queue.
+ * runner hands the queue on; a cancel of an operation that INLINE has tried, before it is in the queue.
  */
 #ifndef OPS
 #define OPS 3
@@ -51,6 +53,13 @@ byte trying = NONE;
 bool cancelled[OPS];		/* while it was tried */
 bool queued;			/* the runner is to run: work item, or task work */
 bool helped;			/* @trying is in a queue for helpers */
+#ifdef FAULTS
+bool needs_helper[OPS];
+#endif
+#ifdef LATER
+bool scarce = true;		/* the next try with data lacks memory */
+bool stopped;			/* stop_work() is over */
+#endif
 
 chan dead = [OPS] of { byte };	/* cancelled in the list: the queue of completions */
 
@@ -74,6 +83,9 @@ inline complete(o)
 {
 	HOLDS(one_completion, !completed[o]);
 	completed[o] = true;
+#ifdef FAULTS
+	needs_helper[o] = false;
+#endif
 	cancellable[o] = false;
 	reqs--;
 	files--
@@ -157,7 +169,12 @@ inline try(got)
 #endif
 	d_step {
 		if
+#ifdef LATER
+		:: data > 0 && scarce -> scarce = false; got = false
+		:: data > 0 && !scarce -> data--; got = true
+#else
 		:: data > 0 -> data--; got = true
+#endif
 		:: else -> got = false
 		fi
 	};
@@ -170,7 +187,7 @@ inline try(got)
 proctype submitter()
 {
 	byte o;
-	bool got;
+	bool got, later;
 
 	do
 	:: atomic { o < OPS && !exiting && open -> submitted[o] = true; reqs++; files++ };
@@ -183,6 +200,9 @@ proctype submitter()
 			fi
 		};
 		try(got);
+#ifdef LATER
+		d_step { later = !got && data > 0 };
+#endif
 		atomic {
 			touch();
 			if
@@ -197,6 +217,7 @@ proctype submitter()
 				cancellable[o] = true;
 				ops!!o;	/* in front */
 				busy = false;
+				ready = ready || later;
 				look();
 				goto next
 			fi
@@ -224,11 +245,21 @@ next:		o++
 #define MAY_RUN (queued && !held_up)
 #endif
 
+/* The item is pending until its tick, and the queue busy. */
+inline arm_clock()
+{
+	HOLDS(no_touch_after_free, !stopped);
+	queued = true;
+	running = false;
+	later = false;
+	goto end
+}
+
 /* queue.c: queue_run(): take(), try(), wait_again(), finish() */
 proctype runner()
 {
 	byte o = NONE;
-	bool got;
+	bool got, later;
 
 end:	do
 	:: atomic { MAY_RUN -> queued = false; HOLDS(one_runner, !running); running = true };
@@ -236,23 +267,43 @@ again:		atomic {
 			touch();
 			if
 			:: len(ops) == 0 -> busy = false; goto idle
-			:: len(ops) > 0 -> ops?<o>; trying = o
+			:: len(ops) > 0 ->
+				ops?<o>;
+				trying = o;
+#ifdef FAULTS
+				/* helpers_run() */
+				if
+				:: needs_helper[o] ->
+					needs_helper[o] = false;
+					helped = true;
+					running = false;
+					o = NONE;
+#ifdef TASK
+					files--;
+#endif
+					goto end
+				:: else
+				fi
+#endif
 			fi
 		};
 #ifdef FAULTS
-		/* want_helper(), and then take(): helpers_run() */
+		/* want_helper() */
 		atomic {
 			if
 			:: data > 0 ->
 				if
 				:: cancelled[o] -> goto tried
-				:: else -> helped = true; running = false; o = NONE; goto end
+				:: else -> needs_helper[o] = true; trying = NONE; o = NONE; goto again
 				fi
 			:: true
 			fi
 		};
 #endif
 		try(got);
+#if defined(LATER) && !defined(MUTANT_NO_CLOCK)
+		d_step { later = !got && data > 0 };
+#endif
 tried:		atomic {
 			touch();
 			trying = NONE;
@@ -262,7 +313,15 @@ tried:		atomic {
 				o = NONE;
 				if
 				:: ready -> goto again
-				:: else -> busy = false; goto idle
+#ifdef LATER
+				:: !ready && later ->
+#ifdef MUTANT_ARMS_LATE
+					goto late
+#else
+					arm_clock()
+#endif
+#endif
+				:: !ready && !later -> busy = false; goto idle
 				fi
 			fi;
 			ready = true	/* the next may want something else */
@@ -279,6 +338,9 @@ tried:		atomic {
 		atomic { busy = false; goto idle };
 #endif
 		goto again;
+#ifdef MUTANT_ARMS_LATE
+late:		atomic { arm_clock() };
+#endif
 idle:		atomic {
 			running = false;
 #ifndef MUTANT_HOLDS_NOTHING
@@ -378,6 +440,9 @@ proctype closer()
 		:: queued -> queued = false; busy = false; proxy_put()
 		:: else
 		fi;
+#ifdef LATER
+		stopped = true;
+#endif
 		proxy_put()
 	}
 }
