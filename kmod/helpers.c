@@ -17,6 +17,10 @@
  * killable waits as well as interruptible ones. allow_kernel_signal() keeps users, root included, from sending it. A
  * helper that finds its operation cancelled waits for the signal and flushes it before it goes on: none is left for
  * the next operation. The protocol is in docs/cancel.md, its model in tests/model.
+ *
+ * A process that is killed cancels its operations once all of its tasks have left its address space. One of them may
+ * wait, uninterruptibly, for the lock of a pipe, a socket or a file, which a helper holds while it sleeps on a page of
+ * that process. So a helper is ended when its submitter's process is, as a thread of that would be.
  */
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -43,7 +47,12 @@ MODULE_PARM_DESC(idle_ms, "Milliseconds after which an idle helper thread ends")
 /* How long to wait after the kernel has refused to create a thread. */
 #define GROW_RETRY (HZ / 10)
 
+/* How often busy helpers are looked at, and how many at once before interrupts and others get their turn. */
+#define LOOK_TIME     HZ
+#define LOOKS_AT_ONCE 64
+
 static void grow(struct work_struct *work);
+static void look(struct work_struct *work);
 
 static struct {
 	wait_queue_head_t idle;		/* containers of idle helpers; its lock guards all below */
@@ -55,21 +64,26 @@ static struct {
 	unsigned int busy[2];		/* admitted, by READ and WRITE */
 	struct list_head queue;		/* admitted, no helper yet */
 	struct list_head users;		/* users with a queue of their own */
+	struct list_head helpers;	/* containers of all helpers */
 	struct delayed_work grow;
+	struct delayed_work look;	/* pending, or about to be, while there are admitted operations */
 	struct completion ended;	/* counts the helpers that are gone */
 } pool = {
 	/* Parameters of the module are set before its init. */
 	.idle = __WAIT_QUEUE_HEAD_INITIALIZER(pool.idle),
 	.queue = LIST_HEAD_INIT(pool.queue),
 	.users = LIST_HEAD_INIT(pool.users),
+	.helpers = LIST_HEAD_INIT(pool.helpers),
 	.grow = __DELAYED_WORK_INITIALIZER(pool.grow, grow, 0),
+	.look = __DELAYED_WORK_INITIALIZER(pool.look, look, 0),
 	.ended = COMPLETION_INITIALIZER(pool.ended),
 };
 
-/* What an idle helper leaves on the wait queue. */
+/* A helper's, on its own stack. */
 struct container {
-	struct wait_queue_entry entry;
-	struct taio_op *op;		/* put there by the wake function */
+	struct wait_queue_entry entry;	/* what it leaves on the wait queue while it is idle */
+	struct taio_op *op;		/* put there by the wake function, until it is released */
+	struct list_head all;
 };
 
 /* --- admission; all under pool.idle.lock --- */
@@ -91,6 +105,8 @@ static void admit(struct taio_op *op)
 {
 	op->user->busy[op->rw]++;
 	pool.busy[op->rw]++;
+	if (!delayed_work_pending(&pool.look))
+		queue_delayed_work(system_unbound_wq, &pool.look, LOOK_TIME);
 }
 
 static int helper_wake(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
@@ -229,16 +245,18 @@ static void signal_take(void)
 	count(signals_flushed);
 }
 
-static void helper_run(struct taio_op *op)
+static void helper_run(struct container *container)
 {
+	struct taio_op *op = container->op;
 	long res = -ECANCELED;
 
-	if (op_move(&op->state, OP_WAITING, OP_RUNNING))
+	if (op_move(&op->state, OP_WAITING, OP_RUNNING) && !cargo_is_abandoned(&op->cargo))
 		res = op_run_to_end(op);
 	/* Paired with helpers_cancelled(): a canceller that found it RUNNING sends its signal, now or soon. */
 	if (op_finish(&op->state, &res))
 		signal_take();
 	spin_lock_irq(&pool.idle.lock);
+	container->op = NULL;
 	release(op);
 	spin_unlock_irq(&pool.idle.lock);
 	if (op->proxy->is_file)
@@ -247,17 +265,10 @@ static void helper_run(struct taio_op *op)
 		queue_helped(&op->proxy->queues[op->rw], op, res);
 }
 
-/* Sleeps until there is an admitted operation for us. NULL: time to end; the helper is no longer counted. */
-static struct taio_op *helper_next(void)
+/* Sleeps until there is an admitted operation for us. False: time to end; the helper is no longer counted. */
+static bool helper_next(struct container *container)
 {
 	long timeout = msecs_to_jiffies(READ_ONCE(helpers_idle_ms));
-	struct container container = {
-		.entry = {
-			.private = current,
-			.func = helper_wake,
-			.entry = LIST_HEAD_INIT(container.entry.entry),
-		},
-	};
 	struct taio_op *op;
 
 	spin_lock_irq(&pool.idle.lock);
@@ -265,40 +276,90 @@ static struct taio_op *helper_next(void)
 	if (op) {
 		dequeue(op);
 		op->helper = current;
+		container->op = op;
 		goto unlock; /* its nice value follows with the rest of the cargo */
 	}
 	/* Last in, first out: the helper with the warm stack works, and the others reach their idle time. */
-	__add_wait_queue_exclusive(&pool.idle, &container.entry);
+	__add_wait_queue_exclusive(&pool.idle, &container->entry);
 	pool.nidle++;
-	while (!list_empty(&container.entry.entry) && timeout && !pool.stopping) {
+	while (!list_empty(&container->entry.entry) && timeout && !pool.stopping) {
 		/* Not interruptible: only the wake function ends this sleep, and no signal is pending. */
 		set_current_state(TASK_IDLE);
 		spin_unlock_irq(&pool.idle.lock);
 		timeout = schedule_timeout(timeout);
 		spin_lock_irq(&pool.idle.lock);
 	}
-	if (!list_empty(&container.entry.entry)) {
-		list_del(&container.entry.entry);
+	if (!list_empty(&container->entry.entry)) {
+		list_del(&container->entry.entry);
 		pool.nidle--;
 	}
-	op = container.op;
+	op = container->op;
 unlock:
-	if (!op)
+	if (!op) {
+		list_del(&container->all);
 		pool.nhelpers--;
+	}
 	spin_unlock_irq(&pool.idle.lock);
 	return op;
 }
 
 static int helper_main(void *unused)
 {
-	struct taio_op *op;
+	struct container container = {
+		.entry = {
+			.private = current,
+			.func = helper_wake,
+			.entry = LIST_HEAD_INIT(container.entry.entry),
+		},
+	};
 
 	allow_kernel_signal(SIGKILL);
-	while ((op = helper_next()))
-		helper_run(op);
+	spin_lock_irq(&pool.idle.lock);
+	list_add(&container.all, &pool.helpers);
+	spin_unlock_irq(&pool.idle.lock);
+	while (helper_next(&container))
+		helper_run(&container);
 	count(helpers_ended);
 	/* Ends in the kernel's text: the module may be gone as soon as the completion is signalled. */
 	kthread_complete_and_exit(&pool.ended, 0);
+}
+
+/*
+ * Under pool.idle.lock, which keeps the operation from being released. As helpers_cancelled(), but without the lock of
+ * the proxy: what is RUNNING is not in a queue for helpers.
+ */
+static void end_with_process(struct taio_op *op)
+{
+	if (!cargo_is_abandoned(&op->cargo) || !op_move(&op->state, OP_RUNNING, OP_CANCELLING))
+		return;
+	trace_taio_cancel(op, OP_RUNNING);
+	count(signals_sent);
+	send_sig(SIGKILL, op->helper, 1);
+}
+
+/* Work: ends the helpers whose submitter's process ends. What is looked at goes last in the list. */
+static void look(struct work_struct *work)
+{
+	unsigned int left = READ_ONCE(pool.nhelpers), i;
+	struct container *container;
+
+	while (left) {
+		spin_lock_irq(&pool.idle.lock);
+		for (i = 0; i < LOOKS_AT_ONCE && left && !list_empty(&pool.helpers); i++, left--) {
+			container = list_first_entry(&pool.helpers, struct container, all);
+			list_move_tail(&container->all, &pool.helpers);
+			if (container->op)
+				end_with_process(container->op);
+		}
+		if (list_empty(&pool.helpers))
+			left = 0;
+		spin_unlock_irq(&pool.idle.lock);
+		cond_resched();
+	}
+	spin_lock_irq(&pool.idle.lock);
+	if (pool.busy[READ] || pool.busy[WRITE])
+		queue_delayed_work(system_unbound_wq, &pool.look, LOOK_TIME);
+	spin_unlock_irq(&pool.idle.lock);
 }
 
 /* Also reaps helpers that have ended, which keeps the completion's count small however long the module lives. */
@@ -460,6 +521,7 @@ void helpers_destroy(void)
 		__wake_up_locked_key(&pool.idle, TASK_NORMAL, NULL);
 	spin_unlock_irq(&pool.idle.lock);
 	cancel_delayed_work_sync(&pool.grow);
+	cancel_delayed_work_sync(&pool.look);
 	for (; pool.unreaped; pool.unreaped--)
 		wait_for_completion(&pool.ended);
 }

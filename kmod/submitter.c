@@ -257,6 +257,27 @@ void cargo_put(struct op_cargo *cargo)
 			rows[bit].put(cargo);
 }
 
+#ifdef CONFIG_MEMCG
+bool cargo_is_abandoned(const struct op_cargo *cargo)
+{
+	const struct task_struct *owner;
+	bool is_abandoned = true; /* without an owner no task has it any more */
+
+	rcu_read_lock();
+	owner = rcu_dereference(cargo->mm->owner);
+	if (owner)
+		is_abandoned = READ_ONCE(owner->signal->flags) & SIGNAL_GROUP_EXIT ||
+			       READ_ONCE(owner->signal->group_exec_task);
+	rcu_read_unlock();
+	return is_abandoned;
+}
+#else
+bool cargo_is_abandoned(const struct op_cargo *cargo)
+{
+	return false; /* it cannot be told */
+}
+#endif
+
 /*
  * The address space comes first. A helper enters it whether or not a reference was taken. Who is none is the submitter,
  * and has everything but perhaps other credentials by now.

@@ -46,6 +46,12 @@ void cargo_put(struct op_cargo *cargo);
 /* Before @helper, which sleeps, is woken for the operation: gives it the nice value of the submitter. Any context. */
 void cargo_prepare(const struct op_cargo *cargo, struct task_struct *helper);
 
+/*
+ * Whether the process that has the address space is killed, exits or leaves it by exec(2). Only while the operation is
+ * in flight. Any context.
+ */
+bool cargo_is_abandoned(const struct op_cargo *cargo);
+
 /* Around a transfer, in whoever runs it. */
 void cargo_enter(const struct op_cargo *cargo, struct op_saved *saved);
 void cargo_leave(const struct op_cargo *cargo, const struct op_saved *saved);

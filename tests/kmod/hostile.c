@@ -284,13 +284,31 @@ static char state_at(const char *path)
 	return end && end[1] ? end[2] : 0;
 }
 
+static char state_of(pid_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
+	return state_at(path);
+}
+
+void until_in_d_(pid_t tid)
+{
+	int64_t until = now_ms() + 20000;
+
+	while (state_of(tid) != 'D') {
+		if (now_ms() > until)
+			fail_at(THERE(), "task %d is not in state D", (int)tid);
+		pause_ms(1);
+	}
+}
+
 bool is_over(pid_t pid, int limit_ms)
 {
 	int64_t until = now_ms() + limit_ms;
-	char path[64], state;
+	char state;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	while ((state = state_at(path)) && state != 'Z' && state != 'X') {
+	while ((state = state_of(pid)) && state != 'Z' && state != 'X') {
 		if (now_ms() > until)
 			return false;
 		pause_ms(1);

@@ -41,6 +41,9 @@ void until_running_(unsigned int n);
 /* No task sleeps in state D, within @limit_ms, or the case fails and prints which. */
 void no_task_in_d_(int limit_ms);
 #define no_task_in_d(limit_ms) (HERE(), no_task_in_d_(limit_ms))
+/* Until the task sleeps in state D, or the case fails. */
+void until_in_d_(pid_t tid);
+#define until_in_d(tid) (HERE(), until_in_d_(tid))
 /* The process is over: it has ended, or is a zombie. Waits at most @limit_ms. */
 bool is_over(pid_t pid, int limit_ms);
 

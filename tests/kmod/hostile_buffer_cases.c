@@ -300,14 +300,12 @@ static void fuse_end(void *arg)
 	SYS(kill(attack->oracle, SIGKILL));
 	ends = is_over(attack->oracle, 1000);
 	CHECK_EQ(ends, attack->mode == FUSE_BACKGROUND);
-	/*
-	 * With more readahead under way than its congestion threshold FUSE reads in the foreground after all, and has
-	 * who faults wait for the server; with a lock of a file's, which the process waits for when it ends. So that it
-	 * ends is not asked before the server has.
-	 */
 	SYS(kill(attack->pid, SIGKILL));
+	if (ends)
+		CHECK_EQ(child_reap(attack->pid, END_LIMIT_MS), SIGKILL);
 	SYS(kill(attack->fuse.server, SIGKILL));
-	CHECK_EQ(child_reap(attack->pid, END_LIMIT_MS), SIGKILL);
+	if (!ends)
+		CHECK_EQ(child_reap(attack->pid, END_LIMIT_MS), SIGKILL);
 	CHECK_EQ(child_reap(attack->fuse.server, END_LIMIT_MS), SIGKILL);
 	CHECK_EQ(child_reap(attack->oracle, END_LIMIT_MS), SIGKILL);
 	no_task_in_d(END_LIMIT_MS);

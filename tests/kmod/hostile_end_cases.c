@@ -151,3 +151,76 @@ TEST_CASE(end_in_every_state, ON(STREAMS))
 	param_set("user_max", user_max);
 	uffd_allow(allowed);
 }
+
+/* --- a lock that is held for the process, by whoever carries out its operation, and that it waits for --- */
+
+/*
+ * As where a thread of its own holds the lock, in write(2): that is ended with the process, and so is what holds it
+ * for an operation, or nothing would end either. The userfaultfd would be closed behind the wait alone.
+ */
+struct held {
+	_Atomic int stage;
+	struct scene *s;
+	int proxy;
+	char *page;
+};
+
+static void *writer(void *arg)
+{
+	static struct ring ring;
+	static struct op op;
+	struct held *held = arg;
+
+	ring_open(&ring, 1);
+	write_start(&ring, &op, held->proxy, held->page, 1);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void pair_make(enum link_kind kind, int fds[2])
+{
+	if (kind == LINK_PIPE)
+		scratch_pipe(fds);
+	else if (kind == LINK_TCP)
+		tcp_pair(fds, 0);
+	else
+		fds[1] = scratch_file(0);
+}
+
+static void waiter(void *arg)
+{
+	struct held *held = arg;
+	pthread_t thread;
+	int fds[2], uffd;
+	char byte = 0;
+
+	become_member(ALICE);
+	held->page = uffd_pages(1, &uffd);
+	pair_make(held->s->kind, fds);
+	held->proxy = proxy_make(held->s, fds[1]);
+	CHECK_EQ(pthread_create(&thread, NULL, writer, held), 0);
+	uffd_await(uffd, 1);
+	atomic_store(&held->stage, 1);
+	if (held->s->kind == LINK_PIPE)
+		(void)!read(fds[0], &byte, 1);
+	else
+		(void)!write(fds[1], &byte, 1);
+	fail_at(HERE(), "the lock was not held");
+}
+
+TEST_CASE(end_in_wait_for_a_lock_held_for_it, ON(KILLABLE))
+{
+	struct held *held = shared_make(sizeof(*held));
+	long allowed = uffd_allow(1);
+	pid_t pid;
+
+	held->s = s;
+	pid = child_start(waiter, held);
+	stage_await(&held->stage, 1);
+	until_in_d(pid);
+	SYS(kill(pid, SIGKILL));
+	CHECK_EQ(child_reap(pid, END_MS), SIGKILL);
+	no_task_in_d(END_MS);
+	uffd_allow(allowed);
+}
