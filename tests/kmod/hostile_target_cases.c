@@ -176,7 +176,7 @@ TEST_CASE(fuse_below_overlayfs_is_refused, ON(NONE), AS(CASE_ONCE))
 	SYS(prctl(PR_SET_CHILD_SUBREAPER, 1));
 	fuse_allow();
 	names->s = s;
-	child_reap(child_start(alice_with_layers, names), 20000);
+	CHECK_EQ(child_reap(child_start(alice_with_layers, names), 20000), 0);
 	SYS(kill(names->fuse.server, SIGKILL));
 	child_reap(names->fuse.server, 5000);
 }
