@@ -42,6 +42,8 @@
 	X(proxy_headers, counter, "PROXY protocol headers accepted")                                         \
 	X(proxy_bad, counter, "PROXY protocol headers that were malformed, or late, or cut short")           \
 	X(tls_handshakes, counter, "TLS handshakes completed")                                               \
+	X(tls_handshakes_waiting, gauge, "TLS handshakes that a thread is at, or that wait for one")         \
+	X(tls_steps_off_loop, counter, "steps of TLS handshakes that threads have carried out")              \
 	X(tls_resumed, counter, "TLS handshakes completed by resuming a session")                            \
 	X(tls_client_refused, counter, "clients refused for their certificate, or for having none")          \
 	X(tls_kernel, counter, "TLS connections given to the kernel")                                        \

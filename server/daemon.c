@@ -34,6 +34,7 @@ struct daemon {
 	char **argv;
 	struct config *started; /* has the values that need a restart */
 	struct config *current; /* the newest */
+	struct crew *crew;	/* handshake-threads; NULL: none */
 	struct worker *workers;
 	unsigned int nworkers;
 	struct stats_of stats;
@@ -406,6 +407,16 @@ static int rings_open(const struct daemon *d, struct taio **rings, unsigned int 
 	return ret;
 }
 
+static int crew_open(struct daemon *d)
+{
+	unsigned int n = d->current->settings->handshake_threads;
+	int ret = n ? crew_create(&d->crew, n) : 0;
+
+	if (ret)
+		log_error("cannot start %u handshake thread%s: %s", n, n == 1 ? "" : "s", strerror(-ret));
+	return ret;
+}
+
 /* Makes a worker of each ring. Those that are left after a failure are closed. */
 static int workers_make(struct daemon *d, struct taio **rings, unsigned int n)
 {
@@ -416,7 +427,7 @@ static int workers_make(struct daemon *d, struct taio **rings, unsigned int n)
 	for (; d->nworkers < n; d->nworkers++) {
 		struct worker *w = &d->workers[d->nworkers];
 
-		ret = worker_open(w, d->nworkers, d->current, n, rings[d->nworkers], &env, why);
+		ret = worker_open(w, d->nworkers, d->current, n, rings[d->nworkers], d->crew, &env, why);
 		if (ret)
 			break;
 		w->on_done = wake_main;
@@ -543,6 +554,8 @@ static int run(struct daemon *d)
 	if (!ret)
 		ret = start_config(d, workers);
 	if (!ret)
+		ret = crew_open(d);
+	if (!ret)
 		ret = workers_open(d, workers);
 	if (ret)
 		return ret;
@@ -555,6 +568,7 @@ int daemon_run(struct config *config, int argc, char **argv)
 	struct daemon d = {.argc = argc, .argv = argv, .started = config_get(config), .current = config};
 	int ret = run(&d);
 
+	crew_destroy(d.crew);
 	for (unsigned int i = 0; i < d.nworkers; i++)
 		worker_close(&d.workers[i]);
 	free(d.workers);

@@ -199,6 +199,13 @@ static const struct opt own[] = {
 	  .more = "It can if it has the module tls (modprobe tls). An idle connection then takes much less memory. A kernel "
 		  "before 6.14 cannot go on with a connection of TLS 1.3 whose peer changes its keys, and few peers do: "
 		  "auto leaves it none of TLS 1.3, with yes such a connection ends." },
+	{ .name = "handshake-threads", .type = OPT_UINT, .offset = FIELD(handshake_threads), .arg = "N", .deflt = "0",
+	  .max = 1024, .on_reload = OPT_RELOAD_RESTART,
+	  .help = "Threads for TLS handshakes, shared by all workers; 0 means none: the workers do it themselves.",
+	  .more = "A handshake keeps a worker from all other connections for a fraction of a millisecond, with a large RSA key for "
+		  "several. With threads, what is established is served while many clients arrive at once; a single "
+		  "handshake takes a little longer. One that is not over within handshake-timeout ends, and what is left of it "
+		  "is not done. Handshakes with backends are included." },
 	{ .name = "tls-keylog", .type = OPT_STRING, .offset = FIELD(tls_keylog), .arg = "FILE",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Append session secrets to FILE, for debugging with a packet capture." },

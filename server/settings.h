@@ -42,6 +42,7 @@ struct settings {
 	struct opt_list ticket_keys;
 	bool tls_tickets;
 	unsigned int tls_cache;
+	unsigned int handshake_threads; /* 0: the workers do it */
 
 	int log_level;
 	char *stats_file;

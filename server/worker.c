@@ -97,10 +97,13 @@ static void deadlines_watch(struct worker *w)
 static bool run_ring(struct worker *w)
 {
 	for (int round = 0; round < TURN_ROUNDS; round++) {
+		int n;
+
 		turn_wake(&w->shard);
 		turn_submit(&w->shard);
 		clock_update(&w->shard);
-		if (!turn_reap(&w->shard) && !w->shard.batch.len && STAILQ_EMPTY(&w->shard.woken))
+		n = turn_reap(&w->shard) + turn_take(&w->shard);
+		if (!n && !w->shard.batch.len && STAILQ_EMPTY(&w->shard.woken))
 			return true;
 	}
 	return false;
@@ -272,7 +275,7 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int revents)
 	int requests = atomic_exchange(&w->requests, 0);
 
 	clock_update(&w->shard);
-	/* The order in which the daemon makes them. */
+	/* The order in which the daemon makes them. None: a thread has brought something. */
 	if (requests & WORKER_COMMIT) {
 		commit(w);
 		sem_post(&w->answered);
@@ -287,6 +290,14 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int revents)
 		drain(w);
 		each_conn(w, ON_STOP);
 	}
+}
+
+/* On a thread of the crew: the turn takes what is in the tray. */
+static void on_brought(void *arg)
+{
+	struct worker *w = arg;
+
+	ev_async_send(w->loop, &w->wake);
 }
 
 void worker_request(struct worker *w, enum worker_request request)
@@ -358,7 +369,7 @@ struct taio_params worker_ring(const struct settings *settings, unsigned int nwo
 }
 
 int worker_open(struct worker *w, unsigned int index, struct config *config, unsigned int nworkers,
-		struct taio *ring, const struct service_env *env, char *why)
+		struct taio *ring, struct crew *crew, const struct service_env *env, char *why)
 {
 	const struct settings *settings = config->settings;
 	int ret = -ENOMEM;
@@ -375,11 +386,13 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 	hist_reset(&w->shard.cancel_us);
 	w->shard.settings = settings;
 	w->shard.ring = ring;
+	w->shard.crew = crew;
+	crew_tray_init(&w->shard.tray, on_brought, w);
 	clock_update(&w->shard);
 	snprintf(why, WORKER_WHY_LEN, "out of memory");
 	w->shard.scratch = malloc(SCRATCH_SIZE);
 	if (!w->shard.scratch)
-		return ret;
+		goto fini_tray;
 	w->loop = ev_loop_new(EVFLAG_AUTO);
 	if (!w->loop)
 		goto free_scratch;
@@ -402,6 +415,8 @@ destroy_loop:
 	ev_loop_destroy(w->loop);
 free_scratch:
 	free(w->shard.scratch);
+fini_tray:
+	crew_tray_fini(&w->shard.tray);
 	return ret;
 }
 
@@ -434,6 +449,7 @@ void worker_close(struct worker *w)
 	sem_destroy(&w->answered);
 	taio_close(w->shard.ring);
 	ev_loop_destroy(w->loop);
+	crew_tray_fini(&w->shard.tray);
 	batch_fini(&w->shard.batch);
 	blocks_fini(&w->shard.blocks);
 	free(w->shard.scratch);

@@ -61,11 +61,12 @@ enum worker_request {
 /* What each of @nworkers wants its ring to be. */
 struct taio_params worker_ring(const struct settings *settings, unsigned int nworkers);
 /*
- * Opens the sites and the acceptors; takes metrics and its argument from @env. 0: @ring is the worker's, and
+ * Opens the sites and the acceptors; takes metrics and its argument from @env. TLS handshakes are @crew's, or
+ * the worker's own without one (NULL). 0: @ring is the worker's, and
  * worker_close() closes it; or -errno with why[WORKER_WHY_LEN], nothing left open, and @ring the caller's.
  */
 int worker_open(struct worker *w, unsigned int index, struct config *config, unsigned int nworkers,
-		struct taio *ring, const struct service_env *env, char *why);
+		struct taio *ring, struct crew *crew, const struct service_env *env, char *why);
 /*
  * @beat_s: the maximum time between turns of its loop, each of which moves beats: for a watchdog, and for a
  * loop that is notified of nothing because epoll_ctl(2) ran out of memory. 0 or -errno.
@@ -80,7 +81,7 @@ void worker_request(struct worker *w, enum worker_request request);
 void worker_prepare(struct worker *w, struct config *config);
 int worker_prepared(struct worker *w, char *why);
 void worker_committed(struct worker *w);
-/* After the thread has ended. */
+/* After the thread has ended, and the crew. */
 void worker_close(struct worker *w);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * TLS 1.2 and 1.3 as bytes in, bytes out: no file descriptors, watchers or operations here. The caller reads
  * ciphertext from the network, passes it in a struct tls_io, and sends what it finds in io->out.
- * Only tls/ includes OpenSSL. A context may be shared by threads; a session belongs to one.
+ * Only tls/ includes OpenSSL. A context may be shared by threads; a session is used by one at a time.
  */
 #ifndef TLS_H
 #define TLS_H

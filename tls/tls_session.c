@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions: OpenSSL's calls and error codes as the steps of tls.h. Called on the thread that owns the
- * session, by whoever moves its bytes.
+ * Sessions: OpenSSL's calls and error codes as the steps of tls.h. Called on the thread that has the
+ * session at the time, by whoever moves its bytes.
  *
  * Invariants: held output goes out before anything new is produced; a failed session stays failed, and its
  * calls only flush the alert; OpenSSL's error queue is empty on return.

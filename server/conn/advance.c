@@ -6,6 +6,7 @@
 #include "op.h"
 #include "output.h"
 #include "server/log.h"
+#include "shake.h"
 #include "tls/tls.h"
 #include "via.h"
 
@@ -23,7 +24,7 @@ static const char *who(const struct conn *c, char text[WHO_LEN])
 	char addr[ADDR_TEXT_LEN];
 	struct tls_info info = {0};
 
-	if (conn_is_tls(c))
+	if (conn_is_tls(c) && !c->shake)
 		tls_info(c->tls.session, &info);
 	addr_text(&c->peer, addr);
 	if (info.client_name[0])
@@ -67,6 +68,7 @@ void conn_end(struct conn *c, enum close_reason reason)
 	log_end(c);
 	conn_op_cancel(c, &c->rd);
 	conn_op_cancel(c, &c->wr);
+	shake_cancel(c);
 	conn_put(c);
 }
 
@@ -187,7 +189,7 @@ void conn_cancelled(struct conn *c, long res)
 	conn_end(c, reason);
 }
 
-/* A connection that waits only for its service has nothing to cancel. */
+/* A connection that waits only for its service, or for a thread, has nothing to cancel. */
 static void cancel_pending(struct conn *c, enum close_reason reason)
 {
 	struct op *op = op_is_idle(&c->wr) ? &c->rd : &c->wr;
@@ -295,7 +297,7 @@ static bool advance_output(struct conn *c)
 	const struct service *service = c->endpoint->service;
 	enum step step;
 
-	if (c->state == CONN_LINGER)
+	if (c->state == CONN_LINGER || c->state == CONN_AWAY)
 		return true;
 	step = output_start(c);
 	if (step == STEP_DONE && c->state == CONN_FLUSH) {
@@ -315,7 +317,7 @@ static bool advance_output(struct conn *c)
 
 static bool advance_input(struct conn *c)
 {
-	if (c->state == CONN_FLUSH || input_start(c))
+	if (c->state == CONN_FLUSH || c->state == CONN_AWAY || input_start(c))
 		return true;
 	conn_end(c, CLOSE_MEMORY);
 	return false;

@@ -2,9 +2,10 @@
 /*
  * A connection: its socket, its two operations, its buffers, its session. The state belongs to fsm.c and
  * advance.c, the operations to op.c and turn.c, the deadline to deadline.c, incoming bytes to input.c and
- * outgoing bytes to output.c.
+ * outgoing bytes to output.c, what a thread has of it to shake.c.
  *
- * References: one for the table, one for each operation in flight. Dropping the last frees it (conn_put).
+ * References: one for the table, one for each operation in flight, and one for a step of the handshake that a
+ * thread carries out. Dropping the last frees it (conn_put).
  */
 #ifndef CONN_H
 #define CONN_H
@@ -26,6 +27,7 @@ enum conn_state {
 	CONN_CONNECT,	/* an outgoing connection is being made */
 	CONN_PROXY,	/* the header of the PROXY protocol is read */
 	CONN_HANDSHAKE, /* TLS handshake */
+	CONN_AWAY,	/* a thread carries out a step of it, and has the session: see shake.h */
 	CONN_SERVE,	/* bytes go to the service */
 	CONN_FLUSH,	/* no more input; what is queued still goes out */
 	CONN_LINGER,	/* the sending side is closed; the peer's last bytes are read and dropped */
@@ -126,9 +128,10 @@ struct conn {
 	struct buf plain; /* TLS: decrypted but not yet consumed */
 	struct outq out;
 	struct conn_tls tls;
-	uint8_t *session;  /* in tail, followed by the inline buffer */
-	union addr peer;   /* by its PROXY header, if there was one that says so */
-	union addr *local; /* where that says that the peer has connected to; NULL: our end of the socket */
+	struct shake *shake; /* shake.c's; NULL: the session is the loop's */
+	uint8_t *session;    /* in tail, followed by the inline buffer */
+	union addr peer;     /* by its PROXY header, if there was one that says so */
+	union addr *local;   /* where that says that the peer has connected to; NULL: our end of the socket */
 	struct census_row *row; /* in which it is counted, or NULL */
 	_Alignas(16) char tail[];
 };

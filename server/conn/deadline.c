@@ -58,6 +58,7 @@ static enum deadline_class class_of(const struct conn *c)
 	case CONN_PROXY:
 		return DEADLINE_HEADER;
 	case CONN_HANDSHAKE:
+	case CONN_AWAY:
 		return DEADLINE_HANDSHAKE;
 	case CONN_SERVE:
 		if (!op_is_idle(&c->wr))

@@ -5,11 +5,14 @@
  *   CONNECT, PROXY
  *      ▼
  *   HANDSHAKE ──► SERVE ──► FLUSH ──► LINGER ──► CLOSING ──► freed when the last completion is in
- *       └───────────┴─────────┴──────────┴────────►┘
+ *       ▲ └─────────┴─────────┴──────────┴────────►┘
+ *       ▼                                          │
+ *      AWAY ──────────────────────────────────────►┘
  *
  * Only an outgoing connection begins in CONNECT, and in PROXY one from where headers of the PROXY protocol
  * are expected; a plain one has no HANDSHAKE. HANDSHAKE goes to FLUSH if TLS fails, so that the alert is
- * still sent.
+ * still sent. With handshake-threads each of its steps that has input is made in AWAY, by a thread; whatever
+ * ends the connection meanwhile does so at once, and what the thread has is freed when it comes back.
  *
  * A deadline cancels the pending operation and does nothing else; its completion (ON_CANCELLED) closes, after
  * a last answer where there is one (408, close_notify). If data won the race the connection goes on, unless
@@ -24,6 +27,7 @@
 #include "op.h"
 #include "output.h"
 #include "server/log.h"
+#include "shake.h"
 #include "tls/tls.h"
 #include "via.h"
 
@@ -37,9 +41,9 @@ typedef void conn_step(struct conn *c, long res);
 static void served(struct conn *c, enum step step);
 
 static const char *const state_names[] = {
-	[CONN_CONNECT] = "connect", [CONN_PROXY] = "proxy", [CONN_HANDSHAKE] = "handshake",
-	[CONN_SERVE] = "serve",	    [CONN_FLUSH] = "flush", [CONN_LINGER] = "linger",
-	[CONN_CLOSING] = "closing",
+	[CONN_CONNECT] = "connect", [CONN_PROXY] = "proxy",	[CONN_HANDSHAKE] = "handshake",
+	[CONN_AWAY] = "away",	    [CONN_SERVE] = "serve",	[CONN_FLUSH] = "flush",
+	[CONN_LINGER] = "linger",   [CONN_CLOSING] = "closing",
 };
 
 const char *conn_state_name(enum conn_state state)
@@ -152,10 +156,9 @@ static void handshake_done(struct conn *c)
 	serve_first(c);
 }
 
-static void handshake(struct conn *c)
+/* Acts on the result of a step of the handshake. */
+static void shaken(struct conn *c, enum step step)
 {
-	enum step step = input_handshake(c);
-
 	c->input = step == STEP_BLOCKED ? INPUT_BLOCKED : INPUT_OPEN;
 	switch (step) {
 	case STEP_MORE:
@@ -172,6 +175,28 @@ static void handshake(struct conn *c)
 		conn_failed(c);
 		return;
 	}
+}
+
+/* A thread appends to what waits to be sent: if that is on its way, its completion comes here again. */
+static void hand_over(struct conn *c)
+{
+	if (!op_is_idle(&c->wr)) {
+		c->input = INPUT_BLOCKED;
+	} else if (shake_start(c)) {
+		c->state = CONN_AWAY;
+	} else {
+		conn_end(c, CLOSE_MEMORY);
+		return;
+	}
+	conn_advance(c);
+}
+
+static void handshake(struct conn *c)
+{
+	if (shake_is_wanted(c))
+		hand_over(c);
+	else
+		shaken(c, input_handshake(c));
 }
 
 static void handshake_read(struct conn *c, long res)
@@ -192,6 +217,14 @@ static void handshake_write(struct conn *c, long res)
 static void handshake_eof(struct conn *c, long res)
 {
 	conn_end(c, CLOSE_PEER);
+}
+
+/* --- AWAY --- */
+
+static void back(struct conn *c, long res)
+{
+	c->state = CONN_HANDSHAKE;
+	shaken(c, res == STEP_FAILED ? conn_fail_tls(c) : (enum step)res);
 }
 
 /* --- SERVE --- */
@@ -463,49 +496,56 @@ static conn_step *const steps[CONN_NSTATES][CONN_NEVENTS] = {
 		[ON_WRITE] = connected,	      [ON_WRITE_ERROR] = connect_failed,
 		[ON_ROOM] = never, [ON_FILE] = never,	      [ON_FILE_ERROR] = never,
 		[ON_CANCELLED] = conn_cancelled,   [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
-		[ON_DRAIN] = ignore,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
+		[ON_DRAIN] = ignore,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict, [ON_BACK] = never,
 	},
 	[CONN_PROXY] = {
 		[ON_READ] = proxy_read,	      [ON_EOF] = proxy_eof,	  [ON_READ_ERROR] = conn_broken,
 		[ON_WRITE] = never,	      [ON_WRITE_ERROR] = never,
 		[ON_ROOM] = never, [ON_FILE] = never,	      [ON_FILE_ERROR] = never,
 		[ON_CANCELLED] = conn_cancelled,   [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
-		[ON_DRAIN] = force,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
+		[ON_DRAIN] = force,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict, [ON_BACK] = never,
 	},
 	[CONN_HANDSHAKE] = {
 		[ON_READ] = handshake_read,   [ON_EOF] = handshake_eof,	  [ON_READ_ERROR] = conn_broken,
 		[ON_WRITE] = handshake_write, [ON_WRITE_ERROR] = conn_broken,
 		[ON_ROOM] = never, [ON_FILE] = never,	      [ON_FILE_ERROR] = never,
 		[ON_CANCELLED] = conn_cancelled,   [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
-		[ON_DRAIN] = handshake_drain,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
+		[ON_DRAIN] = handshake_drain,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict, [ON_BACK] = never,
+	},
+	[CONN_AWAY] = {
+		[ON_READ] = never,	      [ON_EOF] = never,		  [ON_READ_ERROR] = never,
+		[ON_WRITE] = never,	      [ON_WRITE_ERROR] = never,
+		[ON_ROOM] = never, [ON_FILE] = never,	      [ON_FILE_ERROR] = never,
+		[ON_CANCELLED] = never,	      [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
+		[ON_DRAIN] = handshake_drain,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict, [ON_BACK] = back,
 	},
 	[CONN_SERVE] = {
 		[ON_READ] = serve_read,	      [ON_EOF] = serve_eof,	  [ON_READ_ERROR] = serve_read_error,
 		[ON_WRITE] = serve_write,     [ON_WRITE_ERROR] = conn_broken,
 		[ON_ROOM] = room, [ON_FILE] = serve_file,	      [ON_FILE_ERROR] = serve_file_error,
 		[ON_CANCELLED] = conn_cancelled,   [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = serve_resume,
-		[ON_DRAIN] = serve_drain,     [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
+		[ON_DRAIN] = serve_drain,     [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict, [ON_BACK] = never,
 	},
 	[CONN_FLUSH] = {
 		[ON_READ] = drop_read,	      [ON_EOF] = flush_eof,	  [ON_READ_ERROR] = flush_read_error,
 		[ON_WRITE] = flush_write,     [ON_WRITE_ERROR] = conn_broken,
 		[ON_ROOM] = room, [ON_FILE] = flush_file,	      [ON_FILE_ERROR] = flush_file_error,
 		[ON_CANCELLED] = flush_cancelled, [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
-		[ON_DRAIN] = ignore,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
+		[ON_DRAIN] = ignore,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict, [ON_BACK] = never,
 	},
 	[CONN_LINGER] = {
 		[ON_READ] = drop_read,	      [ON_EOF] = linger_eof,	  [ON_READ_ERROR] = linger_eof,
 		[ON_WRITE] = never,	      [ON_WRITE_ERROR] = never,
 		[ON_ROOM] = never, [ON_FILE] = never,	      [ON_FILE_ERROR] = never,
 		[ON_CANCELLED] = conn_cancelled,   [ON_DEADLINE] = conn_expire,	  [ON_END] = conn_end_asked, [ON_RESUME] = ignore,
-		[ON_DRAIN] = ignore,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict,
+		[ON_DRAIN] = ignore,	      [ON_STOP] = conn_stop,		  [ON_EVICT] = conn_evict, [ON_BACK] = never,
 	},
 	[CONN_CLOSING] = {
 		[ON_READ] = ignore,	      [ON_EOF] = ignore,	  [ON_READ_ERROR] = ignore,
 		[ON_WRITE] = ignore,	      [ON_WRITE_ERROR] = ignore,
 		[ON_ROOM] = ignore, [ON_FILE] = ignore,	      [ON_FILE_ERROR] = ignore,
 		[ON_CANCELLED] = ignore,      [ON_DEADLINE] = never,	  [ON_END] = ignore, [ON_RESUME] = ignore,
-		[ON_DRAIN] = ignore,	      [ON_STOP] = ignore,	  [ON_EVICT] = ignore,
+		[ON_DRAIN] = ignore,	      [ON_STOP] = ignore,	  [ON_EVICT] = ignore, [ON_BACK] = ignore,
 	},
 };
 // clang-format on

@@ -18,6 +18,7 @@ enum conn_event {
 	ON_CANCELLED,	/* an operation completed as cancelled */
 	ON_DEADLINE,	/* a deadline has passed; @res is its close reason; nothing has been cancelled yet */
 	ON_END,		/* a session has asked for the end of it; @res is the close reason */
+	ON_BACK,	/* a thread has carried out a step of the handshake; @res is its enum step */
 	ON_RESUME,	/* what the service's session waited for has happened */
 	ON_DRAIN,	/* the server stops, or its listener is gone: finish what is under way */
 	ON_STOP,	/* the drain timeout has passed */

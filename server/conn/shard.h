@@ -2,7 +2,7 @@
 /*
  * What the connections of one worker share: the ring, the batch being gathered, the deadlines, buffers and
  * counters. Owned by worker.c. Everything in this folder is used only on the worker's thread, except that any
- * thread may read the counters.
+ * thread may read the counters, and that threads of the crew run what shake.c gives them.
  */
 #ifndef CONN_SHARD_H
 #define CONN_SHARD_H
@@ -13,6 +13,7 @@
 #include "buf.h"
 #include "server/census.h"
 #include "server/counters.h"
+#include "server/crew.h"
 #include "server/log.h"
 #include "server/timeout.h"
 
@@ -32,7 +33,9 @@ STAILQ_HEAD(conn_woken, conn);
 
 struct shard {
 	struct taio *ring;
-	struct batch batch; /* operations started in this turn, and those for which the ring had no room */
+	struct crew *crew;     /* carries out TLS handshakes; NULL: the loop does */
+	struct crew_tray tray; /* what it has carried out */
+	struct batch batch;    /* operations started in this turn, and those for which the ring had no room */
 	struct blocks blocks;
 	const struct settings *settings;
 	struct census_limit census; /* of the settings */

@@ -59,18 +59,29 @@ static enum step io_end(struct conn_tls *t, const struct tls_io *io, struct buf 
 	return step;
 }
 
+bool conn_tls_handshake_begin(struct conn_tls *t, struct buf *in, struct blocks *blocks, struct tls_io *io)
+{
+	if (!wire_open(t, blocks))
+		return false;
+	*io = io_begin(t, in);
+	return true;
+}
+
+enum step conn_tls_handshake_end(struct conn_tls *t, struct buf *in, struct blocks *blocks,
+				 const struct tls_io *io, enum step step)
+{
+	if (step == STEP_DONE)
+		t->state = CONN_TLS_OPEN;
+	return io_end(t, io, in, blocks, step);
+}
+
 enum step conn_tls_handshake(struct conn_tls *t, struct buf *in, struct blocks *blocks)
 {
 	struct tls_io io;
-	enum step step;
 
-	if (!wire_open(t, blocks))
+	if (!conn_tls_handshake_begin(t, in, blocks, &io))
 		return STEP_FAILED;
-	io = io_begin(t, in);
-	step = io_end(t, &io, in, blocks, tls_handshake(t->session, &io));
-	if (step == STEP_DONE)
-		t->state = CONN_TLS_OPEN;
-	return step;
+	return conn_tls_handshake_end(t, in, blocks, &io, tls_handshake(t->session, &io));
 }
 
 enum step conn_tls_read(struct conn_tls *t, struct buf *in, struct blocks *blocks, void *plain, size_t cap,

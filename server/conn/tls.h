@@ -15,6 +15,7 @@
 
 struct tls;
 struct tls_ctx;
+struct tls_io;
 struct tls_kernel;
 
 enum conn_tls_state {
@@ -39,6 +40,15 @@ void conn_tls_fini(struct conn_tls *t, struct blocks *blocks);
 
 /* Runs the handshake on the ciphertext in @in. STEP_DONE: it is complete. */
 enum step conn_tls_handshake(struct conn_tls *t, struct buf *in, struct blocks *blocks);
+
+/*
+ * The same in two halves, for whoever calls tls_handshake() with @io in between, on any thread: meanwhile
+ * nothing else here is called, and @in and the wire stay as they are. False: no memory.
+ */
+bool conn_tls_handshake_begin(struct conn_tls *t, struct buf *in, struct blocks *blocks, struct tls_io *io);
+/* @step is the result of tls_handshake(), and what this returns. */
+enum step conn_tls_handshake_end(struct conn_tls *t, struct buf *in, struct blocks *blocks,
+				 const struct tls_io *io, enum step step);
 
 /* STEP_DONE: *n bytes of one record were decrypted to @plain, which holds @cap. */
 enum step conn_tls_read(struct conn_tls *t, struct buf *in, struct blocks *blocks, void *plain, size_t cap,

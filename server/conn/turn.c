@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "fsm.h"
+#include "shake.h"
 
 #include <errno.h>
 
@@ -91,5 +92,18 @@ int turn_reap(struct shard *shard)
 	shard->turn++;
 	for (int i = 0; i < n; i++)
 		complete(op_done(events[i].obj), (long)events[i].res);
+	return n;
+}
+
+int turn_take(struct shard *shard)
+{
+	enum step step;
+	struct conn *c;
+	int n = 0;
+
+	for (; n < REAP_BATCH && (c = shake_take(shard, &step)); n++) {
+		conn_fsm(c, ON_BACK, (long)step);
+		conn_put(c);
+	}
 	return n;
 }

@@ -17,4 +17,7 @@ void turn_submit(struct shard *shard);
 /* Reaps once; returns the number of events. 0: nothing has completed, and the caller may sleep. */
 int turn_reap(struct shard *shard);
 
+/* Takes back what threads have carried out; likewise. */
+int turn_take(struct shard *shard);
+
 #endif

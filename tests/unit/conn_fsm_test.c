@@ -141,6 +141,7 @@ static void the_state_says_which_deadline_counts(void **state)
 		{CONN_HANDSHAKE, OP_IDLE, PHASE_IDLE, DEADLINE_HANDSHAKE, CLOSE_HANDSHAKE, MOVED_NOTHING},
 		{CONN_HANDSHAKE, OP_IN_FLIGHT, PHASE_IDLE, DEADLINE_HANDSHAKE, CLOSE_HANDSHAKE,
 		 MOVED_NOTHING},
+		{CONN_AWAY, OP_IDLE, PHASE_IDLE, DEADLINE_HANDSHAKE, CLOSE_HANDSHAKE, MOVED_NOTHING},
 		{CONN_SERVE, OP_IDLE, PHASE_IDLE, DEADLINE_IDLE, CLOSE_IDLE, MOVED_INPUT},
 		{CONN_SERVE, OP_IDLE, PHASE_BODY, DEADLINE_IDLE, CLOSE_IDLE, MOVED_INPUT},
 		{CONN_SERVE, OP_IDLE, PHASE_HEAD, DEADLINE_HEADER, CLOSE_HEADER, MOVED_NOTHING},
@@ -516,8 +517,8 @@ static void a_resume_is_for_serve_alone(void **state)
 {
 	static const struct service service = {.name = "fake", .phase = fake_phase, .input = fake_input};
 	static struct endpoint endpoint = {.service = &service};
-	static const enum conn_state deaf[] = {CONN_PROXY, CONN_HANDSHAKE, CONN_FLUSH, CONN_LINGER,
-					       CONN_CLOSING};
+	static const enum conn_state deaf[] = {CONN_PROXY, CONN_HANDSHAKE, CONN_AWAY,
+					       CONN_FLUSH, CONN_LINGER,	   CONN_CLOSING};
 
 	for (size_t i = 0; i < sizeof(deaf) / sizeof(deaf[0]); i++) {
 		struct conn c = {
@@ -534,6 +535,56 @@ static void a_resume_is_for_serve_alone(void **state)
 		assert_int_equal(ninputs, 0);
 		assert_int_equal(c.state, deaf[i]);
 		assert_int_equal(c.refs, 1);
+	}
+}
+
+/* What a thread writes goes behind what is being sent, which must not move. */
+static void a_step_for_a_thread_waits_for_the_write_under_way(void **state)
+{
+	struct conn *c = &scene.conns[0];
+	char data[64];
+
+	scene.shard.crew = (struct crew *)data; /* that there is one is all that counts */
+	c->state = CONN_HANDSHAKE;
+	c->in = (struct buf){.data = data, .cap = sizeof(data)};
+	c->wr.state = OP_IN_FLIGHT;
+	conn_fsm(c, ON_READ, 10);
+	assert_int_equal(c->state, CONN_HANDSHAKE);
+	assert_int_equal(c->input, INPUT_BLOCKED);
+	assert_null(c->shake);
+	assert_int_equal(c->deadline_class, DEADLINE_HANDSHAKE);
+	deadline_clear(c);
+}
+
+/* A thread has its session: no operation is there to be cancelled, and none of it is waited for. */
+static void what_ends_a_handshake_in_a_thread_does_so_at_once(void **state)
+{
+	static const struct {
+		enum conn_event event;
+		long res;
+		enum close_reason want;
+	} rows[] = {
+		{ON_DEADLINE, CLOSE_HANDSHAKE, CLOSE_HANDSHAKE},
+		{ON_END, CLOSE_OTHER, CLOSE_OTHER},
+		{ON_DRAIN, 0, CLOSE_DRAIN},
+		{ON_STOP, 0, CLOSE_DRAIN},
+		{ON_EVICT, 0, CLOSE_EVICTED},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct conn *c = &scene.conns[0];
+
+		c->state = CONN_AWAY;
+		c->reason = CLOSE_NONE;
+		c->refs = 2; /* the table's, and the step's */
+		deadline_update(c);
+		conn_fsm(c, rows[i].event, rows[i].res);
+		assert_int_equal(c->state, CONN_CLOSING);
+		assert_int_equal(c->reason, rows[i].want);
+		assert_int_equal(c->deadline_class, DEADLINE_NONE);
+		conn_fsm(c, ON_BACK, STEP_DONE);
+		assert_int_equal(c->state, CONN_CLOSING);
+		assert_int_equal(c->refs, 1);
 	}
 }
 
@@ -756,6 +807,8 @@ int main(void)
 		SCENE_TEST(output_has_a_minimum_rate),
 		SCENE_TEST(another_class_begins_anew),
 		SCENE_TEST(a_resume_is_for_serve_alone),
+		SCENE_TEST(a_step_for_a_thread_waits_for_the_write_under_way),
+		SCENE_TEST(what_ends_a_handshake_in_a_thread_does_so_at_once),
 		SCENE_TEST(a_resume_reads_the_clock),
 		SCENE_TEST(a_class_without_timeout_never_expires),
 		SCENE_TEST(a_new_timeout_counts_from_now),
