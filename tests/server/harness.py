@@ -6,7 +6,7 @@ no connection left in its counters. ServerCase runs one server for a class and a
 descriptor. Nothing waits without a bound, and nothing sleeps for another process to get somewhere: until()
 asks for the condition.
 
-Environment, set by ctest: TAIOD, TAIO_LOAD (programs), TAIO_ENGINE, TAIO_SANITIZE; in an emulated guest TAIO_SLOW,
+Environment, set by ctest: TAIOD, TAIO_LOAD (programs), TAIO_ENGINE, TAIO_SANITIZE, TAIO_OPTIONS (of each taiod); in an emulated guest TAIO_SLOW,
 how many times as long things take there.
 """
 import contextlib
@@ -27,6 +27,7 @@ import unittest
 TAIOD = os.environ.get("TAIOD", "build/release/bin/taiod")
 TAIO_LOAD = os.environ.get("TAIO_LOAD", "")
 ENGINE = os.environ.get("TAIO_ENGINE", "poll")
+OPTIONS = os.environ.get("TAIO_OPTIONS", "").split()
 SANITIZED = os.environ.get("TAIO_SANITIZE", "") != ""
 
 SLOW = int(os.environ.get("TAIO_SLOW", "1"))
@@ -260,7 +261,7 @@ class Server:
         self.stats_file, self.log_file = self.path("stats.json"), self.path("log")
         self.port_file = self.path("ports")
         words = [*prefix, program or TAIOD, "--engine", engine, "--port-file", self.port_file, "--stats-file",
-                 self.stats_file, "--state-dir", self.path("state"), *options]
+                 self.stats_file, "--state-dir", self.path("state"), *OPTIONS, *options]
         if not any(str(w).startswith("--workers") for w in options):
             words += ["--workers", "1"]
         # So many that, whatever it opens, slots of fs.aio-max-nr are left for the servers of other tests.
@@ -441,10 +442,10 @@ def make_ticket_key(path, size=80, mode=0o600):
     return path
 
 
-def make_certificate(directory, name, common_name="localhost"):
-    """A self-signed certificate and its key by openssl(1): two paths."""
-    cert, key = (os.path.join(directory, f"{name}.{end}") for end in ("crt", "key"))
-    done = run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-               "-days", "2", "-subj", f"/CN={common_name}", "-keyout", key, "-out", cert)
+def make_certificate(directory, name, common_name="localhost", key=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+    """A self-signed certificate and its key by openssl(1), of the kind @key: two paths."""
+    cert_file, key_file = (os.path.join(directory, f"{name}.{end}") for end in ("crt", "key"))
+    done = run("openssl", "req", "-x509", "-newkey", *key, "-nodes", "-days", "2", "-subj", f"/CN={common_name}",
+               "-keyout", key_file, "-out", cert_file)
     assert done.returncode == 0, done.stderr
-    return cert, key
+    return cert_file, key_file
