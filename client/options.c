@@ -49,6 +49,10 @@ static const struct opt table[] = {
 	  .min = 1, .max = 16 << 20, .help = "Bytes per round trip." },
 	{ .name = "verbose", .key = 'v', .type = OPT_BOOL, .offset = AT(verbose),
 	  .help = "Print each round trip even if standard output is not a terminal." },
+	{ .name = "resume", .type = OPT_BOOL, .offset = AT(resume),
+	  .help = "With --tls: a connection for each round trip; every second one resumes the session before it.",
+	  .more = "Prints what full and what resumed handshakes took, each with percentiles. The time to connect is no part "
+		  "of it. It is a failure if the server resumes no session." },
 
 	{ .name = "after", .type = OPT_DURATION, .offset = AT(after_us), .arg = "DURATION", .deflt = "100ms",
 	  .section = ONLY "cancel-read", .help = "Time from the submission of the read to its cancellation." },
@@ -133,6 +137,7 @@ static const char epilogue[] =
 	"  taio cat localhost:7 < request > response\n"
 	"  taio get --ca ca.pem -o index.html https://localhost:8443/\n"
 	"  taio ping --engine threads:block --count 1000 --interval 0s localhost:7\n"
+	"  taio ping --tls --resume --count 1000 --interval 0s localhost:7443\n"
 	"  taio cancel-read localhost:7 --after 100ms\n"
 	"  taio run -- fio --ioengine=libaio --iodepth=32 --rw=randread --size=1g --name=job\n"
 	"\n"

@@ -22,6 +22,7 @@ struct settings {
 	uint64_t interval_us;
 	uint64_t size;
 	bool verbose;
+	bool resume;
 
 	uint64_t after_us; /* cancel-read */
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* taio ping: round trips over one connection, each compared byte by byte. */
+/*
+ * taio ping: round trips over one connection, each compared byte by byte; with --resume, over a connection
+ * each, whose handshakes are full and resumed in turn.
+ */
 #include "stream.h"
 
 #include "base/hist.h"
@@ -15,7 +18,9 @@ struct ping {
 	struct stream *stream;
 	bool each; /* print each round trip */
 	unsigned char *sent, *got;
-	struct hist hist; /* ns */
+	struct hist hist;	   /* ns */
+	struct hist full, resumed; /* handshakes with --resume */
+	unsigned int nasked;	   /* of them were to be resumed */
 };
 
 /* Every round trip has different bytes, so that a late echo of an earlier one does not match. */
@@ -98,13 +103,26 @@ static int round_trip(struct ping *ping, unsigned int trip)
 	return 0;
 }
 
+/* With --resume nothing more is read of the connection, which has been ended. */
+static ssize_t read_until(struct ping *ping, unsigned char *byte, uint64_t ns)
+{
+	int err;
+
+	if (!ping->settings->resume)
+		return stream_read(ping->stream, byte, 1, ns);
+	do {
+		err = client_wait(ping->stream->client, ns);
+	} while (!err);
+	return err;
+}
+
 /* Waits until @ns. Anything the peer sends meanwhile belongs to no round trip and is an error. */
 static int rest_until(struct ping *ping, uint64_t ns)
 {
 	unsigned char byte;
 	ssize_t n;
 
-	n = stream_read(ping->stream, &byte, 1, ns);
+	n = read_until(ping, &byte, ns);
 	if (n == -ETIMEDOUT)
 		return 0;
 	if (n == -EINTR)
@@ -116,6 +134,47 @@ static int rest_until(struct ping *ping, uint64_t ns)
 	return -ECONNRESET;
 }
 
+static void note_handshake(struct ping *ping, unsigned int trip)
+{
+	struct tls_info info;
+
+	tls_info(ping->stream->tls, &info);
+	hist_add(info.resumed ? &ping->resumed : &ping->full, ping->stream->handshake_ns);
+	if (ping->each)
+		printf("%s handshake with %s: trip=%u time=%.3f ms\n", info.resumed ? "resumed" : "full",
+		       ping->target, trip, (double)ping->stream->handshake_ns / 1e6);
+}
+
+/* Every second connection resumes the session of the one before, which has brought its ticket by now. */
+static int reconnect(struct ping *ping, unsigned int trip)
+{
+	bool is_resumed = trip % 2 == 0;
+	struct stream *next;
+
+	next = stream_reopen(ping->stream, ping->target, is_resumed);
+	if (!next)
+		return client_signal() ? -EINTR : -ECONNREFUSED;
+	ping->nasked += is_resumed;
+	stream_close(ping->stream);
+	ping->stream = next;
+	return 0;
+}
+
+/* A peer that keeps sessions itself forgets one whose connection ends without close_notify. */
+static int trip_with_connection(struct ping *ping, unsigned int trip)
+{
+	int err = trip > 1 ? reconnect(ping, trip) : 0;
+
+	if (err)
+		return err;
+	note_handshake(ping, trip);
+	err = round_trip(ping, trip);
+	if (err)
+		return err;
+	err = stream_end(ping->stream, deadline_in(ping->settings->timeout_us));
+	return err ? failed(ping, trip, err) : 0;
+}
+
 static int trips(struct ping *ping)
 {
 	const struct settings *settings = ping->settings;
@@ -123,7 +182,7 @@ static int trips(struct ping *ping)
 	int err = 0;
 
 	for (unsigned int trip = 1; !err; trip++) {
-		err = round_trip(ping, trip);
+		err = settings->resume ? trip_with_connection(ping, trip) : round_trip(ping, trip);
 		if (err || trip == settings->count)
 			break;
 		next_ns += settings->interval_us * 1000;
@@ -135,22 +194,47 @@ static int trips(struct ping *ping)
 	return err;
 }
 
-static void summarise(const struct ping *ping, const char *engine)
+static void print_percentiles(const struct hist *hist)
 {
 	static const struct {
 		const char *name;
 		double percent;
 	} columns[] = {{"min", 0}, {"p50", 50}, {"p90", 90}, {"p99", 99}, {"max", 100}};
+
+	for (size_t i = 0; hist->count && i < sizeof(columns) / sizeof(columns[0]); i++)
+		printf("%s%s %.3f", i ? "  " : "", columns[i].name,
+		       (double)hist_percentile(hist, columns[i].percent) / 1e6);
+	if (hist->count)
+		printf(" ms\n");
+}
+
+static void print_handshakes(const struct hist *hist, const char *kind)
+{
+	printf("%llu %s handshake%s\n", (unsigned long long)hist->count, kind, hist->count == 1 ? "" : "s");
+	print_percentiles(hist);
+}
+
+static void summarise(const struct ping *ping, const char *engine)
+{
 	const char *label = ping->hist.count == 1 ? "round trip" : "round trips";
 
 	printf("%llu %s of %llu bytes with %s%s, engine %s\n", (unsigned long long)ping->hist.count, label,
 	       (unsigned long long)ping->settings->size, ping->target, ping->stream->tls ? " over TLS" : "",
 	       engine);
-	for (size_t i = 0; ping->hist.count && i < sizeof(columns) / sizeof(columns[0]); i++)
-		printf("%s%s %.3f", i ? "  " : "", columns[i].name,
-		       (double)hist_percentile(&ping->hist, columns[i].percent) / 1e6);
-	if (ping->hist.count)
-		printf(" ms\n");
+	print_percentiles(&ping->hist);
+	if (!ping->settings->resume)
+		return;
+	print_handshakes(&ping->full, "full");
+	print_handshakes(&ping->resumed, "resumed");
+}
+
+/* Some of them resumed is success: the figures tell how many. */
+static int check_resumed(const struct ping *ping)
+{
+	if (!ping->nasked || ping->resumed.count)
+		return 0;
+	fail("%s has resumed none of %u sessions", ping->target, ping->nasked);
+	return -EPROTO;
 }
 
 /* An interrupt is success if there is a round trip to report. */
@@ -160,7 +244,9 @@ static int ping_stream(struct ping *ping, const char *engine)
 
 	err = trips(ping);
 	summarise(ping, engine);
-	return err && !(err == -EINTR && ping->hist.count) ? 1 : 0;
+	if (!err || (err == -EINTR && ping->hist.count))
+		err = check_resumed(ping);
+	return err ? 1 : 0;
 }
 
 static int ping_buffers(struct ping *ping)
@@ -179,6 +265,10 @@ int ping_run(const struct settings *settings, const char *target)
 	struct client client;
 	int status = 1;
 
+	if (settings->resume && !settings->tls) {
+		fail("--resume needs --tls");
+		return 2;
+	}
 	ping.settings = settings;
 	ping.target = target;
 	ping.each = settings->verbose || isatty(STDOUT_FILENO);

@@ -236,6 +236,18 @@ int stream_write(struct stream *s, const void *buf, size_t len, uint64_t deadlin
 	}
 }
 
+int stream_end(struct stream *s, uint64_t deadline_ns)
+{
+	int err;
+
+	while ((err = stream_end_some(s)) == -EAGAIN) {
+		err = client_wait(s->client, deadline_ns);
+		if (err)
+			break;
+	}
+	return err;
+}
+
 const char *stream_error(const struct stream *s, int err)
 {
 	if (err == -ETIMEDOUT)
@@ -343,6 +355,7 @@ static int handshake_some(struct stream *s)
 /* On failure, the alert that tells the peer why is sent if that takes no wait. */
 static int handshake(struct stream *s, const char *target, uint64_t deadline_ns)
 {
+	uint64_t start_ns = clock_ns();
 	int err;
 
 	while ((err = handshake_some(s)) == -EAGAIN) {
@@ -350,26 +363,32 @@ static int handshake(struct stream *s, const char *target, uint64_t deadline_ns)
 		if (err)
 			break;
 	}
+	s->handshake_ns = clock_ns() - start_ns;
 	if (err && err != -EINTR)
 		fail("TLS handshake with %s failed: %s", target,
 		     err == -ECONNRESET ? "the peer closed the connection" : stream_error(s, err));
 	return err;
 }
 
-static int session_open(struct stream *s, const char *target, const char *alpn)
+static int context_open(struct stream *s, const char *alpn)
 {
 	const struct settings *settings = s->client->settings;
 	struct tls_client_params params = {
 		.ca_file = settings->ca, .insecure = settings->insecure, .alpn = alpn};
-	char why[TLS_WHY_LEN], host[NI_MAXHOST];
-	unsigned int port;
+	char why[TLS_WHY_LEN];
 	int err;
 
 	err = tls_ctx_client(&s->tls_ctx, &params, why);
-	if (err) {
+	if (err)
 		fail("%s", why);
-		return err;
-	}
+	return err;
+}
+
+static int session_open(struct stream *s, const char *target)
+{
+	char host[NI_MAXHOST];
+	unsigned int port;
+
 	addr_split(target, host, sizeof(host), &port); /* connect_any() has checked it */
 	s->tls = tls_connect(s->tls_ctx, *host ? host : "localhost");
 	if (s->tls)
@@ -402,9 +421,9 @@ static int send_proxy_header(struct stream *s, uint64_t deadline_ns)
 	return err;
 }
 
-struct stream *stream_open(struct client *client, const char *target, bool tls, const char *alpn)
+/* Up to where a TLS handshake may begin. NULL on failure, which is reported. */
+static struct stream *stream_connect(struct client *client, const char *target, uint64_t deadline_ns)
 {
-	uint64_t deadline_ns = deadline_in(client->settings->timeout_us);
 	struct stream *s = malloc(sizeof(*s));
 
 	if (!s) {
@@ -414,12 +433,49 @@ struct stream *stream_open(struct client *client, const char *target, bool tls, 
 	memset(s, 0, offsetof(struct stream, in));
 	s->client = client;
 	s->fd = -1;
-	if (connect_any(s, target, deadline_ns) || send_proxy_header(s, deadline_ns))
-		goto close_stream;
-	if (tls && (session_open(s, target, alpn) || handshake(s, target, deadline_ns)))
-		goto close_stream;
-	return s;
+	if (!connect_any(s, target, deadline_ns) && !send_proxy_header(s, deadline_ns))
+		return s;
+	stream_close(s);
+	return NULL;
+}
 
+struct stream *stream_open(struct client *client, const char *target, bool tls, const char *alpn)
+{
+	uint64_t deadline_ns = deadline_in(client->settings->timeout_us);
+	struct stream *s = stream_connect(client, target, deadline_ns);
+
+	if (!s || !tls)
+		return s;
+	if (!context_open(s, alpn) && !session_open(s, target) && !handshake(s, target, deadline_ns))
+		return s;
+	stream_close(s);
+	return NULL;
+}
+
+/* Without a ticket, the handshake is a full one. */
+static void resume(struct stream *s, const struct stream *before)
+{
+	struct tls_ticket *ticket = tls_ticket_get(before->tls);
+
+	if (ticket)
+		tls_resume(s->tls, ticket);
+	tls_ticket_free(ticket);
+}
+
+struct stream *stream_reopen(const struct stream *before, const char *target, bool is_resumed)
+{
+	uint64_t deadline_ns = deadline_in(before->client->settings->timeout_us);
+	struct stream *s = stream_connect(before->client, target, deadline_ns);
+
+	if (!s || !before->tls)
+		return s;
+	s->tls_ctx = tls_ctx_get(before->tls_ctx);
+	if (session_open(s, target))
+		goto close_stream;
+	if (is_resumed)
+		resume(s, before);
+	if (!handshake(s, target, deadline_ns))
+		return s;
 close_stream:
 	stream_close(s);
 	return NULL;

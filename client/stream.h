@@ -22,11 +22,12 @@ struct stream {
 	int fd, afd;
 	struct op rd, wr;
 	struct tls_ctx *tls_ctx;
-	struct tls *tls; /* NULL: plain */
-	int broken;	 /* -errno of the write that failed; nothing more is sent */
-	bool eof;	 /* the socket has no more input */
-	bool ended;	 /* stream_end_some() has done its part */
-	bool truncated;	 /* TLS: the connection ended without close_notify */
+	struct tls *tls;       /* NULL: plain */
+	uint64_t handshake_ns; /* what its handshake took */
+	int broken;	       /* -errno of the write that failed; nothing more is sent */
+	bool eof;	       /* the socket has no more input */
+	bool ended;	       /* stream_end_some() has done its part */
+	bool truncated;	       /* TLS: the connection ended without close_notify */
 	size_t in_pos, in_len, out_pos, out_len;
 	unsigned char in[STREAM_BUFFER], out[STREAM_BUFFER];
 };
@@ -37,6 +38,11 @@ struct stream {
  * @alpn (NULL: none). NULL on failure, reported on standard error.
  */
 struct stream *stream_open(struct client *client, const char *target, bool tls, const char *alpn);
+/*
+ * Another connection to the @target of @before, which stays open, with the same settings. @is_resumed: its
+ * handshake resumes the session of @before, if there is one and the peer agrees.
+ */
+struct stream *stream_reopen(const struct stream *before, const char *target, bool is_resumed);
 /* Cancels what is in flight and closes. NULL is allowed. */
 void stream_close(struct stream *stream);
 
@@ -52,6 +58,8 @@ int stream_end_some(struct stream *stream);
 ssize_t stream_read(struct stream *stream, void *buf, size_t cap, uint64_t deadline_ns);
 /* Sends all of it. 0 or -errno. */
 int stream_write(struct stream *stream, const void *buf, size_t len, uint64_t deadline_ns);
+/* Sends the end of the stream. 0 or -errno. */
+int stream_end(struct stream *stream, uint64_t deadline_ns);
 
 /* Describes @err, -errno from one of these functions, on this stream. */
 const char *stream_error(const struct stream *stream, int err);

@@ -12,6 +12,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import termios
 import threading
@@ -89,6 +90,7 @@ class Usage(Case):
         (["cancel-read", "--after=soon", "a:1"], "--after", "250ms"),
         (["cat", "--count=3", "a:1"], "--count", "taio ping"),
         (["ping", "-I", "a:1"], "--head", "taio get"),
+        (["ping", "--resume", "a:1"], "--resume needs --tls"),
         (["get", "localhost/"], "localhost/", "http://"),
         (["get", "ftp://localhost/"], "http://"),
         (["get", "http://"], "host"),
@@ -369,6 +371,52 @@ class Ping(Case):
             result = run("-e", engine, "ping", "--tls", "--ca", self.certificate.cert, "-c3", "-i0s", "-s100k", target)
         self.assert_ok(result)
         self.assertIn(b"over TLS", result.stdout)
+
+    def resume(self, context, *args, engine="auto"):
+        with serve(echo, context) as target:
+            return target, run("-e", engine, "ping", "--tls", "--resume", "--ca", self.certificate.cert, *args, target)
+
+    @each_engine
+    def test_full_and_resumed_handshakes_are_told_apart(self, engine):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = self.certificate.context()
+            context.minimum_version = context.maximum_version = version
+            target, result = self.resume(context, "-c", 7, "-i1ms", "-v", engine=engine)
+            self.assert_ok(result)
+            text = result.stdout.decode()
+            self.assertEqual(re.findall(rf"(?m)^(\w+) handshake with {target}: trip=(\d) ", text),
+                             [("resumed" if trip % 2 == 0 else "full", str(trip)) for trip in range(1, 8)])
+            tail = re.search(r"(?ms)^7 round trips .* over TLS, .*\n(min.*)\n4 full handshakes\n(min.*)\n3 resumed handshakes\n"
+                             r"(min.*)\n\Z", text)
+            for line in tail.groups():
+                values = [float(v) for v in re.findall(r"[\d.]{5,}", line)]
+                self.assertEqual((len(values), values), (5, sorted(values)))
+                self.assertGreater(values[0], 0)
+
+    def test_server_that_resumes_nothing_is_a_failure(self):
+        context = self.certificate.context()
+        context.minimum_version, context.num_tickets = ssl.TLSVersion.TLSv1_3, 0
+        target, result = self.resume(context, "-c4", "-i0s")
+        self.assert_fails(result, 1, f"{target} has resumed none of 2 sessions")
+        self.assertIn(b"4 full handshakes", result.stdout)
+        self.assert_ok(self.resume(context, "-c1")[1])  # none was asked for
+
+    def test_server_that_has_gone_before_a_resumption_is_named(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        target = "127.0.0.1:%d" % listener.getsockname()[1]
+
+        def once():
+            conn = listener.accept()[0]
+            listener.close()
+            with self.certificate.context().wrap_socket(conn, server_side=True) as secure:
+                echo(secure)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        result = run("ping", "--tls", "--resume", "-k", "-i0s", target)
+        thread.join(WAIT)
+        self.assert_fails(result, 1, target)
+        self.assertIn(b"1 full handshake\n", result.stdout)
 
     def test_each_round_trip_is_printed_on_demand(self):
         with serve(echo) as target:
