@@ -112,15 +112,27 @@ static bool has_its_share(const struct acceptor *a)
 	return a->group->limits.max_connections && a->group->naccepted >= a->group->limits.max_connections;
 }
 
+/* One connection is served whatever the bound. */
+static bool is_short_of_memory(const struct acceptor *a)
+{
+	uint64_t most = a->shard->max_memory;
+
+	return most && a->shard->naccepted && conn_memory_all(a->shard) >= most - most / CONN_MEMORY_SPARE;
+}
+
 /* Whether the end of a connection makes room. */
 static bool is_at_limit(const struct acceptor *a)
 {
-	return a->shard->naccepted >= a->limit || has_its_share(a);
+	return a->shard->naccepted >= a->limit || has_its_share(a) || is_short_of_memory(a);
 }
 
 /* The ring takes more slots as connections need them. */
 static bool is_full(struct acceptor *a)
 {
+	if (is_short_of_memory(a)) {
+		count(&a->shard->counters, memory_full);
+		conn_memory_warn(a->shard, "another connection");
+	}
 	if (is_at_limit(a))
 		return true;
 	if (!taio_reserve(a->shard->ring, ops_wanted(a)))

@@ -17,6 +17,8 @@
 	X(active, gauge, "connections open now")                                                             \
 	X(refused_full, counter, "connections refused because the table was full")                           \
 	X(refused_address, counter, "connections refused because of max-per-address")                        \
+	X(memory, gauge, "bytes that connections take, with their buffers and TLS sessions")                 \
+	X(memory_full, counter, "times that max-memory left no room for another connection")                 \
 	X(rate_limited, counter, "pauses in accepting because of accept-rate")                               \
 	X(evicted, counter, "idle connections closed to make room")                                          \
 	X(accept_errors, counter, "accept failures, EMFILE among them")                                      \
@@ -76,6 +78,12 @@ struct counters {
 static inline void count_add(struct counters *c, enum counter which, int64_t n)
 {
 	__atomic_store_n(&c->v[which], c->v[which] + (uint64_t)n, __ATOMIC_RELAXED);
+}
+
+/* Of a gauge. */
+static inline void count_set(struct counters *c, enum counter which, uint64_t n)
+{
+	__atomic_store_n(&c->v[which], n, __ATOMIC_RELAXED);
 }
 
 #define count(counters, name)	    count_add(counters, COUNT_##name, 1)

@@ -25,7 +25,7 @@ const struct opt limits_rows[] = {
 	TIMEOUTS(TIMEOUT_ROW)
 	{ .name = "when-full", .type = OPT_ENUM, .offset = FIELD(when_full), .arg = "refuse|wait|evict",
 	  .deflt = "wait", .choices = full_choices, .on_reload = OPT_RELOAD_APPLY,
-	  .help = "At max-connections: refuse new connections, leave them in the backlog (wait), or close the "
+	  .help = "At max-connections or max-memory: refuse new connections, leave them in the backlog (wait), or close the "
 		  "connection that has been idle longest (evict)." },
 	{ .name = "conn-memory", .type = OPT_SIZE, .offset = FIELD(conn_memory), .arg = "SIZE", .deflt = "512k",
 	  .min = 256 << 10, .on_reload = OPT_RELOAD_APPLY,

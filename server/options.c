@@ -110,6 +110,14 @@ static const struct opt own[] = {
 	  .name = "max-connections", .type = OPT_UINT, .offset = FIELD(max_connections), .arg = "N",
 	  .deflt = "10240", .min = 1, .max = 1 << 19, .on_reload = OPT_RELOAD_RESTART,
 	  .help = "Maximum connections, divided evenly among workers." },
+	{ .name = "max-memory", .type = OPT_SIZE, .offset = FIELD(max_memory), .arg = "SIZE", .deflt = "0",
+	  .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Maximum memory of all connections, divided evenly among workers; 0 means no limit.",
+	  .more = "What they take themselves counts, their buffers, what is queued for their peers, and 16 KiB for a TLS "
+		  "session that the kernel does not have. New connections follow when-full once seven eighths of it are in use; "
+		  "the rest is for those that are there. Above it a connection that takes more bytes ends if it holds more than "
+		  "an even share. Beside it a worker has up to 5 MiB of free buffers; what is kept of files, certificates and "
+		  "sessions of TLS has bounds of its own." },
 	{ LIMIT("when-full") },
 	{ .name = "max-per-address", .type = OPT_UINT, .offset = FIELD(max_per_address), .arg = "N", .deflt = "0",
 	  .max = 1 << 19, .on_reload = OPT_RELOAD_APPLY,

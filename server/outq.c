@@ -40,6 +40,7 @@ _Static_assert(OUTQ_ROOM_MAX + OVERHEAD + 512 <= CLASS_MAX_SIZE,
 static _Thread_local struct {
 	struct seg *free[NCLASSES]; /* linked by link.stqe_next */
 	size_t nbytes;
+	size_t used; /* bytes of segments that are not free */
 } pool;
 
 static unsigned int class_of(size_t size)
@@ -83,6 +84,7 @@ static struct seg *mem_create(size_t cap)
 	seg->kind = SEG_MEM;
 	seg->mem.cap = (uint32_t)(size - OVERHEAD);
 found:
+	pool.used += mem_size(seg);
 	seg->mem.begin = seg->mem.end = 0;
 	return seg;
 }
@@ -91,6 +93,7 @@ static void mem_destroy(struct seg *seg)
 {
 	size_t size = mem_size(seg);
 
+	pool.used -= size;
 	if (size > CLASS_MAX_SIZE || pool.nbytes + size > POOL_MAX) {
 		free(seg);
 		return;
@@ -108,6 +111,7 @@ static void release(struct outq *q, struct seg *seg)
 		return;
 	}
 	q->memory -= sizeof(*seg);
+	pool.used -= sizeof(*seg);
 	outq_file_put(seg->range.file);
 	free(seg);
 }
@@ -276,6 +280,7 @@ int outq_append_body(struct outq *q, struct outq_file *file, uint64_t offset, ui
 	seg->range.note = note;
 	STAILQ_INSERT_TAIL(&q->segs, seg, link);
 	q->memory += sizeof(*seg);
+	pool.used += sizeof(*seg);
 	q->nbytes += len;
 	return 0;
 }
@@ -387,6 +392,11 @@ struct seg *outq_head_room(struct outq *q, uint64_t room)
 	STAILQ_INSERT_HEAD(&q->segs, seg, link);
 	q->memory += mem_size(seg);
 	return seg;
+}
+
+size_t outq_used(void)
+{
+	return pool.used;
 }
 
 void outq_trim(void)

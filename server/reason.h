@@ -30,7 +30,7 @@
 	X(TLS, tls, "TLS error", false)                                                                      \
 	X(RESET, reset, "reset by the peer", false)                                                          \
 	X(ERROR, error, "local error", false)                                                                \
-	X(MEMORY, memory, "out of memory, or above conn-memory", false)
+	X(MEMORY, memory, "out of memory, above conn-memory, or above its share of max-memory", false)
 
 enum close_reason {
 	CLOSE_NONE, /* still open */

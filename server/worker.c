@@ -123,6 +123,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *prepare, int revents)
 		ev_idle_stop(loop, &w->again);
 	else
 		ev_idle_start(loop, &w->again);
+	count_set(&w->shard.counters, COUNT_memory, conn_memory_all(&w->shard));
 	intake_resume(w->intake);
 	deadlines_watch(w);
 	drained(w);
@@ -257,6 +258,7 @@ static void commit(struct worker *w)
 	w->shard.settings = next->config->settings;
 	w->shard.census.max = w->shard.settings->max_per_address;
 	census_set_prefix(&w->shard.census, w->shard.settings->address_prefix);
+	w->shard.max_memory = w->shard.settings->max_memory / w->host.nworkers;
 	intake_commit(next, &w->host, now, on_gone, w);
 	deadline_rearm(&w->shard);
 	some_conns(w, ON_STOP, is_late, &w->shard.now_us); /* drain-timeout may be 0 */

@@ -14,10 +14,14 @@ static void *block_get(struct blocks *blocks, unsigned int k)
 {
 	struct block *block = blocks->lists[k].free;
 
-	if (!block)
-		return malloc(sizes[k].size);
-	blocks->lists[k].free = block->next;
-	blocks->lists[k].n--;
+	if (block) {
+		blocks->lists[k].free = block->next;
+		blocks->lists[k].n--;
+	} else {
+		block = malloc(sizes[k].size);
+	}
+	if (block)
+		blocks->used += sizes[k].size;
 	return block;
 }
 
@@ -25,6 +29,7 @@ static void block_put(struct blocks *blocks, unsigned int k, void *memory)
 {
 	struct block *block = memory;
 
+	blocks->used -= sizes[k].size;
 	if (blocks->lists[k].n >= sizes[k].kept) {
 		free(memory);
 		return;

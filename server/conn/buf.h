@@ -22,6 +22,7 @@ struct block {
 
 /* The free blocks of a worker, by size; a few are kept. All zero is empty. */
 struct blocks {
+	size_t used; /* bytes of blocks that are not free */
 	struct {
 		struct block *free;
 		unsigned int n;

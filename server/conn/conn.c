@@ -74,6 +74,7 @@ int conn_create(struct conn **conn, struct shard *shard, struct conn_group *grou
 	}
 	endpoint_get(endpoint);
 	conn_group_get(group);
+	shard->fixed += conn_fixed_memory(c);
 	c->state = (uint8_t)first_state(c);
 	if (service->open)
 		service->open(c->session, endpoint->site, conn_peer(c));
@@ -104,6 +105,7 @@ static void conn_destroy(struct conn *c)
 	assert(op_is_idle(&c->rd) && op_is_idle(&c->wr) && c->deadline_class == DEADLINE_NONE);
 	LIST_REMOVE(c, link);
 	shard->nconns--;
+	shard->fixed -= conn_fixed_memory(c);
 	if (!c->is_outgoing) {
 		shard->naccepted--;
 		group->naccepted--;
@@ -181,4 +183,40 @@ size_t conn_memory(const struct conn *c)
 	size_t in = c->in.cap > c->inline_cap ? c->in.cap : 0;
 
 	return in + c->plain.cap + c->tls.wire.cap + c->out.memory;
+}
+
+size_t conn_fixed_memory(const struct conn *c)
+{
+	return sizeof(*c) + c->endpoint->service->session_size + c->inline_cap +
+	       (conn_is_tls(c) ? CONN_TLS_MEMORY : 0);
+}
+
+size_t conn_memory_all(const struct shard *shard)
+{
+	return shard->fixed + shard->blocks.used + outq_used();
+}
+
+void conn_memory_warn(struct shard *shard, const char *what)
+{
+	char buf[LOG_MORE_LEN];
+	const char *more = log_limited(&shard->memory_limit, shard->now_us, buf);
+
+	if (more)
+		log_warning(
+			"no memory for %s: %zu of %llu bytes are in use, this worker's part of max-memory%s",
+			what, conn_memory_all(shard), (unsigned long long)shard->max_memory, more);
+}
+
+bool conn_is_oversized(struct conn *c)
+{
+	struct shard *shard = c->shard;
+
+	if (conn_memory(c) > c->group->limits.conn_memory)
+		return true;
+	if (!shard->max_memory || conn_memory_all(shard) <= shard->max_memory)
+		return false;
+	if (conn_memory(c) + conn_fixed_memory(c) <= shard->max_memory / shard->nconns)
+		return false;
+	conn_memory_warn(shard, "what a connection holds");
+	return true;
 }

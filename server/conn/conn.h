@@ -192,8 +192,25 @@ static inline enum step conn_fail_tls(struct conn *c)
 	return conn_fail(c, c->tls.state == CONN_TLS_ENDED ? CLOSE_TLS : CLOSE_MEMORY);
 }
 
-/* User memory that this connection holds beyond its struct. */
+/* User memory that this connection holds beyond its struct and its TLS session. */
 size_t conn_memory(const struct conn *c);
+/* These two. What OpenSSL allocates for a session differs; this is about what one takes that is idle. */
+size_t conn_fixed_memory(const struct conn *c);
+#define CONN_TLS_MEMORY (16 * 1024)
+
+/* The user memory of all connections of @shard. */
+size_t conn_memory_all(const struct shard *shard);
+/* One part of max-memory, out of so many, is left to the connections that are there: new ones do not get it.
+ */
+#define CONN_MEMORY_SPARE 8
+/* Tells, once a second at most, that there is no more memory for @what. */
+void conn_memory_warn(struct shard *shard, const char *what);
+
+/*
+ * Whether @c holds more than it may: more than conn-memory, or, with all that max-memory allows in use, more
+ * than its share, which is as large for each connection. So there is always one to end that helps.
+ */
+bool conn_is_oversized(struct conn *c);
 
 /* The read buffer is not the inline one. */
 static inline bool conn_borrows(const struct conn *c)

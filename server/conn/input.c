@@ -100,7 +100,7 @@ static enum step offer(struct conn *c, const char *data, size_t len, size_t *use
 		if (step != STEP_MORE)
 			return step;
 	} while (n && *used < len);
-	if (conn_memory(c) > c->group->limits.conn_memory)
+	if (conn_is_oversized(c))
 		return conn_fail(c, CLOSE_MEMORY);
 	return c->out.nbytes >= OUTQ_HIGH ? STEP_BLOCKED : STEP_MORE;
 }

@@ -116,8 +116,10 @@ static bool try_kernel(struct conn *c)
 	if (c->input != INPUT_OPEN)
 		return true;
 	ret = conn_tls_to_kernel(&c->tls, &c->shard->blocks, &c->in, c->fd);
-	if (!ret)
+	if (!ret) {
 		count(&c->shard->counters, tls_kernel);
+		c->shard->fixed -= CONN_TLS_MEMORY;
+	}
 	return !ret || ret == -EAGAIN || ret == -EOPNOTSUPP || ret == -ENOMEM;
 }
 
@@ -161,7 +163,11 @@ int output_append(struct conn *c, const char *data, size_t len)
 		data += n;
 		len -= n;
 	}
-	return step == STEP_FAILED ? -ENOMEM : outq_append(&c->out, data, len);
+	if (step == STEP_FAILED || outq_append(&c->out, data, len) || conn_is_oversized(c)) {
+		conn_set_reason(c, CLOSE_MEMORY);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 enum step output_start(struct conn *c)

@@ -49,12 +49,14 @@ struct shard {
 	struct conn_woken
 		woken; /* to be resumed, or ended, before this turn submits; each holds a reference */
 	unsigned int nconns, naccepted; /* all, and those that are not outgoing */
+	uint64_t max_memory;		/* of the settings, this worker's part; 0: no bound */
+	size_t fixed;			/* what conn_fixed_memory() says of all connections */
 	uint64_t turn;			/* from 1; another whenever events or the clock were taken */
 	uint64_t now_us; /* clock_us() at the start of the turn, or at what libev has brought since */
 	bool draining;
 	struct counters counters;
 	struct log_limit read_limit, short_limit; /* files that fail while they are sent */
-	struct log_limit tls_limit, proxy_limit, address_limit, close_limits[CLOSE_NREASONS];
+	struct log_limit tls_limit, proxy_limit, address_limit, memory_limit, close_limits[CLOSE_NREASONS];
 	struct hist cancel_us;	/* taio_cancel() to completion */
 	unsigned char *scratch; /* SCRATCH_SIZE bytes: plaintext between tls and service */
 };

@@ -2,11 +2,12 @@
 """Bounds on connections, memory and descriptors: what happens there, and that it ends when the load does."""
 import os
 import re
+import socket
 import tempfile
 import time
 import unittest
 
-from harness import (Http, SANITIZED, SLACK, SLOW, Server, connect, exchange, is_open, pattern, read_exactly,
+from harness import (Http, PATIENCE, SANITIZED, SLACK, SLOW, Server, connect, exchange, is_open, pattern, read_exactly,
                      read_to_end, until)
 
 
@@ -131,6 +132,134 @@ class Memory(unittest.TestCase):
                 for sock in warm + socks:
                     sock.close()
                 server.until_idle()
+
+
+class MaxMemory(unittest.TestCase):
+    """Peers that hold data of the server: the beginning of a request, which takes a buffer of 18 KiB."""
+
+    BOUND = 2 << 20
+    BEGIN = b"GET /healthz HTTP/1.1\r\nHost: t\r\nX: " + bytes(5000).replace(b"\0", b"x")
+    HTTP = "service=http,root=."
+
+    def serve(self, *listeners, when_full="wait", bound=BOUND):
+        server = Server(*listeners, options=("--max-memory", str(bound), "--when-full", when_full, "--tls-kernel=no",
+                                             "--idle-timeout", "10m", "--header-timeout", "10m", "--write-timeout", "10m"))
+        self.addCleanup(server.kill)
+        return server
+
+    def open(self, server, n):
+        peers = [Http(connect(server.port)) for _ in range(n)]
+        for peer in peers:
+            self.addCleanup(peer.close)
+        return peers
+
+    def end(self, server, peers):
+        for peer in peers:
+            peer.close()
+        server.until_idle()
+        until(lambda: server.stats()["memory"] == 0, "nothing is left")
+        server.stop()
+
+    @staticmethod
+    def is_served(peer):
+        return peer.get("/healthz").status == 200
+
+    def test_what_comes_waits_until_others_hold_less(self):
+        server, held, since = self.serve(self.HTTP), [], time.monotonic()
+        while not (stats := server.stats())["memory_full"]:
+            self.assertLess(len(held), 200)
+            held += self.open(server, 1)
+            held[-1].send(self.BEGIN)
+            server.until_counter("reads", len(held))
+        self.assertGreater(len(held), 50)
+        waiting = self.open(server, 20)
+        for peer in waiting:
+            peer.send(b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n")
+        held[0].send(b"\r\n\r\n")  # one that is there is served
+        self.assertEqual(held[0].response().status, 200)
+        stats = server.stats()
+        self.assertLess(stats["accepted"], len(held) + len(waiting))
+        self.assertLessEqual(stats["memory"], self.BOUND)
+        self.assertEqual((stats["closed_memory"], stats["refused_full"]), (0, 0))
+        self.assertIn("no memory for another connection", server.log())
+        self.assertLess(server.log().count("no memory for"), 3 + time.monotonic() - since)
+        for peer in held[1:]:
+            peer.send(b"\r\n\r\n")
+        for peer in held[1:] + waiting:
+            self.assertEqual(peer.response().status, 200)
+        self.end(server, held + waiting)
+
+    def test_one_that_holds_more_than_its_share_ends_and_others_go_on(self):
+        server = self.serve(self.HTTP)
+        small, hogs = self.open(server, 100), self.open(server, 200)
+        self.assertTrue(all(map(self.is_served, small + hogs)))
+        self.assertEqual(server.stats()["closed_memory"], 0)
+        for hog in hogs:
+            hog.send(self.BEGIN)
+        server.until_counter("bytes_in", len(hogs) * len(self.BEGIN))
+        stats = server.stats()
+        self.assertLess(stats["memory"], self.BOUND + (64 << 10))
+        self.assertGreater(stats["closed_memory"], 10)
+        self.assertIn("no memory for what a connection holds", server.log())
+        self.assertTrue(all(map(self.is_served, small)))
+        self.end(server, small + hogs)
+
+    def test_one_that_is_sent_more_than_its_share_ends(self):
+        hogs, piece = 100, pattern(1 << 20)
+        with socket.socket(socket.AF_UNIX) as sink, tempfile.TemporaryDirectory() as directory:
+            sink.bind(os.path.join(directory, "sink"))
+            sink.listen(hogs)  # it reads nothing
+            server = self.serve(f"service=proxy,to=unix:{directory}/sink")
+            hogs = self.open(server, hogs)
+            server.until_counter("connects", len(hogs))
+            for hog in hogs:
+                hog.sock.settimeout(0.05)
+                try:
+                    hog.sock.sendall(piece)
+                except OSError:  # it is full, or has ended
+                    pass
+                self.assertLess(server.stats()["memory"], self.BOUND + (256 << 10))
+            self.assertGreater(server.until_counter("closed_memory", 1)["closed_memory"], 10)
+        self.end(server, hogs)
+
+    def fill(self, when_full):
+        """Idle sessions of TLS, up to the bound."""
+        server = self.serve("service=echo,tls", when_full=when_full, bound=1 << 20)
+        held = []
+        while not (stats := server.stats())["memory_full"]:
+            self.assertLess(len(held), 100)
+            try:
+                sock = connect(server.port, tls=True)
+            except OSError:  # refused
+                break
+            self.addCleanup(sock.close)
+            self.assertTrue(hello(sock))
+            held.append(sock)
+        self.assertGreater(len(held), 30)
+        return server, held
+
+    def test_refuse_closes_the_new_one(self):
+        server, held = self.fill("refuse")
+        new = connect(server.port)
+        self.assertEqual(read_to_end(new)[0], b"")
+        self.assertTrue(all(hello(sock) for sock in held))
+        self.assertGreaterEqual(server.stats()["refused_full"], 2)
+        self.end(server, held + [new])
+
+    def test_evict_ends_the_one_idle_the_longest(self):
+        server, held = self.fill("evict")
+        self.assertEqual(read_to_end(held[0])[0], b"")
+        self.assertTrue(all(hello(sock) for sock in held[1:]))
+        self.assertEqual(server.stats()["evicted"], 1)
+        self.end(server, held)
+
+    def test_a_bound_that_leaves_room_for_none_still_serves_one(self):
+        server = self.serve("service=echo", bound=2048)
+        for _ in range(3):
+            with connect(server.port) as sock:
+                self.assertEqual(exchange(sock, b"hello"), b"hello")
+        server.until_idle()
+        server.stop()
 
 
 class Descriptors(unittest.TestCase):

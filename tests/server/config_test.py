@@ -17,7 +17,8 @@ class Configuration:
     """A random one, valid for -t: its lines in some order, a pattern that includes two more files, and those."""
 
     GENERAL = {"idle-timeout": ("0", "1500ms", "90s", "2m"), "write-timeout": ("1us", "1h"), "workers": ("0", "7"),
-               "conn-memory": ("256k", "1m"), "send-min-rate": ("0", "100"), "when-full": ("refuse", "wait", "evict"),
+               "max-memory": ("0", "1g"), "conn-memory": ("256k", "1m"),
+               "send-min-rate": ("0", "100"), "when-full": ("refuse", "wait", "evict"),
                "max-connections": ("1", "5000"), "index": ("a.html", "it's", 'a "b" $c', "a\\\\b", "${HOME}", "#x"),
                "dotfiles": ("yes", "no", "on", "false"), "backlog": ("1", "4096"), "body-max": ("0", "1g"),
                "stats-file": ("/tmp/a b", ""), "tls-min-version": ("1.2", "1.3"), "backend-rest": ("1s",),
