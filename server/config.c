@@ -116,6 +116,16 @@ int config_listeners(struct config *config, char *why)
 	return 0;
 }
 
+unsigned int config_outgoing(const struct config *config)
+{
+	unsigned int most = 0;
+
+	for (unsigned int i = 0; i < config->nlisteners; i++)
+		if (config->listeners[i].service->outgoing > most)
+			most = config->listeners[i].service->outgoing;
+	return most;
+}
+
 /* Refuses an unknown engine. One that does not work here fails later, at the start. */
 static int verify_engine(const struct settings *settings, char *why)
 {

@@ -33,6 +33,9 @@ struct config {
  * caller's. */
 int config_read(struct config **config, int argc, char **argv, char *why);
 
+/* Connections that a session of a listener opens at most, at one time. */
+unsigned int config_outgoing(const struct config *config);
+
 /* Parses the listeners; without any, the configuration is none to serve with. */
 int config_listeners(struct config *config, char *why);
 

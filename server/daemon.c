@@ -64,15 +64,13 @@ static void check_nofile(const struct daemon *d)
 	const struct settings *settings = config->settings;
 	unsigned int each = 1 + taio_attach_fds(d->workers[0].shard.ring);
 	uint64_t files = 0, connections, want, limit = nofile_raise();
-	unsigned int outgoing = 0;
+	unsigned int outgoing = config_outgoing(config);
 
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		const struct listener *l = &config->listeners[i];
 
 		if (l->service->max_files)
 			files += (uint64_t)l->service->max_files(l->options) * d->nworkers;
-		if (l->service->outgoing > outgoing)
-			outgoing = l->service->outgoing;
 	}
 	connections = (uint64_t)settings->max_connections * (1 + outgoing);
 	want = (connections + files) * each + SPARE_FDS;
@@ -144,8 +142,9 @@ static void log_listeners(const struct daemon *d, const struct config *config, c
 static void log_slots(const struct daemon *d)
 {
 	const struct settings *settings = d->current->settings;
+	unsigned int outgoing = config_outgoing(d->current);
 	struct taio_slots slots;
-	unsigned long wanted = (unsigned long)d->nworkers * worker_ring(settings, d->nworkers).entries,
+	unsigned long wanted = (unsigned long)d->nworkers * worker_ops(settings, d->nworkers, outgoing),
 		      have = 0;
 	char text[160];
 
@@ -160,9 +159,10 @@ static void log_slots(const struct daemon *d)
 	}
 	taio_slots(&slots, true);
 	taio_slots_text(&slots, text, sizeof(text));
-	log_warning("%u connections may need %lu slots, two each: %s; beyond what is free, connections wait "
-		    "or are refused (when-full); raise fs.aio-max-nr or lower max-connections",
-		    settings->max_connections, wanted, text);
+	log_warning(
+		"%u connections%s may need %lu slots, two each: %s; beyond what is free, connections wait "
+		"or are refused (when-full); raise fs.aio-max-nr or lower max-connections",
+		settings->max_connections, outgoing ? ", and as many to backends," : "", wanted, text);
 }
 
 static void notify_ready(const struct daemon *d)

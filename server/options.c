@@ -88,8 +88,8 @@ static const struct opt own[] = {
 	  .max = 1024, .on_reload = OPT_RELOAD_RESTART,
 	  .help = "Worker threads, each with its own loop, ring and connections; 0 means one per processor." },
 	{ .name = "ring-entries", .type = OPT_UINT, .offset = FIELD(ring_entries), .arg = "N", .deflt = "0",
-	  .max = 1 << 20, .on_reload = OPT_RELOAD_RESTART,
-	  .help = "Maximum operations in flight per worker; 0 means two per connection, plus 64.",
+	  .max = RING_ENTRIES_MAX, .on_reload = OPT_RELOAD_RESTART,
+	  .help = "Maximum operations in flight per worker; 0 means two per connection, those to backends included, plus 64.",
 	  .more = "With engines poll and kmod a ring takes slots of the sysctl fs.aio-max-nr as connections need them, "
 		  "and a worker that gets no more accepts no further connections." },
 	{ .name = "helpers", .type = OPT_UINT, .offset = FIELD(helpers), .arg = "N", .deflt = "0", .max = 4096,

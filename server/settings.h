@@ -14,6 +14,8 @@
 
 struct service;
 
+#define RING_ENTRIES_MAX (1 << 20) /* taio_open() takes no more */
+
 struct settings {
 	/* actions */
 	bool check, dump_config, show_man, show_help, show_version, sample_config;

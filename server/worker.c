@@ -14,6 +14,7 @@
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
 #include "server/conn/turn.h"
+#include "services.h"
 #include "tls/tls.h"
 
 #include <errno.h>
@@ -358,13 +359,31 @@ static void watchers_start(struct worker *w)
 	w->leave.data = w;
 }
 
+unsigned int worker_ops(const struct settings *settings, unsigned int nworkers, unsigned int outgoing)
+{
+	unsigned int nops = 2 * intake_share(settings->max_connections, nworkers) * (1 + outgoing) + 64;
+
+	if (settings->ring_entries)
+		return settings->ring_entries;
+	return nops < RING_ENTRIES_MAX ? nops : RING_ENTRIES_MAX;
+}
+
+/* A reload may bring any service, and what a ring never uses costs nothing. */
+static unsigned int most_outgoing(void)
+{
+	unsigned int most = 0;
+
+	for (int i = 0; services[i]; i++)
+		if (services[i]->outgoing > most)
+			most = services[i]->outgoing;
+	return most;
+}
+
 struct taio_params worker_ring(const struct settings *settings, unsigned int nworkers)
 {
-	unsigned int limit = intake_share(settings->max_connections, nworkers);
-
 	return (struct taio_params){
 		.engine = settings->engine,
-		.entries = settings->ring_entries ? settings->ring_entries : 2 * limit + 64,
+		.entries = worker_ops(settings, nworkers, most_outgoing()),
 		.helpers_max = settings->helpers,
 		.flags = settings->reap_syscall ? TAIO_REAP_SYSCALL : 0,
 	};

@@ -58,6 +58,11 @@ enum worker_request {
 
 #define WORKER_WHY_LEN 512
 
+/*
+ * Operations that each of @nworkers may come to have in flight: two for each connection, those included of
+ * which a session opens @outgoing.
+ */
+unsigned int worker_ops(const struct settings *settings, unsigned int nworkers, unsigned int outgoing);
 /* What each of @nworkers wants its ring to be. */
 struct taio_params worker_ring(const struct settings *settings, unsigned int nworkers);
 /*

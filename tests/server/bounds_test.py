@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Bounds on connections, memory and descriptors: what happens there, and that it ends when the load does."""
+import contextlib
 import os
 import re
 import socket
@@ -319,6 +320,45 @@ class Ring(unittest.TestCase):
             for sock in socks:
                 sock.close()
             server.until_idle()
+
+    def test_pairs_at_the_bound_go_on_however_many_writes_wait(self):
+        """Two reads and a write that waits: three operations of each pair are under way."""
+        pairs, piece = 128, pattern(8192)
+        with contextlib.ExitStack() as stack:
+            directory = stack.enter_context(tempfile.TemporaryDirectory())
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(os.path.join(directory, "backend"))
+            listening.listen(pairs)
+            server = stack.enter_context(Server(f"service=proxy,to=unix:{directory}/backend",
+                                                options=("--max-connections", str(pairs), "--write-timeout", "10m")))
+            clients, backends = [], []
+            for _ in range(pairs):
+                clients.append(stack.enter_context(connect(server.port)))
+                backends.append(stack.enter_context(listening.accept()[0]))
+
+            def is_passed_on():
+                stats = server.stats()
+                return stats["bytes_out"] == stats["bytes_in"]
+
+            def pass_on(npieces):
+                """To the first pair's backend, which does not read: whether it takes that much."""
+                clients[0].sendall(piece)
+                server.until_counter("bytes_in", npieces * len(piece))
+                with contextlib.suppress(AssertionError):
+                    return until(is_passed_on, "it is taken", 0.5 * SLOW)
+
+            npieces = next(n for n in range(1, 200) if not pass_on(n))
+            for client in clients[1:]:
+                client.sendall(piece * npieces)
+            server.until_counter("bytes_in", pairs * npieces * len(piece))
+            for client in clients:  # the reads beside those writes
+                client.sendall(b"hello")
+            server.until_counter("bytes_in", pairs * (npieces * len(piece) + 5))
+            for backend in backends:
+                self.assertEqual(read_exactly(backend, npieces * len(piece) + 5), piece * npieces + b"hello")
+            self.assertEqual(server.stats()["ring_full"], 0)
+            for sock in clients:
+                sock.close()
 
     def test_reaping_by_system_call_serves_the_same(self):
         with Server("service=echo", options=("--reap-syscall",)) as server:
