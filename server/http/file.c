@@ -40,6 +40,8 @@
 /* Maximum size of a procfs or sysfs file; only symbol tables are known to be larger. */
 #define UNSIZED_MAX (1 << 20)
 
+#define SAMPLES_TRIES 8
+
 struct file_cache {
 	struct taio *ring;
 	const uint64_t *turn;
@@ -252,11 +254,48 @@ static bool is_as_described(struct file *file)
 	return true;
 }
 
+/*
+ * Whether nothing but its length has changed. A write that appends sets the mtime before the size, with the
+ * inode locked: where the size is still the same, looking for a hole behind the last byte waits for that lock
+ * (ext4, btrfs, tmpfs), and reading the samples does elsewhere (XFS). That is not long, because the size
+ * moves with every page.
+ */
+static bool has_grown(const struct file *file)
+{
+	struct stat st;
+
+	if (!samples_hold(file) || fstat(file->fd, &st))
+		return false;
+	if (st.st_size == file->size &&
+	    (lseek(file->fd, file->size - 1, SEEK_HOLE) < 0 || fstat(file->fd, &st)))
+		return false;
+	return st.st_size > file->size;
+}
+
+/*
+ * The head of a large file's response goes out before anything is read, so that it must be known from here on
+ * what has only grown. One that is appended to all the time may have to be described a few times, until
+ * samples and description are of one version.
+ */
+static void samples_begin(struct file *file)
+{
+	struct stat st;
+
+	for (int tries = 0; tries < SAMPLES_TRIES; tries++) {
+		samples_take(file);
+		if (is_as_described(file))
+			return;
+		file->samples_len = 0;
+		if (fstat(file->fd, &st))
+			return;
+		file_describe(file, &st);
+	}
+}
+
 static enum outq_file_state file_check(struct outq_file *out, uint64_t offset, const char *data, size_t len)
 {
 	struct file *file = file_of(out);
 	bool has_samples = file->samples_len;
-	struct stat st;
 
 	if (!has_samples) { /* before the look that tells whether it is the file's still */
 		samples_take(file);
@@ -268,9 +307,7 @@ static enum outq_file_state file_check(struct outq_file *out, uint64_t offset, c
 		file->samples_len = 0;
 	/* A log that is appended to, or a file written anew, or one whose header is written when its length
 	 * is known? */
-	if (!fstat(file->fd, &st) && st.st_size > file->size && samples_hold(file))
-		return OUTQ_FILE_GREW;
-	return OUTQ_FILE_CHANGED;
+	return has_grown(file) ? OUTQ_FILE_GREW : OUTQ_FILE_CHANGED;
 }
 
 static void file_release(struct outq_file *out)
@@ -311,6 +348,8 @@ static int file_create(struct file_cache *cache, const char *path, size_t len, s
 		return err;
 	}
 	file_describe(file, &st);
+	if (file->size > OUTQ_ROOM_MAX)
+		samples_begin(file);
 	*created = file;
 	return 0;
 }

@@ -55,8 +55,8 @@ struct file {
 	bool settled;  /* a further change has another mtime */
 	uint64_t turn; /* in which the open file was seen to be as described */
 	size_t samples_len;
-	char samples[2][64]; /* the first and the last bytes of @size, once something was read; see
-				file_check() */
+	char samples[2][64]; /* the first and the last bytes of @size, of a small file once something was
+				read; see file_check() */
 	uint32_t hash;
 	uint32_t path_len;
 	char path[];

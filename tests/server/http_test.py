@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The service http with curl and with raw sockets, plain and TLS: what is served is what lies on the disk."""
 import hashlib
+import mmap
 import os
 import re
 import signal
 import socket
 import tempfile
+import threading
 import time
 import unittest
 
@@ -265,6 +267,32 @@ class Raw(HttpCase):
             log.write(b"more" * 1000)
         self.assertEqual(got + http.take(BIG - len(got)), pattern(BIG))
         self.assertEqual(http.get("/log.bin").headers["content-length"], str(BIG + 4000))
+
+    def append_slowly(self, path, stop):
+        """From a page that has to be read from the disk first: a write(2) sets the mtime, waits for it, and sets the size."""
+        write(self.root, "more.bin", data=pattern(mmap.PAGESIZE))
+        with open(os.path.join(self.root, "more.bin"), "rb") as cold, open(path, "ab", buffering=0) as log:
+            os.fsync(cold.fileno())
+            while not stop.is_set():
+                os.posix_fadvise(cold.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                with mmap.mmap(cold.fileno(), 0, prot=mmap.PROT_READ) as page, memoryview(page) as memory:
+                    log.write(memory[:100])
+
+    def test_a_file_that_grows_all_the_time_is_never_cut(self):
+        start, stop, lengths = pattern(4 << 20), threading.Event(), set()
+        write(self.root, "grows.bin", data=start)
+        writer = threading.Thread(target=self.append_slowly, args=(os.path.join(self.root, "grows.bin"), stop))
+        writer.start()
+        try:
+            http, end = self.http(rcvbuf=65536), time.monotonic() + 5
+            while time.monotonic() < end:
+                body = http.get("/grows.bin").body
+                self.assertEqual(body[:len(start)], start)
+                lengths.add(len(body))
+        finally:
+            stop.set()
+            writer.join()
+        self.assertGreater(len(lengths), 3)
 
     def test_a_file_written_anew_and_longer_while_sent_is_cut(self):
         write(self.root, "anew.bin", data=pattern(BIG, 1))
