@@ -14,26 +14,8 @@ import unittest
 
 from harness import (ENGINE, PATIENCE, SLACK, SLOW, Server, client_context, connect, make_certificate, pattern, read_exactly, read_to_end,
                      reset, until)
-from proxy_test import V2, Backend
+from proxy_test import V2, Backend, Case
 from reload_test import Case as ReloadCase
-
-
-class Case(unittest.TestCase):
-    def backends(self, n):
-        made = [Backend() for _ in range(n)]
-        for backend in made:
-            self.addCleanup(backend.close)
-        return made
-
-    def serve(self, *listeners, options=()):
-        server = Server(*("service=proxy," + words for words in listeners), options=options)
-        self.addCleanup(server.kill)
-        return server
-
-    def assert_reaches(self, client, backend):
-        with client, backend.accept() as peer:
-            client.sendall(b"x")
-            self.assertEqual(read_exactly(peer, 1), b"x")
 
 
 class Checks(Case):
@@ -352,6 +334,32 @@ class FaultsToTls(Case):
                     stats = server.stop()
                     self.assertEqual((stats["backend_failed"], stats["backend_none"]), (1, 0))
         behind.stop()
+
+
+class Eviction(Case):
+    def test_it_ends_the_client_idle_the_longest_with_its_backend_and_no_backend_alone(self):
+        backend, = self.backends(1)
+        server = self.serve(f"to={backend.where}", options=("--max-connections", "2", "--when-full", "evict"))
+        with contextlib.ExitStack() as stack:
+            def pair():
+                client = stack.enter_context(connect(server.port))
+                return client, stack.enter_context(backend.accept())
+
+            first = pair()
+            # Of its two connections that of the backend is idle longer: it was read from before the other was written to.
+            first[1].sendall(b"x")
+            self.assertEqual(read_exactly(first[0], 1), b"x")
+            client = "%s:%d" % first[0].getsockname()
+            others = pair(), pair()
+            for sock in first:
+                self.assertEqual(read_to_end(sock)[0], b"")
+            for sock, peer in others:
+                sock.sendall(b"question")
+                self.assertEqual(read_exactly(peer, 8), b"question")
+            stats = server.stats()
+            self.assertEqual([stats[name] for name in ("evicted", "closed_evicted", "closed_other", "active")], [1, 1, 1, 2])
+            self.assertIn(f"{client}: closed: evicted to make room", server.log())
+        server.stop()
 
 
 class Descriptors(Case):

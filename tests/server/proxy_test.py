@@ -50,6 +50,39 @@ def free_port():
         return sock.getsockname()[1]
 
 
+class Case(unittest.TestCase):
+    def backend(self, *args, **kwargs):
+        backend = Backend(*args, **kwargs)
+        self.addCleanup(backend.close)
+        return backend
+
+    def backends(self, n):
+        return [self.backend() for _ in range(n)]
+
+    def serve(self, *listeners, options=()):
+        server = Server(*("service=proxy," + words for words in listeners), options=options)
+        self.addCleanup(server.kill)
+        return server
+
+    def assert_reaches(self, client, backend):
+        """A byte of @client, which is closed then."""
+        with client, backend.accept() as peer:
+            client.sendall(b"x")
+            self.assertEqual(read_exactly(peer, 1), b"x")
+
+    def full_backend(self):
+        """It takes no more connections, and refuses none: a connect takes until what fills its queue is closed."""
+        backend, fillers = self.backend(), contextlib.ExitStack()
+        self.addCleanup(fillers.close)
+        backend.sock.listen(0)
+        for _ in range(2):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                filler.connect(("127.0.0.1", backend.port))
+        return backend, fillers
+
+
 class Pairs(ServerCase):
     """Each test has the client's end, plain or under TLS, and the backend's."""
 
@@ -132,21 +165,15 @@ class Pairs(ServerCase):
             client.close()
             self.assertEqual(read_to_end(backend), (b"", True))
 
-    def test_a_reset_of_the_backend_reaches_the_client(self):
-        client, backend = self.pair()
-        client.sendall(b"x")
-        read_exactly(backend, 1)
-        reset(backend)
-        with self.assertRaises(ConnectionResetError):
-            client.recv(1)
-
-    def test_a_reset_of_the_client_reaches_the_backend(self):
-        client, backend = self.pair()
-        client.sendall(b"x")
-        read_exactly(backend, 1)
-        reset(client)
-        with self.assertRaises(ConnectionResetError):
-            backend.recv(1)
+    def test_a_reset_of_either_side_reaches_the_other(self):
+        for i in range(2):
+            with self.subTest(side=("client", "backend")[i]):
+                pair = self.pair()
+                pair[0].sendall(b"x")
+                read_exactly(pair[1], 1)
+                reset(pair[i])
+                with self.assertRaises(ConnectionResetError):
+                    pair[1 - i].recv(1)
 
     def test_a_side_that_does_not_read_stops_the_other(self):
         """In both directions: what is queued is bounded, and nothing is lost."""
@@ -174,15 +201,9 @@ class Pairs(ServerCase):
                     source.settimeout(PATIENCE)
 
 
-class Ends(unittest.TestCase):
-    def proxy(self, *words, options=()):
-        server = Server(*words, options=options)
-        self.addCleanup(server.kill)
-        return server
-
+class Ends(Case):
     def setUp(self):
-        self.backend = Backend()
-        self.addCleanup(self.backend.close)
+        self.backend, = self.backends(1)
 
     def pair(self, server, tls=False):
         client = connect(server.ports[0], tls=tls)
@@ -193,7 +214,7 @@ class Ends(unittest.TestCase):
 
     def test_an_idle_pair_ends_in_time_and_one_that_moves_does_not(self):
         idle = 1.0 * SLOW
-        server = self.proxy(f"service=proxy,to={self.backend.where}", options=("--idle-timeout", f"{idle}s"))
+        server = self.serve(f"to={self.backend.where}", options=("--idle-timeout", f"{idle}s"))
         moves, ends = self.pair(server), self.pair(server)
         begin = time.monotonic()
         while time.monotonic() < begin + 2 * idle:
@@ -213,7 +234,7 @@ class Ends(unittest.TestCase):
 
     def test_a_lifetime_ends_what_still_moves(self):
         life = 1.0 * SLOW
-        server = self.proxy(f"service=proxy,to={self.backend.where}", options=("--lifetime-timeout", f"{life}s"))
+        server = self.serve(f"to={self.backend.where}", options=("--lifetime-timeout", f"{life}s"))
         client, backend = self.pair(server)
         begin = time.monotonic()
         with contextlib.suppress(OSError):
@@ -224,7 +245,7 @@ class Ends(unittest.TestCase):
         server.stop()
 
     def test_pairs_end_when_the_server_does(self):
-        server = self.proxy(f"service=proxy,to={self.backend.where}", options=("--drain-timeout", f"{0.5 * SLOW}s"))
+        server = self.serve(f"to={self.backend.where}", options=("--drain-timeout", f"{0.5 * SLOW}s"))
         client, backend = self.pair(server)
         stats = server.stop()
         self.assertEqual(stats["closed_drain"], 2)
@@ -239,34 +260,21 @@ def read_to_move(source, sink):
     return sink.recv(1)
 
 
-class Choice(unittest.TestCase):
+class Choice(Case):
     """Backends that fail, and which one is next."""
-
-    def serve(self, words, options=()):
-        server = Server("service=proxy," + words, options=options)
-        self.addCleanup(server.kill)
-        return server
-
-    def backends(self, n):
-        made = [Backend() for _ in range(n)]
-        for backend in made:
-            self.addCleanup(backend.close)
-        return made
 
     def test_one_that_refuses_is_passed_over_and_rests(self):
         good, = self.backends(1)
-        server = self.serve(f"to=127.0.0.1:{free_port()},to={good.where}", ("--workers", "1"))
+        server = self.serve(f"to=127.0.0.1:{free_port()},to={good.where}")
         for _ in range(4):
-            with connect(server.port) as client, good.accept() as backend:
-                client.sendall(b"x")
-                self.assertEqual(read_exactly(backend, 1), b"x")
+            self.assert_reaches(connect(server.port), good)
         self.assertEqual(server.stats()["backend_failed"], 1)
         self.assertIn("Connection refused", server.log())
         server.stop()
 
     def test_it_is_tried_again_once_it_has_rested(self):
         port = free_port()
-        server = self.serve(f"to=127.0.0.1:{port}", ("--workers", "1", "--backend-rest", "1h"))
+        server = self.serve(f"to=127.0.0.1:{port}", options=("--backend-rest", "1h"))
         with connect(server.port) as client:
             self.assertEqual(read_to_end(client)[0], b"")
         # The only one is tried although it rests.
@@ -284,22 +292,9 @@ class Choice(unittest.TestCase):
         self.assertEqual((stats["backend_failed"], stats["backend_none"], stats["closed_backend"]), (1, 1, 2))
 
     def test_one_that_does_not_answer_is_given_up_in_time(self):
-        """A listener whose backlog is full takes no more connections, and refuses none."""
-        full = socket.socket()
-        self.addCleanup(full.close)
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        fillers = []
-        for _ in range(8):
-            sock = socket.socket()
-            self.addCleanup(sock.close)
-            sock.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                sock.connect(full.getsockname())
-            fillers.append(sock)
+        full, _ = self.full_backend()
         good, = self.backends(1)
-        server = self.serve("to=127.0.0.1:%d,to=%s" % (full.getsockname()[1], good.where),
-                            ("--workers", "1", "--connect-timeout", f"{0.5 * SLOW}s"))
+        server = self.serve(f"to={full.where},to={good.where}", options=("--connect-timeout", f"{0.5 * SLOW}s"))
         begin = time.monotonic()
         with connect(server.port) as client, good.accept() as backend:
             self.assertGreaterEqual(time.monotonic() - begin, 0.5 * SLOW)
@@ -310,16 +305,14 @@ class Choice(unittest.TestCase):
 
     def test_they_take_turns(self):
         backends = self.backends(3)
-        server = self.serve(",".join(f"to={b.where}" for b in backends), ("--workers", "1"))
+        server = self.serve(",".join(f"to={b.where}" for b in backends))
         for backend in backends * 2:
-            with connect(server.port) as client, backend.accept() as peer:
-                client.sendall(b"x")
-                self.assertEqual(read_exactly(peer, 1), b"x")
+            self.assert_reaches(connect(server.port), backend)
         server.stop()
 
     def test_the_one_with_the_fewest_connections(self):
         a, b = self.backends(2)
-        server = self.serve(f"to={a.where},to={b.where},balance=least-connections", ("--workers", "1"))
+        server = self.serve(f"to={a.where},to={b.where},balance=least-connections")
         with connect(server.port), a.accept():
             for _ in range(3):
                 with connect(server.port) as client, b.accept() as peer:
@@ -333,14 +326,59 @@ class Choice(unittest.TestCase):
     def test_a_unix_socket(self):
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
-        backend = Backend(socket.AF_UNIX, os.path.join(directory, "sock"))
-        self.addCleanup(backend.close)
+        backend = self.backend(socket.AF_UNIX, os.path.join(directory, "sock"))
         server = self.serve(f"to={backend.where}")
         with connect(server.port) as client, backend.accept() as peer:
             client.sendall(b"x")
             self.assertEqual(read_exactly(peer, 1), b"x")
             peer.sendall(b"y")
             self.assertEqual(read_exactly(client, 1), b"y")
+        server.stop()
+
+
+class Connecting(Case):
+    """What happens to a connect while the server looks away, which is stopped meanwhile."""
+
+    LIFETIME = 2 * SLOW
+
+    def connected(self, server, backend, fillers):
+        """The backend's end of a connection of which the server, stopped, does not know that it is made."""
+        server.until_counter("accepted", 1)
+        server.signal(signal.SIGSTOP)
+        fillers.close()
+        while True:
+            peer = backend.accept()
+            self.addCleanup(peer.close)
+            if is_open(peer):  # not one of the fillers
+                return peer
+
+    def test_the_client_has_ended_by_then(self):
+        """Its lifetime is over when the server learns of both: there is nobody to tell the backend of."""
+        backend, fillers = self.full_backend()
+        server = self.serve(f"to={backend.where},send-proxy=v2,lifetime-timeout={self.LIFETIME}s", options=("--connect-timeout", "60s"))
+        with connect(server.port) as client:
+            begin = time.monotonic()
+            peer = self.connected(server, backend, fillers)
+            time.sleep(max(0, begin + self.LIFETIME + 0.1 - time.monotonic()))
+            server.signal(signal.SIGCONT)
+            self.assertEqual(read_to_end(client)[0], b"")
+            self.assertEqual(read_to_end(peer)[0], b"")
+        self.assertEqual(server.until_counter("closed_lifetime", 1)["backend_failed"], 0)
+        server.stop()
+
+    def test_one_that_has_reset_by_then_could_not_be_reached(self):
+        """Nothing of the client has been sent: the next one serves it."""
+        backend, fillers = self.full_backend()
+        other, = self.backends(1)
+        server = self.serve(f"to={backend.where},to={other.where}", options=("--connect-timeout", "60s"))
+        with connect(server.port) as client:
+            client.sendall(b"x")
+            reset(self.connected(server, backend, fillers))
+            server.signal(signal.SIGCONT)
+            with other.accept() as peer:
+                self.assertEqual(read_exactly(peer, 1), b"x")
+                self.assertEqual(server.stats()["backend_failed"], 1)
+                self.assertIn(f"backend {backend.where}: Connection reset by peer", server.log())
         server.stop()
 
 

@@ -11,25 +11,14 @@ import tempfile
 import time
 import unittest
 
+import proxy_test
 from harness import (PATIENCE, SLACK, SLOW, Server, client_context, connect, exchange, pattern, read_exactly, read_to_end, taiod,
                      until)
-from proxy_test import Backend
 
 RELOADED = "configuration and certificates reloaded"
 
 
-class Case(unittest.TestCase):
-    def backends(self, n):
-        made = [Backend() for _ in range(n)]
-        for backend in made:
-            self.addCleanup(backend.close)
-        return made
-
-    def serve(self, words, options=()):
-        server = Server("service=proxy," + words, options=options)
-        self.addCleanup(server.kill)
-        return server
-
+class Case(proxy_test.Case):
     def make_map(self, *lines):
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
@@ -45,12 +34,6 @@ class Case(unittest.TestCase):
         before = len(server.log())
         server.signal(signal.SIGHUP)
         until(lambda: done in server.log()[before:], f"'{done}' in the log")
-
-    def assert_reaches(self, client, backend):
-        """A byte of @client, which is closed then."""
-        with client, backend.accept() as peer:
-            client.sendall(b"x")
-            self.assertEqual(read_exactly(peer, 1), b"x")
 
     def assert_nobody(self, *backends):
         for backend in backends:
@@ -229,7 +212,7 @@ class Routed(Case):
         self.make_map(f"one.test {self.one.where}")
 
     def route(self, default=True, options=()):
-        return self.serve((f"to={self.default.where}," if default else "") + f"sni-route,sni-map={self.map}", options)
+        return self.serve((f"to={self.default.where}," if default else "") + f"sni-route,sni-map={self.map}", options=options)
 
     def assert_arrives(self, server, backend, hello, piece=None):
         """The hello and what follows it, sent in pieces, and what the backend answers."""
