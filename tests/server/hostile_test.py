@@ -3,13 +3,15 @@
 import contextlib
 import os
 import re
+import select
 import socket
 import ssl
+import subprocess
 import tempfile
 import time
 import unittest
 
-from harness import (Http, PATIENCE, SLACK, Server, ServerCase, client_context, connect, pattern, read_exactly, read_to_end,
+from harness import (Http, PATIENCE, SLACK, Server, ServerCase, client_context, connect, has_tool, pattern, read_exactly, read_to_end,
                      reset, until)
 
 GET = b"GET /a.txt HTTP/1.1\r\nHost: t\r\n"
@@ -310,6 +312,41 @@ class Hostile(ServerCase):
         sock.send(b"!", socket.MSG_OOB)
         sock.sendall(b"hello")
         self.assertEqual(read_exactly(sock, 5), b"hello")
+
+
+@unittest.skipUnless(has_tool("openssl"), "openssl")
+class KeyUpdates(unittest.TestCase):
+    def test_of_one_that_does_not_read(self):
+        """Each asks for one of ours, for which there is no room: it waits for what is being sent, and nothing is lost."""
+        body = pattern(16 << 20)
+        with contextlib.ExitStack() as stack:
+            root = stack.enter_context(tempfile.TemporaryDirectory())
+            with open(os.path.join(root, "big.bin"), "wb") as file:
+                file.write(body)
+            server = stack.enter_context(Server(f"service=http,root={root},tls", options=("--tls-kernel", "no")))
+            client = stack.enter_context(subprocess.Popen(
+                ["openssl", "s_client", "-tls1_3", "-connect", f"127.0.0.1:{server.port}"], bufsize=0,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+            stack.callback(client.kill)
+            got, said = bytearray(), bytearray()
+
+            def take(is_enough):
+                while not is_enough():
+                    for pipe in select.select([client.stdout, client.stderr], [], [], PATIENCE)[0]:
+                        piece = os.read(pipe.fileno(), 1 << 16)
+                        self.assertTrue(piece, f"the end after {len(got)} bytes: {said!r}")
+                        (got if pipe is client.stdout else said).extend(piece)
+
+            client.stdin.write(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+            for n in range(1, 13):
+                take(lambda: len(got) >= n << 20)
+                client.stdin.write(b"K\n")
+                take(lambda: said.count(b"KEYUPDATE") == n)
+            end = got.index(b"\r\n\r\n") + 4 + len(body)
+            take(lambda: len(got) >= end)
+            self.assertTrue(got[:end].endswith(body))
+            client.stdin.write(b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n")
+            take(lambda: got.endswith(b"ok\n"))
 
 
 class Slow(ServerCase):
