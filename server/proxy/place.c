@@ -26,7 +26,7 @@ static bool is_path(const char *path)
 static bool is_address(const char *text)
 {
 	unsigned int port;
-	char host[256];
+	char host[PLACE_HOST_LEN];
 
 	if (unix_path(text))
 		return is_path(unix_path(text));
@@ -45,6 +45,15 @@ const char *place_split(const char *text, char *protocol)
 	memcpy(protocol, text, len);
 	protocol[len] = '\0';
 	return colon + 1;
+}
+
+bool place_host(const char *text, char *host)
+{
+	char protocol[PROTOCOL_LEN];
+	const char *address = place_split(text, protocol);
+	unsigned int port;
+
+	return !unix_path(address) && !addr_split(address, host, PLACE_HOST_LEN, &port);
 }
 
 int place_check(const char *text, char *why)

@@ -40,6 +40,10 @@ int place_check(const char *text, char *why);
 /* Writes the protocol of a backend to protocol[PROTOCOL_LEN] and returns where its address begins. */
 const char *place_split(const char *text, char *protocol);
 
+/* The host of a backend to host[PLACE_HOST_LEN]. False: it has none, being a Unix socket. */
+#define PLACE_HOST_LEN 256
+bool place_host(const char *text, char *host);
+
 /*
  * Looks up a backend without its protocol: up to PLACES_MAX places, and how many there are. May block on DNS.
  * On failure -errno and a line in why[PLACE_WHY_LEN].

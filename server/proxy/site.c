@@ -143,15 +143,11 @@ struct endpoint *site_endpoint(struct site *site, const char *protocol)
 /* The name of the first backend, without its port. */
 static char *host_of(const struct proxy_words *words)
 {
-	char host[256], protocol[PROTOCOL_LEN];
-	unsigned int port;
+	char host[PLACE_HOST_LEN];
 
 	if (words->server_name)
 		return strdup(words->server_name);
-	if (!words->to.len ||
-	    addr_split(place_split(words->to.items[0], protocol), host, sizeof(host), &port))
-		return strdup("localhost");
-	return strdup(host);
+	return strdup(words->to.len && place_host(words->to.items[0], host) ? host : "localhost");
 }
 
 /* The protocol of the backends, or "h2,http/1.1" of to-alpn; NULL with *err 0: none are offered. */

@@ -48,6 +48,25 @@ static struct proxy_words words_of(const char *const *to, const char *text)
 	return words;
 }
 
+static void the_host_of_a_backend(void **state)
+{
+	static const struct {
+		const char *text, *host; /* NULL: none */
+	} rows[] = {
+		{"name:80", "name"},	{"h2:80", "h2"},
+		{"h2:name:80", "name"}, {"h2:[::1]:80", "::1"},
+		{"unix:/run/a", NULL},	{"unix:80", NULL},
+		{"h2:unix:80", NULL},	{"http/1.1:[::1]:80", "::1"},
+	};
+	char host[PLACE_HOST_LEN];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(place_host(rows[i].text, host), rows[i].host != NULL);
+		if (rows[i].host)
+			assert_string_equal(host, rows[i].host);
+	}
+}
+
 #define TO(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static void backends_as_written(void **state)
@@ -64,6 +83,15 @@ static void backends_as_written(void **state)
 		{"h2:name:80", "h2", "name:80"},
 		{"h2:unix:/run/a", "h2", "unix:/run/a"},
 		{"http/1.1:name:80", "http/1.1", "name:80"},
+		/* Names that are a protocol's, too, or look like what else may be there. */
+		{"h2:80", "", "h2:80"},
+		{"h2:h2:80", "h2", "h2:80"},
+		{"h2:80:90", "h2", "80:90"},
+		{"unix:h2:80", "", "unix:h2:80"},
+		{"unix:unix:a", "", "unix:unix:a"},
+		{"h2:unix:name:80", "h2", "unix:name:80"},
+		{"unix.test:80", "", "unix.test:80"},
+		{"h2:[fe80::1%lo]:80", "h2", "[fe80::1%lo]:80"},
 	};
 	static const char *const bad[] = {"",
 					  "80",
@@ -75,6 +103,14 @@ static void backends_as_written(void **state)
 					  "h2:unix:",
 					  "h2::80",
 					  "[::1]",
+					  "[::1]80",
+					  "[h2:::1]80",
+					  "::1:80",
+					  "fe80::1:80",
+					  "1:2:3:4:5:6:7:8:80",
+					  "h2:::1:80",
+					  "h2:fe80::1:80",
+					  "h2:h2:h2:80",
 					  "a-protocol-that-is-too-long-for-any:name:80"};
 	char protocol[PROTOCOL_LEN];
 
@@ -261,6 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(backends_as_written),
+		cmocka_unit_test(the_host_of_a_backend),
 		cmocka_unit_test(what_is_offered),
 		cmocka_unit_test(names_choose),
 		cmocka_unit_test(a_name_without_a_default_goes_nowhere),
