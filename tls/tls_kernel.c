@@ -221,37 +221,32 @@ union crypto_info {
 	struct tls12_crypto_info_chacha20_poly1305 chacha20;
 };
 
+/* Of each cipher the same comes in the same order, by the lengths of its suite: what set_key() writes. */
+#define CRYPTO_IS(type, key_len, salt_len, iv_len)                                                           \
+	(sizeof(struct type) == sizeof(struct tls_crypto_info) + (iv_len) + (key_len) + (salt_len) + 8 &&    \
+	 offsetof(struct type, iv) < offsetof(struct type, key) &&                                           \
+	 offsetof(struct type, key) < offsetof(struct type, salt) &&                                         \
+	 offsetof(struct type, salt) <= offsetof(struct type, rec_seq))
+_Static_assert(CRYPTO_IS(tls12_crypto_info_aes_gcm_128, 16, 4, 8) &&
+		       CRYPTO_IS(tls12_crypto_info_aes_gcm_256, 32, 4, 8) &&
+		       CRYPTO_IS(tls12_crypto_info_chacha20_poly1305, 32, 0, 12),
+	       "iv, key, salt, number");
+
 static int set_key(int fd, const struct suite *suite, bool is_13, bool is_out,
 		   const struct tls_record_key *key)
 {
 	union crypto_info crypto = {
 		.info = {.version = is_13 ? TLS_1_3_VERSION : TLS_1_2_VERSION, .cipher_type = suite->cipher}};
-	const unsigned char *iv = key->iv + suite->salt_len;
-	socklen_t len;
+	unsigned char *start = (unsigned char *)&crypto, *end = start + sizeof(crypto.info);
 	int ret;
 
-	switch (suite->cipher) {
-	case TLS_CIPHER_AES_GCM_128:
-		memcpy(crypto.aes_128.iv, iv, sizeof(crypto.aes_128.iv));
-		memcpy(crypto.aes_128.key, key->key, sizeof(crypto.aes_128.key));
-		memcpy(crypto.aes_128.salt, key->iv, sizeof(crypto.aes_128.salt));
-		memcpy(crypto.aes_128.rec_seq, key->seq, sizeof(key->seq));
-		len = sizeof(crypto.aes_128);
-		break;
-	case TLS_CIPHER_AES_GCM_256:
-		memcpy(crypto.aes_256.iv, iv, sizeof(crypto.aes_256.iv));
-		memcpy(crypto.aes_256.key, key->key, sizeof(crypto.aes_256.key));
-		memcpy(crypto.aes_256.salt, key->iv, sizeof(crypto.aes_256.salt));
-		memcpy(crypto.aes_256.rec_seq, key->seq, sizeof(key->seq));
-		len = sizeof(crypto.aes_256);
-		break;
-	default:
-		memcpy(crypto.chacha20.iv, iv, sizeof(crypto.chacha20.iv));
-		memcpy(crypto.chacha20.key, key->key, sizeof(crypto.chacha20.key));
-		memcpy(crypto.chacha20.rec_seq, key->seq, sizeof(key->seq));
-		len = sizeof(crypto.chacha20);
-	}
-	ret = setsockopt(fd, SOL_TLS, is_out ? TLS_TX : TLS_RX, &crypto, len) ? -errno : 0;
+	end = mempcpy(end, key->iv + suite->salt_len, suite->iv_len);
+	end = mempcpy(end, key->key, suite->key_len);
+	end = mempcpy(end, key->iv, suite->salt_len);
+	end = mempcpy(end, key->seq, sizeof(key->seq));
+	ret = setsockopt(fd, SOL_TLS, is_out ? TLS_TX : TLS_RX, start, (socklen_t)(end - start));
+	if (ret)
+		ret = -errno;
 	OPENSSL_cleanse(&crypto, sizeof(crypto));
 	return ret;
 }
