@@ -7,6 +7,7 @@
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
 #include "server/conn/op.h"
+#include "server/conn/shake.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -160,12 +161,27 @@ static bool evict_oldest(struct acceptor *a)
 	return true;
 }
 
-/* For a connection that has been accepted; before that nothing has to make room. */
+/*
+ * For a connection that has been accepted; before that nothing has to make room. One that goes need not hold
+ * as much as one that comes: above max-memory it is refused in any case.
+ */
 static bool make_room(struct acceptor *a)
 {
 	if (!is_full(a))
 		return true;
-	return a->group->limits.when_full == FULL_EVICT && evict_oldest(a);
+	if (a->group->limits.when_full != FULL_EVICT || !evict_oldest(a))
+		return false;
+	return !a->shard->max_memory || conn_memory_all(a->shard) <= a->shard->max_memory;
+}
+
+/*
+ * Threads have as many handshakes to make as they should. What comes waits in the backlog: if all were taken
+ * in, each would wait in the threads' queue until its time is over, and none be completed.
+ */
+static bool is_behind(const struct acceptor *a)
+{
+	return (a->endpoint->tls || a->endpoint->service->outgoing) &&
+	       a->shard->counters.v[COUNT_tls_handshakes_waiting] >= SHAKES_MAX;
 }
 
 static bool is_fatal(int err)
@@ -210,6 +226,11 @@ static bool accept_one(struct acceptor *a)
 
 	if (!has_token(a))
 		return false;
+	if (is_behind(a)) {
+		a->full = true;
+		ev_io_stop(a->loop, &a->io);
+		return false;
+	}
 	if (a->group->limits.when_full == FULL_WAIT && is_full(a)) {
 		wait_for_room(a);
 		return false;
@@ -282,7 +303,7 @@ void acceptor_stop(struct acceptor *a)
 
 void acceptor_resume(struct acceptor *a)
 {
-	if (!a->full || (is_still_full(a) && a->group->limits.when_full == FULL_WAIT))
+	if (!a->full || is_behind(a) || (is_still_full(a) && a->group->limits.when_full == FULL_WAIT))
 		return;
 	go_on(a);
 }

@@ -8,13 +8,18 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
+
+#define NONE_WAITED UINT64_MAX
 
 struct crew {
 	pthread_mutex_t lock;
 	pthread_cond_t more; /* something was queued, or is_closing */
 	struct crew_jobs queue;
 	bool is_closing;
+	uint64_t nbegun;      /* jobs */
+	uint64_t nbegun_seen; /* at the last crew_is_stuck(), or NONE_WAITED */
 	unsigned int n;
 	pthread_t threads[];
 };
@@ -41,6 +46,7 @@ static struct crew_job *next_job(struct crew *crew)
 	if (job) {
 		TAILQ_REMOVE(&crew->queue, job, link);
 		job->is_queued = false;
+		crew->nbegun++;
 	}
 	return job;
 }
@@ -88,6 +94,7 @@ int crew_create(struct crew **crew, unsigned int n)
 	pthread_mutex_init(&made->lock, NULL);
 	pthread_cond_init(&made->more, NULL);
 	TAILQ_INIT(&made->queue);
+	made->nbegun_seen = NONE_WAITED;
 	ret = start(made, n);
 	if (ret)
 		crew_destroy(made);
@@ -132,6 +139,17 @@ bool crew_withdraw(struct crew *crew, struct crew_job *job)
 	job->is_queued = false;
 	pthread_mutex_unlock(&crew->lock);
 	return was_queued;
+}
+
+bool crew_is_stuck(struct crew *crew)
+{
+	bool is_stuck;
+
+	pthread_mutex_lock(&crew->lock);
+	is_stuck = !TAILQ_EMPTY(&crew->queue) && crew->nbegun == crew->nbegun_seen;
+	crew->nbegun_seen = TAILQ_EMPTY(&crew->queue) ? NONE_WAITED : crew->nbegun;
+	pthread_mutex_unlock(&crew->lock);
+	return is_stuck;
 }
 
 /* --- trays --- */

@@ -3,8 +3,8 @@
  * Threads that carry out what would keep the workers' loops for too long. All workers share them.
  *
  * A worker's thread submits a job, one of the crew runs it, and it comes back through the tray of the worker.
- * Its memory is the submitter's. The queue has no bound of its own: a connection has no more than one job in
- * it. The first that came is the first that is run.
+ * Its memory is the submitter's, who bounds the queue (SHAKES_MAX). The first that came is the first that is
+ * run.
  */
 #ifndef CREW_H
 #define CREW_H
@@ -43,6 +43,9 @@ void crew_submit(struct crew *crew, struct crew_job *job);
 
 /* Takes back a job that no thread has begun. False: it comes back, or has come back, through the tray. */
 bool crew_withdraw(struct crew *crew, struct crew_job *job);
+
+/* Whether jobs wait now, waited at the call before, and none has been begun since. For one thread. */
+bool crew_is_stuck(struct crew *crew);
 
 /* @wake is called when something comes to a tray that was empty. */
 void crew_tray_init(struct crew_tray *tray, void (*wake)(void *arg), void *arg);

@@ -311,7 +311,7 @@ static void signals_start(struct daemon *d)
 	}
 }
 
-/* --- watchdog: fed only while every worker's loop turns --- */
+/* --- watchdog: fed only while every worker's loop turns, and threads take what waits for them --- */
 
 static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -324,10 +324,12 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
 		alive = alive && (beats != d->beats_seen[i] || atomic_load(&d->workers[i].done));
 		d->beats_seen[i] = beats;
 	}
-	if (alive)
-		sd_notify(0, "WATCHDOG=1");
-	else
+	if (!alive)
 		log_error("a worker's loop is stuck: not feeding the watchdog");
+	else if (d->crew && crew_is_stuck(d->crew))
+		log_error("the threads for handshakes are stuck: not feeding the watchdog");
+	else
+		sd_notify(0, "WATCHDOG=1");
 }
 
 /* The watchdog's period in s, as the service manager set it; feed it every half period. 0: no watchdog. */
@@ -413,7 +415,8 @@ static int crew_open(struct daemon *d)
 	int ret = n ? crew_create(&d->crew, n) : 0;
 
 	if (ret)
-		log_error("cannot start %u handshake thread%s: %s", n, n == 1 ? "" : "s", strerror(-ret));
+		log_error("cannot start %u handshake thread%s: %s%s", n, n == 1 ? "" : "s", strerror(-ret),
+			  ret == -EAGAIN ? "; raise ulimit -u, or TasksMax of the systemd unit" : "");
 	return ret;
 }
 

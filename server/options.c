@@ -359,7 +359,7 @@ struct opt_program taiod_program = {
 	.epilogue =
 		"SIGNALS:\n"
 		"SIGTERM, SIGINT\tStop accepting connections, finish the requests under way, and exit. A "
-		"second one exits at once.\n"
+		"second one ends them at once; a handshake that a thread is at is waited for.\n"
 		"SIGHUP\tReload the configuration and the certificates, open the directories of root= anew, "
 		"read the files of sni-map= and resolve the names of backends. Listeners are added and "
 		"removed; the sockets of an address that stays are kept, so "

@@ -9,6 +9,12 @@
 
 #include "conn.h"
 
+/*
+ * As many as a worker lets wait before it accepts nothing more that wants one: a fraction of a second's, or
+ * with large RSA keys a second's, so that those which have come are over in time.
+ */
+#define SHAKES_MAX 256
+
 /* Whether the next step of the handshake is for a thread: one without input costs little. */
 bool shake_is_wanted(const struct conn *c);
 

@@ -113,6 +113,24 @@ class Held(unittest.TestCase):
         server.until_idle()
         server.stop()
 
+    def test_more_than_threads_can_make_wait_in_the_backlog(self):
+        most, bunch = 256, 64  # that wait, and are accepted at once
+        server = self.serve()
+        held = self.hold(server, most)
+        self.clients += (late := [greet(server.port) for _ in range(2 * bunch)])
+        for _ in range(3):
+            self.assert_served(connect(server.ports[1]))
+        stats = server.stats()
+        self.assertLessEqual(stats["tls_handshakes_waiting"], most + bunch)
+        self.assertLessEqual(stats["accepted"], most + bunch + 3)
+        self.open_gate()
+        for sock in held + late:
+            sock.do_handshake()
+        self.assert_served(late[-1])
+        self.close_clients()
+        server.until_idle()
+        self.assertEqual(server.stop()["tls_handshakes"], len(held) + len(late))
+
     def test_a_timeout_comes_on_time(self):
         server = self.serve(options=("--handshake-timeout", "1s"))
         begun = time.monotonic()

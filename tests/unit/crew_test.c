@@ -230,6 +230,28 @@ static void its_threads_take_no_signals(void **state)
 		assert_true(sigismember(&works[0].mask, signals[i]));
 }
 
+static void it_is_stuck_while_nothing_that_waits_is_begun(void **state)
+{
+	assert_false(crew_is_stuck(crew));
+	submit(0, &desk, run_held);
+	wait_sem(&begun);
+	assert_false(crew_is_stuck(crew)); /* at work, and nothing waits */
+	submit(1, &desk, run_held);
+	submit(2, &desk, run_held);
+	assert_false(crew_is_stuck(crew)); /* perhaps since just now */
+	assert_true(crew_is_stuck(crew));
+	assert_true(crew_is_stuck(crew));
+	sem_post(&ends);
+	wait_sem(&begun);
+	assert_false(crew_is_stuck(crew));
+	assert_true(crew_is_stuck(crew));
+	sem_post(&ends);
+	sem_post(&ends);
+	for (int i = 0; i < 3; i++)
+		take(&desk);
+	assert_false(crew_is_stuck(crew));
+}
+
 static void an_idle_one_ends(void **state) {}
 
 #define CREW_TEST(name, n) cmocka_unit_test_prestate_setup_teardown(name, open_crew, close_crew, n)
@@ -246,6 +268,7 @@ int main(void)
 		CREW_TEST(each_tray_gets_its_own, &four),
 		CREW_TEST(its_threads_work_at_the_same_time, &four),
 		CREW_TEST(its_threads_take_no_signals, &one),
+		CREW_TEST(it_is_stuck_while_nothing_that_waits_is_begun, &one),
 		CREW_TEST(an_idle_one_ends, &four),
 	};
 
