@@ -259,7 +259,8 @@ static void commit(struct worker *w)
 	w->shard.settings = next->config->settings;
 	w->shard.census.max = w->shard.settings->max_per_address;
 	census_set_prefix(&w->shard.census, w->shard.settings->address_prefix);
-	w->shard.max_memory = w->shard.settings->max_memory / w->host.nworkers;
+	/* A part is never 0, which is no bound. */
+	w->shard.max_memory = (w->shard.settings->max_memory + w->host.nworkers - 1) / w->host.nworkers;
 	intake_commit(next, &w->host, now, on_gone, w);
 	deadline_rearm(&w->shard);
 	some_conns(w, ON_STOP, is_late, &w->shard.now_us); /* drain-timeout may be 0 */

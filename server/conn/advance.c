@@ -175,7 +175,8 @@ void conn_cancelled(struct conn *c, long res)
 	case CLOSE_CHECK:
 	case CLOSE_OTHER:
 	case CLOSE_LIFETIME:
-		if (c->state == CONN_SERVE && conn_has_goodbye(c)) {
+		/* What ends for its memory does not keep that until its peer has read. */
+		if (c->state == CONN_SERVE && conn_has_goodbye(c) && c->reason != CLOSE_MEMORY) {
 			conn_flush(c, reason);
 			return;
 		}

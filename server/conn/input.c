@@ -97,6 +97,8 @@ static enum step offer(struct conn *c, const char *data, size_t len, size_t *use
 		*used += n;
 		if (step == STEP_FAILED)
 			return conn_fail(c, CLOSE_ERROR);
+		if (step == STEP_DONE && conn_is_oversized(c))
+			return conn_fail(c, CLOSE_MEMORY);
 		if (step != STEP_MORE)
 			return step;
 	} while (n && *used < len);

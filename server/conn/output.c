@@ -11,8 +11,6 @@
 
 #include <errno.h>
 
-#include <errno.h>
-
 /* Room behind a response head that is smaller than this is not worth a separate read. */
 #define FILL_MIN   4096
 #define FILE_PIECE (64 * 1024)
@@ -40,14 +38,15 @@ static enum step read_file(struct conn *c, struct seg *seg, const struct seg *fr
 }
 
 /* The memory segment at the head of the queue, which is not empty; made if a file range is there. NULL: no
- * memory. */
+ * memory, or more than is this connection's. */
 static struct seg *head_memory(struct conn *c)
 {
 	struct seg *seg = STAILQ_FIRST(&c->out.segs);
 
 	if (seg->kind == SEG_MEM)
 		return seg;
-	return outq_head_room(&c->out, seg->range.len < FILE_PIECE ? seg->range.len : FILE_PIECE);
+	seg = outq_head_room(&c->out, seg->range.len < FILE_PIECE ? seg->range.len : FILE_PIECE);
+	return seg && conn_is_oversized(c) ? NULL : seg;
 }
 
 static enum step start_plain(struct conn *c)

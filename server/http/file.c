@@ -257,8 +257,8 @@ static bool is_as_described(struct file *file)
 /*
  * Whether nothing but its length has changed. A write that appends sets the mtime before the size, with the
  * inode locked: where the size is still the same, looking for a hole behind the last byte waits for that lock
- * (ext4, btrfs, tmpfs), and reading the samples does elsewhere (XFS). That is not long, because the size
- * moves with every page.
+ * (ext4, btrfs, tmpfs), and reading the samples does elsewhere (XFS). At worst that takes as long as that one
+ * write(2); it is rare, because the size moves with every page.
  */
 static bool has_grown(const struct file *file)
 {

@@ -223,6 +223,18 @@ class MaxMemory(unittest.TestCase):
             self.assertGreater(server.until_counter("closed_memory", 1)["closed_memory"], 10)
         self.end(server, hogs)
 
+    def test_files_on_their_way_count(self):
+        with tempfile.TemporaryDirectory() as root:
+            with open(os.path.join(root, "big.bin"), "wb") as file:
+                file.write(pattern(8 << 20))
+            server = self.serve(f"service=http,root={root}")
+            hogs = self.open(server, 200)
+            for hog in hogs:
+                hog.send(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+                self.assertLess(server.stats()["memory"], self.BOUND + (256 << 10))
+            self.assertGreater(server.until_counter("closed_memory", 1)["closed_memory"], 10)
+            self.end(server, hogs)
+
     def fill(self, when_full):
         """Idle sessions of TLS, up to the bound."""
         server = self.serve("service=echo,tls", when_full=when_full, bound=1 << 20)
