@@ -250,7 +250,7 @@ static void helper_run(struct container *container)
 	struct taio_op *op = container->op;
 	long res = -ECANCELED;
 
-	if (op_move(&op->state, OP_WAITING, OP_RUNNING) && !cargo_is_abandoned(&op->cargo))
+	if (op_move(&op->state, OP_WAITING, OP_RUNNING) && !cargo_is_abandoned(&op->cargo, op->pid))
 		res = op_run_to_end(op);
 	/* Paired with helpers_cancelled(): a canceller that found it RUNNING sends its signal, now or soon. */
 	if (op_finish(&op->state, &res))
@@ -330,7 +330,7 @@ static int helper_main(void *unused)
  */
 static void end_with_process(struct taio_op *op)
 {
-	if (!cargo_is_abandoned(&op->cargo) || !op_move(&op->state, OP_RUNNING, OP_CANCELLING))
+	if (!cargo_is_abandoned(&op->cargo, op->pid) || !op_move(&op->state, OP_RUNNING, OP_CANCELLING))
 		return;
 	trace_taio_cancel(op, OP_RUNNING);
 	count(signals_sent);

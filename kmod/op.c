@@ -66,6 +66,7 @@ struct taio_op *op_create(struct taio_proxy *proxy, struct kiocb *iocb, struct i
 	op->rw = rw;
 	op->done = 0;
 	op->needs_helper = false;
+	op->nlocked = 0;
 	op->pid = task_pid_nr(current);
 	op->since = jiffies;
 	INIT_LIST_HEAD(&op->queue);

@@ -33,7 +33,7 @@ struct taio_op {
 	const void *iov;		/* the segments of @iter, ours to free; or NULL */
 	int rw;				/* READ or WRITE */
 	size_t done;			/* bytes transferred so far */
-	pid_t pid;			/* submitter, for the list in debugfs */
+	pid_t pid;			/* submitter, for the list in debugfs, and for its helper */
 	kuid_t uid;			/* whose account counts for it (user.h) */
 	unsigned long since;		/* jiffies */
 	struct op_cargo cargo;		/* state of the submitter */
@@ -51,6 +51,7 @@ struct taio_op {
 	/* in one of the proxy's queues; proxy->lock */
 	struct list_head wait;
 	bool needs_helper;		/* a try met what only a helper can wait for (queue.c) */
+	u8 nlocked;			/* tries in a row that met a lock; its runner's */
 
 	struct llist_node given_up;	/* until a work item completes it as cancelled */
 	struct pid *submitter;		/* policy task: a reference, or NULL; pins nothing of a thread that has ended */

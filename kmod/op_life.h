@@ -23,7 +23,7 @@ ssize_t op_submit(struct taio_proxy *proxy, struct kiocb *iocb, struct iov_iter 
 
 /*
  * Runner: a transfer of what is left of the operation, with its cargo entered. @nowait: returns -EAGAIN if it would
- * have to wait for the file, -EINTR if for anything else (transfer.h).
+ * have to wait for the file, -EBUSY or -EINTR if for anything else (transfer.h).
  */
 ssize_t op_run(struct taio_op *op, bool nowait);
 /* Runner: after op_run() gave @res, is there more to be written? On a stream all is, as by a write(2) that waits. */

@@ -32,6 +32,12 @@
 #define TRIES_MAX    64
 #define TRIES_OF_ONE 16
 
+/*
+ * Who finds a lock of the file's with somebody else tries as often again, a tick later each time: the kernel itself has
+ * it for moments. A helper is for who has it for long; it then does the rest of the transfer, and waits in it.
+ */
+#define LOCKED_MAX   3
+
 static const __poll_t events_of[] = {
 	[READ] = EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLERR | EPOLLHUP,
 	[WRITE] = EPOLLOUT | EPOLLWRNORM | EPOLLERR | EPOLLHUP,
@@ -218,11 +224,11 @@ enum outcome {
 	OUTCOME_ENDS,		/* both are: it was cancelled */
 };
 
-/* There was nothing to transfer for the first. */
-static enum outcome wait_again(struct taio_queue *queue, struct taio_op *op)
+/* There was nothing to transfer for the first. @later: nothing may wake it, so it tries again after a tick. */
+static enum outcome wait_again(struct taio_queue *queue, struct taio_op *op, bool later)
 {
 	struct taio_proxy *proxy = queue->proxy;
-	bool later = lacks_memory(queue), woken;
+	bool woken;
 
 	count(spurious_wakeups);
 	spin_lock_irq(&proxy->lock);
@@ -309,10 +315,14 @@ void queue_run(struct taio_queue *queue)
 	while ((op = take(queue, tries++ < TRIES_MAX, &woken))) {
 		res = try(queue, op, woken);
 		outcome = OUTCOME_ENDS;
-		if (res == -EAGAIN)
-			outcome = wait_again(queue, op);
-		else if (res == -EINTR)
+		if (res == -EAGAIN) {
+			op->nlocked = 0;
+			outcome = wait_again(queue, op, lacks_memory(queue));
+		} else if (res == -EBUSY && op->nlocked++ < LOCKED_MAX) {
+			outcome = wait_again(queue, op, true);
+		} else if (res == -EBUSY || res == -EINTR) {
 			outcome = want_helper(queue, op, &res);
+		}
 		if (outcome == OUTCOME_WAITS)
 			return;
 		if (outcome == OUTCOME_AGAIN)

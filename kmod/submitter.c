@@ -16,6 +16,8 @@
 #include <linux/log2.h>
 #include <linux/memcontrol.h>
 #include <linux/mmu_context.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -257,26 +259,38 @@ void cargo_put(struct op_cargo *cargo)
 			rows[bit].put(cargo);
 }
 
-#ifdef CONFIG_MEMCG
-bool cargo_is_abandoned(const struct op_cargo *cargo)
+static bool is_dying(const struct task_struct *task)
 {
-	const struct task_struct *owner;
-	bool is_abandoned = true; /* without an owner no task has it any more */
+	return READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT || READ_ONCE(task->signal->group_exec_task);
+}
+
+/* Under rcu_read_lock(): does no task have @mm any more, or one whose process is dying? */
+static bool is_owner_dying(const struct mm_struct *mm)
+{
+#ifdef CONFIG_MEMCG
+	const struct task_struct *owner = rcu_dereference(mm->owner);
+
+	return !owner || is_dying(owner);
+#else
+	return false; /* it cannot be told */
+#endif
+}
+
+bool cargo_is_abandoned(const struct op_cargo *cargo, pid_t submitter)
+{
+	const struct task_struct *task;
+	bool lives;
 
 	rcu_read_lock();
-	owner = rcu_dereference(cargo->mm->owner);
-	if (owner)
-		is_abandoned = READ_ONCE(owner->signal->flags) & SIGNAL_GROUP_EXIT ||
-			       READ_ONCE(owner->signal->group_exec_task);
+	lives = !is_owner_dying(cargo->mm);
+	if (!lives) {
+		/* Not if it has ended: its number may be another's. */
+		task = pid_task(find_pid_ns(submitter, &init_pid_ns), PIDTYPE_PID);
+		lives = task && READ_ONCE(task->mm) == cargo->mm && !is_dying(task);
+	}
 	rcu_read_unlock();
-	return is_abandoned;
+	return !lives;
 }
-#else
-bool cargo_is_abandoned(const struct op_cargo *cargo)
-{
-	return false; /* it cannot be told */
-}
-#endif
 
 /*
  * The address space comes first. A helper enters it whether or not a reference was taken. Who is none is the submitter,

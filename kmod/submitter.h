@@ -47,10 +47,11 @@ void cargo_put(struct op_cargo *cargo);
 void cargo_prepare(const struct op_cargo *cargo, struct task_struct *helper);
 
 /*
- * Whether the process that has the address space is killed, exits or leaves it by exec(2). Only while the operation is
- * in flight. Any context.
+ * Whether the process that owns the address space is killed, exits or leaves it by exec(2), and that of @submitter as
+ * well, a thread by its number in the first namespace, if it is another. Only while the operation is in flight. Any
+ * context.
  */
-bool cargo_is_abandoned(const struct op_cargo *cargo);
+bool cargo_is_abandoned(const struct op_cargo *cargo, pid_t submitter);
 
 /* Around a transfer, in whoever runs it. */
 void cargo_enter(const struct op_cargo *cargo, struct op_saved *saved);

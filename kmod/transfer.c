@@ -87,7 +87,7 @@ static ssize_t nowait_socket(struct socket *sock, struct iov_iter *iter, int rw)
 /*
  * Those who send by TLS exclude each other by a lock that one of them holds while it waits for room, or for a page of
  * its user's. The wait for it can be interrupted: so who tries looks as if there were task work to do, and has the lock
- * at once or -EINTR. The wait for a page of userfaultfd would not sleep either, but begin again and again: so no page
+ * at once or -EBUSY. The wait for a page of userfaultfd would not sleep either, but begin again and again: so no page
  * is waited for. Nothing else in a send without waiting looks at that.
  */
 static ssize_t try_ulp(struct socket *sock, struct iov_iter *iter)
@@ -104,6 +104,8 @@ static ssize_t try_ulp(struct socket *sock, struct iov_iter *iter)
 	if (had || task_work_pending(current))
 		set_thread_flag(TIF_NOTIFY_SIGNAL);
 	pagefault_enable();
+	if (res == -EINTR)
+		return -EBUSY;
 	return res == -EFAULT ? -EINTR : res;
 }
 
@@ -366,7 +368,7 @@ static ssize_t try_stream(struct taio_proxy *proxy, struct kiocb *iocb, struct i
 	if (!transfer_is_worth_a_try(proxy, rw, iov_iter_count(iter)))
 		return -EAGAIN;
 	res = transfer_try(proxy, iocb, &copy, rw);
-	if (res == -EINTR)
+	if (res == -EINTR || res == -EBUSY)
 		return -EAGAIN;
 	return res == -EAGAIN && at_end ? 0 : res;
 }

@@ -14,9 +14,9 @@ struct taio_proxy;
 ssize_t transfer_wait(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw);
 
 /*
- * An operation's on a stream with @nowait: returns -EAGAIN if it would have to wait for the file. -EINTR: nothing was
- * transferred, because somebody else has a lock of the file's, perhaps for long, or a page is not there for a socket
- * that has one; only who may wait can tell more.
+ * An operation's on a stream with @nowait: returns -EAGAIN if it would have to wait for the file. -EBUSY: nothing was
+ * transferred, because somebody else has a lock of the file's, perhaps for long. -EINTR: likewise, because a page is
+ * not there for a socket that has such a lock; only who may wait can tell more.
  */
 ssize_t transfer_try(struct taio_proxy *proxy, struct kiocb *from, struct iov_iter *iter, int rw);
 

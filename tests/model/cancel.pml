@@ -28,7 +28,8 @@
  *   real, later one comes after this one too.
  * - One user, one cap (HELPERS), one direction. An idle helper's time may end whenever it idles.
  *
- * Not covered: how operations on streams wait (wait.pml), the reserve for writes and turns
+ * Not covered: how operations on streams wait (wait.pml), the canceller that ends a helper with its submitter's
+ * process (helpers.c: look(); move and signal are one step under the pool's lock), the reserve for writes and turns
  * among users, threads that the kernel refuses, unloading, and lock order below proxy->lock (lockdep's, in the VM).
  */
 
