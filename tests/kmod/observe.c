@@ -100,7 +100,7 @@ void trace_start(const char *const *events)
 	CHECK(file_put(TRACEFS "/trace_options", "norecord-cmd"));
 	rmdir(INSTANCE); /* of a case that failed */
 	SYS(mkdir(INSTANCE, 0700));
-	trace_put("trace_clock", "global"); /* the one that is fast differs from processor to processor */
+	trace_put("trace_clock", "counter"); /* clocks differ from processor to processor */
 	for (; *events; events++)
 		trace_put("set_event", *events);
 	trace_put("tracing_on", "1");
