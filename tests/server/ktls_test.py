@@ -209,5 +209,34 @@ class KernelTls(ServerCase):
         self.assertLessEqual(each, 3 << 10)
 
 
+class BehindThreads(ServerCase):
+    """The kernel gets what a thread's handshake has made, and the request that came with its last step."""
+
+    listeners = ("service=echo,tls", "service=http,root={root},tls")
+    options = ("--tls-kernel", "yes", "--handshake-threads", "2", "--file-cache", "0")
+
+    @classmethod
+    def make_root(cls, root):
+        with open(os.path.join(root, "big.bin"), "wb") as file:
+            file.write(pattern(1 << 20))
+
+    def test_bytes_pass(self):
+        data = pattern(1 << 18)
+        for version in (V12, V13):
+            with self.subTest(version=version):
+                before = self.server.stats()
+                sock = self.connect(0, context=client_context(version, version))
+                self.assertTrue(exchange(sock, data) == data)
+                self.assert_counts(before, tls_kernel=1)
+                self.assertGreaterEqual(self.server.stats()["tls_steps_off_loop"], before["tls_steps_off_loop"] + 2)
+                self.assertTrue(exchange(sock, data) == data)
+
+    def test_a_request_that_comes_with_the_handshake(self):
+        for _ in range(5):
+            done = run("openssl", "s_client", "-connect", f"127.0.0.1:{self.ports[1]}", "-quiet", "-ign_eof",
+                       stdin=b"GET /big.bin HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+            self.assertTrue(done.stdout.endswith(pattern(1 << 20)))
+
+
 if __name__ == "__main__":
     unittest.main()
