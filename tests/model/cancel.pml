@@ -28,9 +28,11 @@
  *   real, later one comes after this one too.
  * - One user, one cap (HELPERS), one direction. An idle helper's time may end whenever it idles.
  *
- * Not covered: how operations on streams wait (wait.pml), the canceller that ends a helper with its submitter's
- * process (helpers.c: look(); move and signal are one step under the pool's lock), the reserve for writes and turns
- * among users, threads that the kernel refuses, unloading, and lock order below proxy->lock (lockdep's, in the VM).
+ * LOOK: the process cannot end while a helper is in a transfer that only a signal ends, as the helper holds a lock that
+ * one of its tasks waits for. The work item look() ends such a helper; it looks at each again and again.
+ *
+ * Not covered: how operations on streams wait (wait.pml), the reserve for writes and turns among users, threads that the
+ * kernel refuses, unloading, and lock order below proxy->lock (lockdep's, in the VM).
  */
 
 #ifndef OPS
@@ -96,11 +98,23 @@ byte coming[HELPERS];		/* cancels decided, their signal not sent yet */
 bool asked[OPS];		/* cancelled before it completed */
 bool completed[OPS];
 
+#ifdef LOOK
+bool dying;			/* the process has been killed */
+byte holds[HELPERS] = NONE;	/* container->op, until it is released */
+bool asleep[HELPERS];		/* in a transfer that only a signal ends */
+#define DYING	dying
+#else
+#define DYING	false
+#endif
+
 /* --- helpers.c: the pool. Each is part of one critical section, and so of one step. --- */
 
 inline helper_wake(o, h)
 {
 	container[h] = o;
+#ifdef LOOK
+	holds[h] = o;
+#endif
 #ifndef MUTANT_AIMS_LATE
 	helper[o] = h
 #endif
@@ -282,6 +296,12 @@ more:		atomic {
 			:: else
 			fi
 #endif
+#ifdef LOOK
+			if
+			:: op != NONE -> holds[h] = op
+			:: else
+			fi
+#endif
 		};
 		if
 		:: op != NONE
@@ -311,8 +331,16 @@ more:		atomic {
 		:: was == WAITING ->
 			/* op_run(): the second choice is a transfer that nothing ends but a signal */
 			if
-			:: res = OWN
-			:: skip; pending[h] -> res = INTERRUPTED
+			:: DYING -> res = INTERRUPTED	/* cargo_is_abandoned() */
+			:: else ->
+				if
+				:: res = OWN
+#ifdef LOOK
+				:: asleep[h] = true; d_step { pending[h] -> asleep[h] = false; res = INTERRUPTED }
+#else
+				:: skip; pending[h] -> res = INTERRUPTED
+#endif
+				fi
 			fi;
 			HOLDS(memory_there, !exited)
 		:: else -> res = INTERRUPTED
@@ -321,7 +349,7 @@ more:		atomic {
 		d_step {
 			touch(op);
 			was = state[op];
-			HOLDS(undisturbed, res == OWN || was != RUNNING);
+			HOLDS(undisturbed, res == OWN || was != RUNNING || DYING);
 			res = 0;
 #ifdef MUTANT_LOOKS_FIRST
 		};
@@ -343,7 +371,11 @@ more:		atomic {
 #endif
 		:: else
 		fi;
-		atomic { was = 0; release(op) };
+		atomic { was = 0; release(op)
+#ifdef LOOK
+			; holds[h] = NONE
+#endif
+		};
 		op_complete(op);
 #ifdef MUTANT_STAYS_LISTED
 		d_step { !proxy_lock -> listed[op] = false };
@@ -379,6 +411,26 @@ end:	do
 		fi }
 	od
 }
+
+#ifdef LOOK
+/* end_with_process() */
+#define LOOK_AT(h) d_step { dying && LOOKED_FOR(h) -> \
+	touch(holds[h]); state[holds[h]] = CANCELLING; asked[holds[h]] = true; pending[h] = true }
+#ifdef MUTANT_LOOKS_NOT_AT_STATE
+#define LOOKED_FOR(h) (holds[h] != NONE && state[holds[h]] != CANCELLING)
+#else
+#define LOOKED_FOR(h) (holds[h] != NONE && state[holds[h]] == RUNNING)
+#endif
+proctype look()
+{
+end:	do
+	:: LOOK_AT(0)
+#if HELPERS > 1
+	:: LOOK_AT(1)
+#endif
+	od
+}
+#endif
 
 /* The next of proxy->ops, which nobody changes under proxy_lock; or the end of them. */
 inline ioctl_cancel_next()
@@ -479,10 +531,23 @@ proctype process()
 	   d_step { cancellable[op] = false; ctx_lock = false; proxy_lock = false; op = 0; was = 0 }
 	:: break
 	od;
+#ifdef LOOK
+	if
+	:: dying = true
+	:: skip; timeout -> d_step { check_rest(); dying = true }
+	fi;
+#if HELPERS > 1
+	!asleep[0] && !asleep[1];
+#else
+	!asleep[0];
+#endif
+	mm_users == 0;
+#else
 	if
 	:: mm_users == 0
 	:: skip; timeout -> d_step { check_rest() }; mm_users == 0
 	fi;
+#endif
 	atomic { !ctx_lock -> ctx_lock = true };
 	do
 	:: op < OPS ->
@@ -518,6 +583,9 @@ init {
 		run ioctl_cancel();
 #endif
 		run workqueue();
+#if defined(LOOK) && !defined(MUTANT_NO_LOOK)
+		run look();
+#endif
 		run helper_main(0);
 #if HELPERS > 1
 		run helper_main(1)
