@@ -289,7 +289,12 @@ static bool half_close(struct conn *c)
 	if (output_end(c))
 		return output_start(c) != STEP_FAILED;
 	c->output = OUTPUT_ENDED;
-	return end_stream(c);
+	if (end_stream(c))
+		return true;
+	/* Nothing was read, which would have told of it. */
+	if (errno == ENOTCONN)
+		conn_set_reason(c, CLOSE_RESET);
+	return false;
 }
 
 /* False: the connection is being closed, or its state has changed and it has advanced. */

@@ -281,6 +281,21 @@ class Faults(Case):
             reset(peer)
             until(lambda client=client: self.is_broken(client), "the client learns of it")
 
+    def test_reset_by_a_client_of_which_nothing_is_read(self):
+        """The backend, which takes nothing, must not take its end for an orderly one when it ends its own side."""
+        for client, peer, tls in self.each():
+            if tls:
+                continue  # there a close_notify is written, which fails by itself
+            client.settimeout(0.5 * SLOW)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    client.sendall(bytes(1 << 16))
+            reset(client)
+            peer.shutdown(socket.SHUT_WR)
+            self.assertFalse(read_to_end(peer)[1])
+            stats = self.server.until_counter("closed_reset", 1)
+            self.assertEqual(stats["closed_error"], 0)
+
     @staticmethod
     def is_broken(client):
         try:
