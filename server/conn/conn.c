@@ -213,7 +213,8 @@ bool conn_is_oversized(struct conn *c)
 
 	if (conn_memory(c) > c->group->limits.conn_memory)
 		return true;
-	if (!shard->max_memory || conn_memory_all(shard) <= shard->max_memory)
+	/* A client that is alone is served whatever the bound: see is_short_of_memory() in accept.c. */
+	if (!shard->max_memory || conn_memory_all(shard) <= shard->max_memory || shard->naccepted <= 1)
 		return false;
 	if (conn_memory(c) + conn_fixed_memory(c) <= shard->max_memory / shard->nconns)
 		return false;

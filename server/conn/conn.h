@@ -208,7 +208,8 @@ void conn_memory_warn(struct shard *shard, const char *what);
 
 /*
  * Whether @c holds more than it may: more than conn-memory, or, with all that max-memory allows in use, more
- * than its share, which is as large for each connection. So there is always one whose end helps.
+ * than its share, which is as large for each connection, unless its client is alone. So there is always one
+ * whose end helps.
  */
 bool conn_is_oversized(struct conn *c);
 

@@ -267,7 +267,8 @@ class MaxMemory(unittest.TestCase):
         self.end(server, held)
 
     def test_a_bound_that_leaves_room_for_none_still_serves_one(self):
-        server = self.serve("service=echo", bound=2048)
+        """A second one waits: the first, which holds nothing yet, takes more than all."""
+        server = self.serve("service=echo", bound=512)
         for _ in range(3):
             with connect(server.port) as sock:
                 self.assertEqual(exchange(sock, b"hello"), b"hello")
