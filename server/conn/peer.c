@@ -147,6 +147,11 @@ void peer_end(struct peer *peer, enum close_reason reason)
 	peer_wake(peer);
 }
 
+void peer_set_reason(struct peer *peer, enum close_reason reason)
+{
+	conn_set_reason(conn_of(peer), reason);
+}
+
 int peer_error(const struct peer *peer)
 {
 	return conn_of(peer)->err;
@@ -154,9 +159,12 @@ int peer_error(const struct peer *peer)
 
 const char *peer_why(const struct peer *peer, enum close_reason reason)
 {
-	int err = peer_error(peer);
+	const struct conn *c = conn_of(peer);
+	const char *why = reason == CLOSE_TLS && conn_is_tls(c) ? tls_error(c->tls.session) : "";
 
-	return err ? strerror(-err) : close_reason_text(reason);
+	if (*why)
+		return why;
+	return c->err ? strerror(-c->err) : close_reason_text(reason);
 }
 
 const union addr *peer_addr(const struct peer *peer)

@@ -62,6 +62,9 @@ void peer_finish(struct peer *peer);
  */
 void peer_end(struct peer *peer, enum close_reason reason);
 
+/* Why it is about to end; the first reason counts. */
+void peer_set_reason(struct peer *peer, enum close_reason reason);
+
 /* The -errno that has ended it, 0 if none has. */
 int peer_error(const struct peer *peer);
 

@@ -78,6 +78,15 @@ static enum step no_backend(struct front *front, const char *why)
 	return STEP_BLOCKED;
 }
 
+static enum step cannot_connect(struct front *front, int err)
+{
+	char why[128];
+
+	snprintf(why, sizeof(why), "cannot connect to a backend: %s%s", strerror(err),
+		 err == EMFILE ? "; raise LimitNOFILE= or lower max-connections" : "");
+	return no_backend(front, why);
+}
+
 /* Begins to connect to the next backend. STEP_BLOCKED: it is under way, or the front ends. */
 static enum step connect_next(struct front *front)
 {
@@ -106,7 +115,7 @@ static enum step connect_next(struct front *front)
 			site_backend_failed(front->site, backend, strerror(-ret));
 		routes_leave(backend);
 		if (is_innocent)
-			return no_backend(front, strerror(-ret));
+			return cannot_connect(front, -ret);
 	}
 	return no_backend(front, "no backend can be reached");
 }

@@ -27,8 +27,10 @@ enum step relay_input(struct side *side, const char *data, size_t len, size_t *u
 
 	*used = len < room ? len : room;
 	side->is_blocked = *used == room;
-	if (*used && peer_append(side->other->peer, data, *used))
+	if (*used && peer_append(side->other->peer, data, *used)) {
+		peer_set_reason(side->peer, CLOSE_OTHER);
 		return STEP_FAILED;
+	}
 	return side->is_blocked ? STEP_BLOCKED : STEP_MORE;
 }
 

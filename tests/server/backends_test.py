@@ -78,7 +78,7 @@ class Checks(Case):
                             options=self.options)
         with babbler.accept() as peer:
             peer.sendall(b"220 hello\r\n")
-            self.until_log(server, f"backend {babbler.where} is down: TLS error")
+            self.until_log(server, f"backend {babbler.where} is down: the peer does not speak TLS")
         self.until_log(server, f"backend {mute.where} is down: handshake timeout")
         self.assertEqual(server.stats()["backends_down"], 2)
         self.assertNotIn(f"127.0.0.1:{behind.port} is down", server.log())
@@ -395,7 +395,7 @@ class Descriptors(Case):
                 resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
                 stats = server.until_counter("backend_none", counted + 1)
                 self.assertEqual(stats["backend_failed"], 0)
-                self.assertIn("Too many open files", server.log())
+                self.assertIn(": cannot connect to a backend: Too many open files; raise LimitNOFILE=", server.log())
                 # It is not the backend's fault: it does not rest.
                 self.assert_reaches(connect(server.ports[tls], tls=tls), backend)
                 server.until_idle()

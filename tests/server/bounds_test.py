@@ -220,7 +220,9 @@ class MaxMemory(unittest.TestCase):
                 except OSError:  # it is full, or has ended
                     pass
                 self.assertLess(server.stats()["memory"], self.BOUND + (256 << 10))
-            self.assertGreater(server.until_counter("closed_memory", 1)["closed_memory"], 10)
+            stats = server.until_counter("closed_memory", 1)
+            self.assertGreater(stats["closed_memory"], 10)
+            self.assertEqual(stats["closed_error"], 0)
         self.end(server, hogs)
 
     def test_files_on_their_way_count(self):

@@ -464,7 +464,7 @@ class ToTls(unittest.TestCase):
                 server = self.front(words)
                 with connect(server.ports[0]) as client:
                     self.assertEqual(read_to_end(client)[0], b"")
-                until(lambda: "certificate" in server.log(), "the log says why")
+                until(lambda: f"backend 127.0.0.1:{self.behind.port}: certificate verify failed: " in server.log(), "the log says why")
                 self.assertEqual(server.stop()["backend_failed"], 1)
 
     def hello(self, server):
