@@ -206,14 +206,23 @@ static int open_tls(struct site *site, const struct proxy_words *words, char *wh
 	return ret;
 }
 
+/* What only TLS has a use for; without it, who has written it believes the backends to be verified, say. */
+static bool has_tls_words(const struct proxy_words *words)
+{
+	return !words->verify || words->ca || words->client_cert || words->client_key || words->to_alpn.len ||
+	       words->server_name;
+}
+
 int site_verify_tls(const struct proxy_words *words, char *why)
 {
 	struct tls_ctx *ctx;
 	int ret;
 
-	if (!words->to_tls && (words->client_cert || words->client_key || words->to_alpn.len)) {
+	if (!words->to_tls && has_tls_words(words)) {
 		snprintf(why, WHY_LEN,
-			 "client-cert=, client-key= and to-alpn= are for TLS towards backends: add ,to-tls");
+			 "verify=, ca=, client-cert=, client-key=, to-alpn= and server-name= are for TLS "
+			 "towards "
+			 "backends: add ,to-tls");
 		return -EINVAL;
 	}
 	if (words->client_key && !words->client_cert) {

@@ -58,7 +58,10 @@ class Configuration:
 
     def block(self):
         service = self.chance.choice(sorted(self.SERVICES))
-        lines = [self.assign(*pair) for pair in (*self.some(self.LISTENER), *self.some(self.SERVICES[service]))]
+        pairs = dict((*self.some(self.LISTENER), *self.some(self.SERVICES[service])))
+        if "server-name" in pairs or "verify" in pairs:
+            pairs["to-tls"] = "yes"
+        lines = [self.assign(*pair) for pair in pairs.items()]
         lines.append(self.assign("service", service))
         if service == "proxy":
             items = ", ".join(self.quoted(self.chance.choice(self.BACKENDS)) for _ in range(self.chance.randint(1, 3)))

@@ -528,6 +528,8 @@ class ToTls(unittest.TestCase):
     def test_what_is_wrong_with_the_words(self):
         missing = os.path.join(self.dir, "missing")
         for words, says in ((f"client-cert={self.cert}", "add ,to-tls"), ("to-alpn=h2", "add ,to-tls"),
+                            (f"ca={self.cert}", "add ,to-tls"), ("server-name=a.test", "add ,to-tls"),
+                            ("verify=no", "add ,to-tls"),
                             (f"to-tls,client-key={self.key}", "needs client-cert"),
                             (f"to-tls,client-cert={self.cert}", f"{self.cert}: holds no valid private key"),
                             (f"to-tls,client-cert={missing}", f"{missing}: No such file"),
