@@ -95,18 +95,19 @@ bool cert_is_given(const struct listener *l, const struct settings *settings)
 	return has_own(l) || settings->cert || settings->cert_dir;
 }
 
-static void log_file(void *arg, bool is_bad, const char *line)
+static void log_file(void *nbad, bool is_bad, const char *line)
 {
 	if (is_bad)
 		log_error("%s", line);
 	else
 		log_warning("%s", line);
+	*(unsigned int *)nbad += is_bad;
 }
 
-int cert_dir_load(struct tls_certs **certs, const char *dir, const struct tls_certs *from, bool is_quiet,
+int cert_dir_load(struct tls_certs **certs, const char *dir, const struct tls_certs *from, unsigned int *nbad,
 		  char *why)
 {
-	return tls_certs_load(certs, dir, from, is_quiet ? NULL : log_file, NULL, why);
+	return tls_certs_load(certs, dir, from, nbad ? log_file : NULL, nbad, why);
 }
 
 static const char *either(const char *own, const char *general)

@@ -16,8 +16,8 @@ struct tls_ticket_keys;
 /* The directory that the listener's certificates are chosen from, its own or the general one; NULL: none. */
 const char *cert_dir(const struct listener *l, const struct settings *settings);
 
-/* Loads that of a directory (tls_certs_load()), and logs what is bad, if @is_quiet does not forbid it. */
-int cert_dir_load(struct tls_certs **certs, const char *dir, const struct tls_certs *from, bool is_quiet,
+/* Loads that of a directory (tls_certs_load()); logs what is bad, and adds to *nbad, unless that is NULL. */
+int cert_dir_load(struct tls_certs **certs, const char *dir, const struct tls_certs *from, unsigned int *nbad,
 		  char *why);
 
 /* Does the listener serve what the user has named? Otherwise it is the self-signed one. */

@@ -311,7 +311,7 @@ static int load_dir(struct config *config, unsigned int i, const struct config *
 		return 0;
 	if (!before && from)
 		before = certs_of(from, from->nlisteners, dir);
-	ret = cert_dir_load(&same, dir, before, is_quiet, why);
+	ret = cert_dir_load(&same, dir, before, is_quiet ? NULL : &config->nbad, why);
 	if (!ret)
 		set_certs(config, i, same);
 	return ret;

@@ -23,6 +23,7 @@ struct config {
 	struct tls_ctx **tls;	  /* one for each listener, NULL where it is plain */
 	struct tls_certs **certs; /* of each listener's directory, NULL where there is none */
 	unsigned int nlisteners;
+	unsigned int nbad; /* files of certificates in these directories that cannot be used */
 	atomic_uint refs; /* the daemon's, those of the workers, and one of each endpoint (endpoint.h) */
 };
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { EXIT_OK, EXIT_RUN, EXIT_USAGE };
+enum { EXIT_OK, EXIT_RUN, EXIT_USAGE, EXIT_BAD_FILES };
 
 static int exit_status(int err)
 {
@@ -46,11 +46,23 @@ static int act(const struct settings *settings)
 	return EXIT_OK;
 }
 
+/* What -t says of a configuration that taiod would start with. */
+static int report_valid(const struct config *config)
+{
+	if (!config->nbad) {
+		printf("taiod: the configuration is valid\n");
+		return EXIT_OK;
+	}
+	fprintf(stderr, "taiod: the configuration is valid, but %u file%s of cert-dir cannot be used\n",
+		config->nbad, config->nbad == 1 ? "" : "s");
+	return EXIT_BAD_FILES;
+}
+
 /* Takes over @config. */
 static int check_or_run(struct config *config, int argc, char **argv)
 {
 	char why[CONFIG_WHY_LEN];
-	int ret = config_listeners(config, why);
+	int ret = config_listeners(config, why), status;
 
 	if (!ret)
 		ret = config_verify(config, NULL, why);
@@ -58,10 +70,9 @@ static int check_or_run(struct config *config, int argc, char **argv)
 		ret = config_verify_tls(config, why);
 	if (!ret && !config->settings->check)
 		return daemon_run(config, argc, argv) ? EXIT_RUN : EXIT_OK;
-	if (!ret)
-		printf("taiod: the configuration is valid\n");
+	status = ret ? refuse(ret, why) : report_valid(config);
 	config_put(config);
-	return ret ? refuse(ret, why) : EXIT_OK;
+	return status;
 }
 
 /* Where one is closed the next file opened would take its place, and the log would go into it. */

@@ -149,7 +149,8 @@ static const struct opt own[] = {
 		  "the certificate of cert, if that is set, too, or else the first file's in alphabetical order. A listener with "
 		  "cert= or cert-dir= of its own uses neither general option.\n\n"
 		  "SIGHUP reads the directory again. Each file is judged by itself: a bad one is logged with the reason, and what "
-		  "was loaded of it before stays in effect. -t names each bad file, too, and fails if none is good." },
+		  "was loaded of it before stays in effect. -t names each bad file, too, and its exit status is 3, or 2 if none "
+		  "is good." },
 	{ .name = "client-ca", .type = OPT_STRING, .offset = FIELD(client_ca), .arg = "FILE", .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Certificates (PEM) of the authorities that must have signed the certificates of clients.",
 	  .more = "Without it clients are asked for none. What a client's certificate says of its name is in the lines of the log "
@@ -392,7 +393,9 @@ struct opt_program taiod_program = {
 		"EXIT STATUS:\n"
 		"0\tStopped by a signal, or the configuration is valid.\n"
 		"1\tRun-time failure: a port is in use, or no ring can be created.\n"
-		"2\tUsage or configuration error.\n\n"
+		"2\tUsage or configuration error.\n"
+		"3\tOf -t: the configuration is valid, but files of a cert-dir cannot be used. taiod would start, or go "
+		"on, without them.\n\n"
 		"EXAMPLES:\n"
 		"    taiod --listen 127.0.0.1:8080,service=http,root=/srv/www\n"
 		"    taiod --listen :7,service=echo --listen :443,service=http,root=/srv/www,tls "

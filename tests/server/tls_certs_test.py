@@ -140,8 +140,9 @@ class Directory(unittest.TestCase):
         self.assertEqual(self.served(server, None), "a")
         words = ("-t", "--listen", "127.0.0.1:0,service=echo,tls")
         done = taiod(*words, "--cert-dir", self.certs)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.returncode, 3, done.stderr)
         self.assertEqual([name in done.stderr for name in ("1.pem", "2.pem", "a.crt")], [True, True, False])
+        self.assertIn("2 files of cert-dir cannot be used", done.stderr)
         for stem in ("a", "b-ec", "b-rsa"):
             os.unlink(self.path(f"certs/{stem}.crt"))
         for action in (words, words[1:]):
