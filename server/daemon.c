@@ -61,7 +61,7 @@ static unsigned int processors(void)
 static void check_nofile(const struct daemon *d)
 {
 	const struct config *config = d->current;
-	const struct settings *settings = config->settings;
+	const struct settings *settings = d->started->settings;
 	unsigned int each = 1 + taio_attach_fds(d->workers[0].shard.ring);
 	uint64_t files = 0, connections, want, limit = nofile_raise();
 	unsigned int outgoing = config_outgoing(config);
@@ -138,10 +138,11 @@ static void log_listeners(const struct daemon *d, const struct config *config, c
 	}
 }
 
-/* How many slots the workers may come to need, and whether there are so many. */
+/* How many slots the workers may come to need, and whether there are so many. max-connections is that of the
+ * start. */
 static void log_slots(const struct daemon *d)
 {
-	const struct settings *settings = d->current->settings;
+	const struct settings *settings = d->started->settings;
 	unsigned int outgoing = config_outgoing(d->current);
 	struct taio_slots slots;
 	unsigned long wanted = (unsigned long)d->nworkers * worker_ops(settings, d->nworkers, outgoing),
@@ -260,6 +261,8 @@ static void reload(struct daemon *d)
 	log_init((enum log_level)next->settings->log_level);
 	set_backlog(next);
 	check_nofile(d);
+	if (config_outgoing(next) > config_outgoing(old))
+		log_slots(d);
 	log_listeners(d, next, old);
 	config_put(old);
 	log_notice("configuration and certificates reloaded");

@@ -283,6 +283,23 @@ class Listeners(Case):
         self.echoes(first)
         self.stop()
 
+    @unittest.skipUnless(ENGINE == "poll", "takes slots")
+    def test_the_first_proxy_may_need_more_slots_than_there_are(self):
+        """Twice as many as without, as a start with it says."""
+        with open("/proc/sys/fs/aio-max-nr", encoding="ascii") as file:
+            most = int(file.read()) * 3 // 8
+        if most > 1 << 19:
+            self.skipTest("there are always enough")
+        self.base["max-connections"] = most
+        self.start()
+        self.assertNotIn("slots", self.reload())
+        proxy = '{"127.0.0.1:0,service=proxy,to=127.0.0.1:1"}'
+        self.write(listen=proxy)
+        self.assertRegex(self.reload(), rf"warning: {most} connections, and as many to backends, may need {4 * most + 64} slots")
+        self.write(listen=proxy, max_connections=most - 1)  # this needs a restart
+        self.assertNotIn("slots", self.reload())
+        self.stop()
+
     def test_a_port_that_the_kernel_chose_may_be_written_out(self):
         port, = self.begin("127.0.0.1:0,service=echo")
         self.listen(f"127.1:{port},service=echo")  # inet(3)'s short form: the same address, another text
