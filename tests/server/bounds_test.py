@@ -3,13 +3,14 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import tempfile
 import time
 import unittest
 
-from harness import (Http, PATIENCE, SANITIZED, SLACK, SLOW, Server, connect, exchange, is_open, pattern, read_exactly,
-                     read_to_end, until)
+from harness import (Http, PATIENCE, SANITIZED, SLACK, SLOW, Server, client_context, connect, exchange, is_open, pattern,
+                     read_exactly, read_to_end, until)
 
 
 def hello(sock):
@@ -162,6 +163,15 @@ class MaxMemory(unittest.TestCase):
         server.stop()
 
     @staticmethod
+    def is_silent(sock):
+        """Nothing comes, and no end either."""
+        sock.settimeout(0.02)
+        try:
+            return sock.recv(1) is None
+        except TimeoutError:
+            return True
+
+    @staticmethod
     def is_served(peer):
         return peer.get("/healthz").status == 200
 
@@ -267,6 +277,64 @@ class MaxMemory(unittest.TestCase):
         self.assertTrue(all(hello(sock) for sock in held[1:]))
         self.assertEqual(server.stats()["evicted"], 1)
         self.end(server, held)
+
+    def test_above_the_bound_one_goes_for_each_that_comes_until_there_is_room(self):
+        """A reload has lowered it below what is in use."""
+        with tempfile.TemporaryDirectory() as directory:
+            conf = os.path.join(directory, "taiod.conf")
+
+            def write(bound):
+                with open(conf, "w", encoding="ascii") as to:
+                    to.write(f'listen = {{"127.0.0.1:0,service=echo,tls"}}\nmax-memory = "{bound}"\nwhen-full = "evict"\n'
+                             'tls-kernel = no\nidle-timeout = 10m\nmax-connections = 100\n')
+
+            write(0)
+            server = Server(options=("--config", conf))
+            self.addCleanup(server.kill)
+            held = [connect(server.port, tls=True) for _ in range(20)]
+            for sock in held:
+                self.addCleanup(sock.close)
+                self.assertTrue(hello(sock))
+            bound = until(lambda: server.stats()["memory"], "what they hold") * 3 // 4
+            write(bound)
+            server.signal(signal.SIGHUP)
+            until(lambda: "certificates reloaded" in server.log(), "the reload")
+            stats, gone = {"refused_full": 0}, 0
+            while stats["refused_full"] == gone:
+                held.append(connect(server.port))
+                self.addCleanup(held[-1].close)
+                gone += 1
+                stats = server.until_counter("closed_evicted", gone)
+            self.assertGreater(gone, 4)
+            self.assertEqual((stats["evicted"], stats["refused_full"]), (gone, gone - 1))
+            self.assertLessEqual(stats["memory"], bound)
+            for sock in held[:gone]:
+                self.assertEqual(read_to_end(sock)[0], b"")
+            self.assertTrue(all(map(self.is_silent, (*held[gone:20], held[-1]))))
+            self.end(server, held)
+
+    def test_what_ends_for_its_memory_waits_for_no_close_notify_to_be_taken(self):
+        """Its peer reads nothing: what is queued for it would stay."""
+        with socket.socket() as backend:
+            backend.bind(("127.0.0.1", 0))
+            backend.listen(100)
+            server = self.serve(f"service=proxy,tls,to=127.0.0.1:{backend.getsockname()[1]}")
+            hogs, peers = [], []
+            for _ in range(60):
+                # An end without close_notify is to be told apart from one with it.
+                hogs.append(client_context().wrap_socket(connect(server.port, rcvbuf=4096), suppress_ragged_eofs=False))
+                self.addCleanup(hogs[-1].close)
+                peers.append(backend.accept()[0])
+                self.addCleanup(peers[-1].close)
+                peers[-1].settimeout(0.05)
+            for peer in peers:
+                with contextlib.suppress(OSError):  # it is full, or has ended
+                    peer.sendall(bytes(8 << 20))
+            stats = server.until_counter("closed_memory", 10)
+            self.assertLess(stats["memory"], self.BOUND + (256 << 10))
+            ends = [read_to_end(hog)[1] for hog, peer in zip(hogs, peers) if not is_open(peer)]
+            self.assertGreater(ends.count(False), 10)
+            self.end(server, hogs)
 
     def test_a_bound_that_leaves_room_for_none_still_serves_one(self):
         """A second one waits: the first, which holds nothing yet, takes more than all."""

@@ -55,9 +55,10 @@ class Held(unittest.TestCase):
             sock.close()
         self.clients = []
 
-    def serve(self, *listeners, options=()):
+    def serve(self, *listeners, options=(), env=None):
         server = Server(*(listeners or ("service=echo,tls", "service=echo")), program=TAIOD_GATE,
-                        options=("--handshake-threads", THREADS, *options), env={**os.environ, "TAIO_TEST_GATE": self.gate})
+                        options=("--handshake-threads", THREADS, *options),
+                        env={**os.environ, "TAIO_TEST_GATE": self.gate, **(env or {})})
         self.addCleanup(server.kill)
         return server
 
@@ -187,6 +188,33 @@ class Held(unittest.TestCase):
         stats = server.stop()
         self.assertEqual(stats["closed_peer"] + stats["closed_reset"], 61, stats)
         self.assertEqual(stats["tls_handshakes"], 1)
+
+    def test_the_watchdog_is_not_fed_while_they_are_stuck(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(os.path.join(self.dir, "notify"))
+            manager.settimeout(PATIENCE)
+            said = "error: the threads for handshakes are stuck: not feeding the watchdog"
+            server = self.serve(env={"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "200000"})
+            while manager.recv(4096) != b"WATCHDOG=1":
+                pass
+            held = self.hold(server, THREADS + 1)
+            until(lambda: said in server.log(), "it is noticed")
+            manager.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while manager.recv(4096):
+                    pass
+            seen = server.log().count(said)
+            until(lambda: server.log().count(said) > seen + 1, "it stays so")
+            with self.assertRaises(BlockingIOError):
+                manager.recv(4096)
+            self.open_gate()
+            manager.settimeout(PATIENCE)
+            self.assertEqual(manager.recv(4096), b"WATCHDOG=1")
+            for sock in held:
+                sock.do_handshake()
+                self.assert_served(sock)
+        self.close_clients()
+        server.stop()
 
     def test_a_reload(self):
         """The held ones go on with the certificate that they began with; of a listener that is gone they end."""
