@@ -230,6 +230,12 @@ struct tls_info {
 };
 void tls_info(const struct tls *tls, struct tls_info *info);
 
+/*
+ * The file of the OCSP response that the client has asked for and not got, as it has expired since it was
+ * read, if this session is the first to find out; otherwise NULL. Lives as long as @tls.
+ */
+const char *tls_missed_staple(const struct tls *tls);
+
 /* One line about the failure, "" if there was none; lives as long as @tls. */
 const char *tls_error(const struct tls *tls);
 

@@ -60,9 +60,10 @@ struct tls {
 	bool failed;
 	unsigned char start[TLS_START_LEN]; /* the first bytes of a peer that connected */
 	unsigned char start_len;
-	char *refused;	   /* server: the name in the client's certificate that is not trusted; NULL: none */
-	bool is_http;	   /* it failed as the peer speaks HTTP without TLS */
-	bool is_untrusted; /* it failed for the client's certificate */
+	char *refused; /* server: the name in the client's certificate that is not trusted; NULL: none */
+	const char *missed_staple; /* tls_missed_staple(); the session's certificate owns it */
+	bool is_http;		   /* it failed as the peer speaks HTTP without TLS */
+	bool is_untrusted;	   /* it failed for the client's certificate */
 	/* If the context notes keys: what came in [0] and what went out [1]. */
 	struct {
 		struct tls_secret secret;

@@ -313,6 +313,11 @@ void tls_info(const struct tls *tls, struct tls_info *info)
 	client_info(tls, info);
 }
 
+const char *tls_missed_staple(const struct tls *tls)
+{
+	return tls->missed_staple;
+}
+
 bool tls_is_http(const struct tls *tls)
 {
 	return tls->is_http;

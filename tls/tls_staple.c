@@ -2,7 +2,8 @@
 /*
  * OCSP staples. Loaded on the main thread; sent by handshakes on any.
  *
- * Invariant: a staple belongs to its X509, is set before that is shared, and never changes.
+ * Invariant: a staple belongs to its X509, is set before that is shared, and never changes, but for what
+ * handshakes have noticed.
  */
 #include "tls_staple.h"
 
@@ -23,9 +24,10 @@
 #define STAPLE_MAX (64 << 10)
 
 struct staple {
-	time_t ends; /* 0: not said */
+	time_t ends;	       /* 0: not said */
+	atomic_flag is_missed; /* a handshake was the first to find that it is over */
 	size_t len;
-	unsigned char der[];
+	unsigned char der[]; /* behind it the name of its file */
 };
 
 static int ex_index = -1;
@@ -41,9 +43,28 @@ static void make_index(void)
 	ex_index = X509_get_ex_new_index(0, NULL, NULL, NULL, on_free);
 }
 
-static const struct staple *staple_of(const X509 *cert)
+static struct staple *staple_of(const X509 *cert)
 {
 	return ex_index < 0 ? NULL : X509_get_ex_data(cert, ex_index);
+}
+
+static const char *file_of(const struct staple *staple)
+{
+	return (const char *)staple->der + staple->len;
+}
+
+static struct staple *staple_create(const unsigned char *der, size_t len, time_t ends, const char *file)
+{
+	struct staple *staple = malloc(sizeof(*staple) + len + strlen(file) + 1);
+
+	if (!staple)
+		return NULL;
+	staple->ends = ends;
+	atomic_flag_clear(&staple->is_missed);
+	staple->len = len;
+	memcpy(staple->der, der, len);
+	strcpy((char *)staple->der + len, file);
+	return staple;
 }
 
 static bool is_over(const struct staple *staple)
@@ -156,23 +177,23 @@ static int read_staple(struct staple **staple, const char *file, char *why)
 
 int tls_staple_load(X509 *cert, const char *file, char *why)
 {
-	struct staple *staple, *fit;
-	int err = read_staple(&staple, file, why);
+	struct staple *read, *staple = NULL;
+	int err = read_staple(&read, file, why);
 
 	if (err)
 		return err;
-	err = check(staple, cert, file, why);
+	err = check(read, cert, file, why);
+	if (err)
+		goto free_read;
+	staple = staple_create(read->der, read->len, read->ends, file);
+	err = staple ? attach(cert, staple) : -ENOMEM;
 	if (err) {
 		free(staple);
-		return err;
+		tls_why(why, err, "out of memory");
 	}
-	fit = realloc(staple, sizeof(*staple) + staple->len);
-	if (fit)
-		staple = fit;
-	err = attach(cert, staple);
-	if (err)
-		free(staple);
-	return err ? tls_why(why, err, "out of memory") : 0;
+free_read:
+	free(read);
+	return err;
 }
 
 bool tls_staple_copy(X509 *cert, X509 *from)
@@ -182,10 +203,9 @@ bool tls_staple_copy(X509 *cert, X509 *from)
 
 	if (!staple || is_over(staple) || X509_cmp(cert, from))
 		return false;
-	copy = malloc(sizeof(*copy) + staple->len);
+	copy = staple_create(staple->der, staple->len, staple->ends, file_of(staple));
 	if (!copy)
 		return false;
-	memcpy(copy, staple, sizeof(*copy) + staple->len);
 	if (!attach(cert, copy))
 		return true;
 	free(copy);
@@ -203,11 +223,17 @@ bool tls_staple_is_over(const X509 *cert)
 static int on_status(SSL *ssl, void *arg)
 {
 	X509 *cert = SSL_get_certificate(ssl);
-	const struct staple *staple = cert ? staple_of(cert) : NULL;
+	struct staple *staple = cert ? staple_of(cert) : NULL;
+	struct tls *tls = BIO_get_data(SSL_get_rbio(ssl));
 	unsigned char *der;
 
-	if (!staple || is_over(staple))
+	if (!staple)
 		return SSL_TLSEXT_ERR_NOACK;
+	if (is_over(staple)) {
+		if (!atomic_flag_test_and_set(&staple->is_missed))
+			tls->missed_staple = file_of(staple);
+		return SSL_TLSEXT_ERR_NOACK;
+	}
 	der = OPENSSL_memdup(staple->der, staple->len); /* the session frees it */
 	if (!der)
 		return SSL_TLSEXT_ERR_NOACK;

@@ -144,8 +144,11 @@ static void proxy_eof(struct conn *c, long res)
 
 static void handshake_done(struct conn *c)
 {
+	const char *staple = tls_missed_staple(c->tls.session);
 	struct tls_info info;
 
+	if (staple)
+		log_warning("%s: the OCSP response has expired and is no longer sent", staple);
 	tls_info(c->tls.session, &info);
 	count(&c->shard->counters, tls_handshakes);
 	if (info.resumed)

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import tempfile
+import time
 import unittest
 
 from authority import Authority
@@ -195,6 +196,22 @@ class Staples(unittest.TestCase):
             self.authority.ocsp(self.one, self.path("certs/one.ocsp"))
             self.assertIn("one.ocsp: warning: the OCSP response says that the certificate's status is revoked", self.reload(server))
             self.assertEqual((self.status(server, "one.test"), self.status(server, "two.test")), ("revoked", "good"))
+
+    def test_one_that_expires_is_told_of_once(self):
+        """Nobody checks its signature here, and the client only shows what it gets."""
+        file = self.authority.ocsp(self.one, self.path("certs/one.ocsp"))
+        with open(file, "rb") as was:
+            der = was.read()
+        *_, ends = re.finditer(rb"\x18\x0f\d{14}Z", der)  # produced at, valid from, valid until
+        with open(file, "wb") as now:
+            now.write(der[:ends.start() + 2] + time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 3)).encode() + der[ends.end():])
+        with Server("service=echo,tls", options=("--cert-dir", self.path("certs"))) as server:
+            said = f"warning: {file}: the OCSP response has expired and is no longer sent"
+            self.assertNotIn("OCSP", server.log())
+            until(lambda: self.status(server, "one.test") is None, "it expires")
+            self.assertIsNone(self.status(server, "one.test"))
+            self.assertEqual(server.log().count(said), 1, server.log())
+            self.assertIn("one.ocsp: the OCSP response has expired on ", self.reload(server))
 
     def test_a_listener_with_one_certificate(self):
         self.authority.ocsp(self.one, self.path("certs/one.ocsp"))

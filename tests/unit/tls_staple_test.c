@@ -38,9 +38,13 @@ static void make_error(const char *file)
 	OCSP_RESPONSE_free(response);
 }
 
+/* How many sessions have said that the staple has expired, and that it is path("one.crt.ocsp"). */
+static unsigned int nmissed;
+
 /* The length of what a client gets that asks; 0: nothing. */
 static long stapled(struct tls_ctx *server, int version)
 {
+	const char *missed;
 	struct tls_ctx *client = client_ctx(NULL, NULL);
 	const unsigned char *der;
 	struct link link;
@@ -52,6 +56,10 @@ static long stapled(struct tls_ctx *server, int version)
 	SSL_set_tlsext_status_type(link.tls[CLIENT]->ssl, TLSEXT_STATUSTYPE_ocsp);
 	shake_ok(&link);
 	len = SSL_get_tlsext_status_ocsp_resp(link.tls[CLIENT]->ssl, &der);
+	missed = tls_missed_staple(link.tls[SERVER]);
+	if (missed)
+		assert_string_equal(missed, path("one.crt.ocsp"));
+	nmissed += missed != NULL;
 	link_close(&link);
 	return len > 0 ? len : 0;
 }
@@ -134,9 +142,13 @@ static void it_may_expire_while_it_is_served(void **state)
 	make_staple(path("one.crt.ocsp"), one.cert, V_OCSP_CERTSTATUS_GOOD, -60, 1);
 	server = server_one(why);
 	for (unsigned int i = 0; stapled(server, TLS1_3_VERSION); i++) {
+		assert_int_equal(nmissed, 0);
 		assert_true(i < 5000);
 		usleep(1000);
 	}
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(stapled(server, TLS1_2_VERSION), 0);
+	assert_int_equal(nmissed, 1);
 	tls_ctx_put(server);
 	unlink(path("one.crt.ocsp"));
 }
