@@ -29,9 +29,9 @@ const struct opt proxy_words[] = {
 	  .help = "Backend to connect to, of clients that have negotiated PROTOCOL by ALPN if one is given, as in "
 		  "h2:127.0.0.1:8081, of the others if not; repeatable." },
 	{ .name = "sni-map", .type = OPT_STRING, .offset = WORD(sni_map), .arg = "FILE",
-	  .help = "Backends by the name that the client asks for (SNI): each line of FILE is NAME or *.NAME, then one or more "
-		  "backends as in to=; # begins a comment. A name that is not there goes to the backends of to=, or "
-		  "nowhere if there are none. Read again on reload." },
+	  .help = "Backends by the name that the client asks for (SNI): each line of FILE is NAME or *.NAME (all that end so), "
+		  "then one or more backends as in to=; # begins a comment. A name that is not there goes to the backends "
+		  "of to=, or nowhere if there are none. Read again on reload." },
 	{ .name = "sni-route", .type = OPT_BOOL, .offset = WORD(sni_route), .arg = "yes|no", .deflt = "no",
 	  .help = "TLS passed through, on a listener without tls: the client's first message is read for the name that "
 		  "sni-map needs, and goes to the backend with all that follows." },

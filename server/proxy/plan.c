@@ -360,13 +360,16 @@ static int check_rule(const struct protocols *offered, const struct sni_entry *e
 	return 0;
 }
 
-static int check_map(const struct protocols *offered, const char *file, char *why)
+static int check_map(const struct proxy_words *words, const struct protocols *offered, char *why)
 {
+	const char *file = words->sni_map;
 	struct sni_map map;
 	int ret = sni_map_read(&map, file, why);
 
 	if (ret)
 		return ret;
+	if (!map.len && !words->to.len)
+		ret = complain(why, "%.150s: has no names, and there is no backend of to=", file);
 	for (size_t i = 0, n; i < map.len && !ret; i += n) {
 		for (n = 1; i + n < map.len && map.entries[i + n].line == map.entries[i].line;)
 			n++;
@@ -388,6 +391,6 @@ int plan_check(const struct proxy_words *words, bool is_tls, char *why)
 			ret = complain(why, "to=%s:... needs tls, which negotiates the protocol",
 				       protocols.names[i]);
 	if (!ret && words->sni_map)
-		ret = check_map(&protocols, words->sni_map, why);
+		ret = check_map(words, &protocols, why);
 	return ret;
 }

@@ -181,6 +181,15 @@ class Names(Case):
         self.assertEqual(done.returncode, 2)
         self.assertIn(f"{file}:1: 'nowhere' is not a backend", done.stderr)
 
+    def test_a_file_without_names_is_refused_if_there_is_no_default(self):
+        """As one is that was not written to its end: nobody would be served."""
+        file = self.make_map("# one.test 127.0.0.1:1")
+        for words, says in (("", f"{file}: has no names, and there is no backend of to="), (",to=127.0.0.1:1", "")):
+            with self.subTest(words=words):
+                done = taiod("-t", "--listen", f"127.0.0.1:0,service=proxy,sni-route,sni-map={file}{words}")
+                self.assertEqual(done.returncode, 2 if says else 0, done.stderr)
+                self.assertIn(says, done.stderr)
+
 
 # --- TLS passed through ---
 
