@@ -221,8 +221,7 @@ int site_verify_tls(const struct proxy_words *words, char *why)
 	if (!words->to_tls && has_tls_words(words)) {
 		snprintf(why, WHY_LEN,
 			 "verify=, ca=, client-cert=, client-key=, to-alpn= and server-name= are for TLS "
-			 "towards "
-			 "backends: add ,to-tls");
+			 "towards backends: add ,to-tls");
 		return -EINVAL;
 	}
 	if (words->client_key && !words->client_cert) {
