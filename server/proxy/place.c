@@ -65,9 +65,8 @@ int place_check(const char *text, char *why)
 		return 0;
 	snprintf(why, OPT_WHY_LEN,
 		 unix_path(address) ? "'%.150s' has no path, or one longer than 107 bytes"
-				    : "'%.150s' is not a backend: write 127.0.0.1:8080, [::1]:8080, "
-				      "NAME:8080 or unix:PATH, "
-				      "with h2: or another protocol in front if need be",
+				    : "'%.150s' is not a backend: write 127.0.0.1:80, [::1]:80, NAME:80, "
+				      "unix:PATH or h2:NAME:80",
 		 text);
 	return -EINVAL;
 }

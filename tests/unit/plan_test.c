@@ -253,7 +253,7 @@ static void errors_have_their_line(void **state)
 	} rows[] = {
 		{"a 127.0.0.1:1\n\nb\n", ":3: no backend for b"},
 		{"a nowhere\n", ":1: 'nowhere' is not a backend"},
-		{"a nowhere\n", "or another protocol in front if need be"},
+		{"a nowhere\n", "unix:PATH or h2:NAME:80"},
 		{"# x\na/b 127.0.0.1:1\n", ":2: not a name, or *.NAME: a/b"},
 		{"* 127.0.0.1:1\n", ":1: not a name"},
 		{"a*.b 127.0.0.1:1\n", ":1: not a name"},
