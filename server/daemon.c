@@ -302,6 +302,17 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
 	}
 }
 
+/* @how SIG_BLOCK: a start may take its time, and those that are to end nothing wait. Or SIG_UNBLOCK. */
+static void signals_hold(int how)
+{
+	sigset_t held;
+
+	sigemptyset(&held);
+	sigaddset(&held, SIGHUP);
+	sigaddset(&held, SIGUSR1);
+	pthread_sigmask(how, &held, NULL);
+}
+
 static void signals_start(struct daemon *d)
 {
 	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -312,6 +323,7 @@ static void signals_start(struct daemon *d)
 		d->signals[i].data = d;
 		ev_signal_start(d->loop, &d->signals[i]);
 	}
+	signals_hold(SIG_UNBLOCK);
 }
 
 /* --- watchdog: fed only while every worker's loop turns, and threads take what waits for them --- */
@@ -572,8 +584,10 @@ static int run(struct daemon *d)
 int daemon_run(struct config *config, int argc, char **argv)
 {
 	struct daemon d = {.argc = argc, .argv = argv, .started = config_get(config), .current = config};
-	int ret = run(&d);
+	int ret;
 
+	signals_hold(SIG_BLOCK);
+	ret = run(&d);
 	crew_destroy(d.crew);
 	for (unsigned int i = 0; i < d.nworkers; i++)
 		worker_close(&d.workers[i]);

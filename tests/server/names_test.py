@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import unittest
 
 from harness import PATIENCE, Server, connect, read_exactly, read_to_end, run, until
@@ -115,6 +116,30 @@ class Names(unittest.TestCase):
                 os.unlink(self.hosts + ".wait")
             until(lambda: RELOADED in server.log(), "the reload")
         server.stop()
+
+    def test_a_hangup_during_a_slow_start_is_a_reload_after_it(self):
+        """By default it would end the process, and systemd take that for an orderly end."""
+        env = self.set_hosts(["one.test 127.0.0.1"])
+        with open(self.hosts + ".wait", "w", encoding="ascii"), tempfile.TemporaryFile("w+") as log:
+            process = subprocess.Popen([TAIOD_HOSTS, "--workers", "1", "--max-connections", "100", "--listen",
+                                        f"127.0.0.1:0,service=proxy,to=one.test:{self.one.port}"], env=env, stderr=log)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+
+            def said():
+                log.seek(0)
+                return log.read()
+
+            try:
+                until(lambda: self.is_waiting(process), "the resolver is being waited for")
+                process.send_signal(signal.SIGHUP)
+                process.send_signal(signal.SIGUSR1)
+            finally:
+                os.unlink(self.hosts + ".wait")
+            until(lambda: RELOADED in said() or process.poll() is not None, "the reload")
+            process.terminate()
+            self.assertEqual(process.wait(PATIENCE), 0, said())
+            self.assertIn(RELOADED, said())
 
     @staticmethod
     def is_waiting(server):
