@@ -149,10 +149,16 @@ static void list_fields(const struct opt *rows, char *why, int *len)
 /* A field in one line. */
 static int not_understood(const struct service *service, const char *word, char *why)
 {
-	int len = snprintf(why, LISTENER_WHY_LEN,
-			   "unknown field '%.100s'; a listener is ADDRESS:PORT or fd:NAME, then any of "
-			   ",service=NAME ,tls",
-			   word);
+	int len;
+
+	if (strchr(word, '=')) { /* see cut_field() */
+		snprintf(why, LISTENER_WHY_LEN, "'%.100s' has no value", word);
+		return -EINVAL;
+	}
+	len = snprintf(why, LISTENER_WHY_LEN,
+		       "unknown field '%.100s'; a listener is ADDRESS:PORT or fd:NAME, then any of "
+		       ",service=NAME ,tls",
+		       word);
 
 	list_fields(&tls_rows[1], why, &len);
 	list_fields(listener_words, why, &len);

@@ -131,6 +131,7 @@ class Config(unittest.TestCase):
                 (("--listen", "127.0.0.1"), ["127.0.0.1"]),
                 (("--listen", "127.0.0.1:99999"), ["127.0.0.1:99999"]),
                 (("--listen", "127.0.0.1:0,service=http,colour=red"), ["'colour'"]),
+                (("--listen", "127.0.0.1:0,service=http,root="), ["'root=' has no value"]),
                 (("--listen", "127.0.0.1:0,service=http,root=/does/not/exist"), ["/does/not/exist"]),
                 (("--listen", "127.0.0.1:0,service=http,root=/etc/passwd"), ["/etc/passwd"]),
                 (("--listen", "127.0.0.1:0,service=echo,cert=/x"), ["tls"]),
