@@ -15,7 +15,7 @@
 
 static int complain(char *why, const char *file, unsigned int line, const char *what, const char *word)
 {
-	snprintf(why, SNI_MAP_WHY_LEN, "%.80s:%u: %.160s%.40s", file, line, what, word);
+	snprintf(why, SNI_MAP_WHY_LEN, "%.80s:%u: %.110s%.40s", file, line, what, word);
 	return -EINVAL;
 }
 
