@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread that submitted: it exits, is stopped, or takes signals, while its process goes on. Policy TASK
- * wants it to carry the operation out, and has to do without it once it is gone.
+ * The thread that submitted: it exits, is stopped, or takes signals, while its process goes on, or another
+ * that has the same memory. Policy TASK wants it to carry the operation out, and has to do without it once it
+ * is gone.
  */
 #include "kmod.h"
 #include "tests/case/gate.h"
@@ -11,6 +12,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -212,6 +215,86 @@ TEST_CASE(ops_outlive_the_exec_of_their_submitter, ON(STREAMS))
 	CHECK_EQ(child_reap(pid, REAP_MS), SIGKILL);
 }
 
+/* More than twice as long as it takes until a helper is ended with the process for which it works. */
+#define LOOKS_MS 2500
+
+static int submit_and_exit_alone(void *arg)
+{
+	all_submit(arg);
+	_exit(0);
+}
+
+/* A helper ends with that process only if the one that owns the memory ends as well. */
+TEST_CASE(ops_outlive_their_submitter_while_the_owner_lives, ON(PIPE),
+	  AS(CASE_BLOCK | CASE_WORKER | CASE_PLAIN))
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	static struct shared shared;
+	pid_t pid;
+
+	shared.s = s;
+	scene_ring(s, OPS);
+	links_make(s);
+	pid = SYS(clone(submit_and_exit_alone, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
+			&shared));
+	CHECK_EQ(child_reap(pid, REAP_MS), 0);
+	CHECK_EQ(collect(&s->ring, LOOKS_MS), 0);
+	all_feed(s, 1);
+	all_finish(&shared, 1);
+}
+
+static int submit_and_stay(void *arg)
+{
+	struct shared *shared = arg;
+
+	all_submit(shared);
+	atomic_store(&shared->stage, 1);
+	stage_await(&shared->stage, 2);
+	CHECK_EQ(collect(&shared->s->ring, LOOKS_MS), 0);
+	atomic_store(&shared->stage, 3);
+	all_finish(shared, 1);
+	atomic_store(&shared->stage, 4);
+	_exit(0);
+}
+
+static void own_the_memory(void *arg)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	struct shared *shared = arg;
+
+	scene_ring(shared->s, OPS);
+	SYS(clone(submit_and_stay, stack + sizeof(stack), CLONE_VM | SIGCHLD, shared));
+	for (;;)
+		pause();
+}
+
+/* Nor with the owner alone, which a tracer keeps from letting go of the memory. */
+TEST_CASE(ops_outlive_the_owner_of_the_memory_of_their_submitter, ON(PIPE),
+	  AS(CASE_BLOCK | CASE_WORKER | CASE_PLAIN))
+{
+	struct shared *shared = shared_make(sizeof(*shared));
+	int status;
+	pid_t pid;
+
+	shared->s = s;
+	links_make(s);
+	SYS(prctl(PR_SET_CHILD_SUBREAPER, 1));
+	pid = child_start(own_the_memory, shared);
+	stage_await(&shared->stage, 1);
+	SYS(ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACEEXIT));
+	SYS(kill(pid, SIGKILL));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status >> 8, SIGTRAP | PTRACE_EVENT_EXIT << 8);
+	atomic_store(&shared->stage, 2);
+	stage_await(&shared->stage, 3);
+	all_feed(s, 1);
+	stage_await(&shared->stage, 4);
+	SYS(ptrace(PTRACE_DETACH, pid, NULL, NULL));
+	CHECK_EQ(child_reap(pid, REAP_MS), SIGKILL);
+	SYS(wait(&status)); /* the submitter, its child */
+	CHECK_EQ(status, 0);
+}
+
 static void submit_and_finish(void *arg)
 {
 	struct shared *shared = arg;
@@ -244,7 +327,8 @@ static void inflight_await_none(int afd)
 	CHECK_EQ(info.inflight, 0);
 }
 
-/* Helpers do their work meanwhile; task work waits until the submitter may run, and workers are stopped, too. */
+/* Helpers do their work meanwhile; task work waits until the submitter may run, and workers are stopped, too.
+ */
 TEST_CASE(stopped_submitter_loses_nothing, ON(STREAMS))
 {
 	struct shared *shared = shared_make(sizeof(*shared));
