@@ -45,8 +45,9 @@
  * in the caller's context: they behave there as on the file itself. So do fsync(2), fdatasync(2), IOCB_CMD_FSYNC and
  * IOCB_CMD_FDSYNC; the kernel carries out the last two in a worker, and io_cancel(2) does not end them. A write of no
  * bytes to a file with RWF_DSYNC or RWF_SYNC is fdatasync(2) or fsync(2) as an operation. flock(2) and
- * fcntl(2)'s locks are refused with -EOPNOTSUPP. fstat(2), ftruncate(2), fallocate(2) and mmap(2) take a proxy for an
- * anonymous file: use the file's own descriptor.
+ * fcntl(2)'s locks are refused with -EOPNOTSUPP. What else is asked of a file takes a proxy for an anonymous file,
+ * some of it without an error, and is for the file's own descriptor: fstat(2), statx(2), ftruncate(2), fallocate(2),
+ * mmap(2), sendfile(2) and its like, posix_fadvise(2), syncfs(2), leases, requests of ioctl(2) but those below.
  *
  * Reserved fields must be zero and unknown bits clear: both are -EINVAL.
  */

@@ -14,7 +14,9 @@
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -247,7 +249,10 @@ TEST_CASE(what_a_proxy_cannot_do_is_refused, ON(STREAMS | LINK_FILE))
 {
 	int proxy = scene_link(s)->afd_in;
 	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	struct stat st;
+	int fds[2];
 
+	scratch_pipe(fds);
 	CHECK(flock(proxy, LOCK_SH) == -1 && errno == EOPNOTSUPP);
 	CHECK(fcntl(proxy, F_SETLK, &lock) == -1 && errno == EOPNOTSUPP);
 	CHECK(fcntl(proxy, F_OFD_SETLK, &lock) == -1 && errno == EOPNOTSUPP);
@@ -255,6 +260,9 @@ TEST_CASE(what_a_proxy_cannot_do_is_refused, ON(STREAMS | LINK_FILE))
 	CHECK(ftruncate(proxy, 0) == -1 && errno == EINVAL);
 	CHECK(fallocate(proxy, 0, 0, 1) == -1);
 	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, proxy, 0) == MAP_FAILED && errno == ENODEV);
+	CHECK(sendfile(fds[1], proxy, NULL, 1) == -1 && errno == EINVAL);
+	SYS(fstat(proxy, &st));
+	CHECK(!S_ISREG(st.st_mode) && !st.st_size);
 }
 
 TEST_CASE(proxy_of_a_file_has_its_own_position, ON(NONE), AS(CASE_BLOCK | CASE_WORKER))
