@@ -91,7 +91,7 @@ static const struct {
 	{"127.0.0.1:1,tls-min-version=1.3", "require tls"},
 	{"127.0.0.1:1,tls,tls-min-version=1.1", "'1.1' is neither 1.2 nor 1.3"},
 	{"127.0.0.1:1,accept-proxy", "'accept-proxy'"},
-	{"127.0.0.1:1,accept-proxy=", ",accept-proxy=NETWORK"},
+	{"127.0.0.1:1,accept-proxy=", "'accept-proxy=' has no value"},
 	{"127.0.0.1:1,accept-proxy=yes", "accept-proxy: 'yes' is not a network"},
 	{"127.0.0.1:1,service=http,accept-proxy=10.0.0.0/33", "'10.0.0.0/33' is not a network"},
 	{"127.0.0.1:1,cert=/c", "require tls"},
