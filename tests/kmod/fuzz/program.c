@@ -128,8 +128,10 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
+/* Detaches itself: whoever has made it may come to that when it is over and @arg free. */
 static void *extra_main(void *arg)
 {
+	pthread_detach(pthread_self());
 	thread_main(arg);
 	free(arg);
 	atomic_fetch_sub(&extras, 1);
@@ -148,10 +150,8 @@ void program_thread(struct actor *parent)
 	actor_init(&thread->actor, rng_next(&parent->rng));
 	thread->ncalls = 1 + rng_below(&parent->rng, 12);
 	parent->is_single = false;
-	if (!pthread_create(&thread->thread, NULL, extra_main, thread)) {
-		pthread_detach(thread->thread);
+	if (!pthread_create(&thread->thread, NULL, extra_main, thread))
 		return;
-	}
 	free(thread);
 out:
 	atomic_fetch_sub(&extras, 1);
