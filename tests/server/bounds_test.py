@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import tempfile
 import time
 import unittest
@@ -143,8 +144,8 @@ class MaxMemory(unittest.TestCase):
     BEGIN = b"GET /healthz HTTP/1.1\r\nHost: t\r\nX: " + bytes(5000).replace(b"\0", b"x")
     HTTP = "service=http,root=."
 
-    def serve(self, *listeners, when_full="wait", bound=BOUND):
-        server = Server(*listeners, options=("--max-memory", str(bound), "--when-full", when_full, "--tls-kernel=no",
+    def serve(self, *listeners, when_full="wait", bound=BOUND, options=()):
+        server = Server(*listeners, options=(*options, "--max-memory", str(bound), "--when-full", when_full, "--tls-kernel=no",
                                              "--idle-timeout", "10m", "--header-timeout", "10m", "--write-timeout", "10m"))
         self.addCleanup(server.kill)
         return server
@@ -314,15 +315,16 @@ class MaxMemory(unittest.TestCase):
             self.end(server, held)
 
     def test_what_ends_for_its_memory_waits_for_no_close_notify_to_be_taken(self):
-        """Its peer reads nothing: what is queued for it would stay."""
+        """Its peer reads nothing: what is queued for it would stay. Which side of a pair it is depends on the engine."""
         with socket.socket() as backend:
             backend.bind(("127.0.0.1", 0))
             backend.listen(100)
-            server = self.serve(f"service=proxy,tls,to=127.0.0.1:{backend.getsockname()[1]}")
-            hogs, peers = [], []
+            server = self.serve(f"service=proxy,tls,to=127.0.0.1:{backend.getsockname()[1]}", options=("--log-level", "debug"))
+            hogs, peers, context = [], [], client_context()
+            # An end without close_notify is to be told apart from one with it.
+            context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
             for _ in range(60):
-                # An end without close_notify is to be told apart from one with it.
-                hogs.append(client_context().wrap_socket(connect(server.port, rcvbuf=4096), suppress_ragged_eofs=False))
+                hogs.append(context.wrap_socket(connect(server.port, rcvbuf=4096), suppress_ragged_eofs=False))
                 self.addCleanup(hogs[-1].close)
                 peers.append(backend.accept()[0])
                 self.addCleanup(peers[-1].close)
@@ -332,8 +334,11 @@ class MaxMemory(unittest.TestCase):
                     peer.sendall(bytes(8 << 20))
             stats = server.until_counter("closed_memory", 10)
             self.assertLess(stats["memory"], self.BOUND + (256 << 10))
-            ends = [read_to_end(hog)[1] for hog, peer in zip(hogs, peers) if not is_open(peer)]
-            self.assertGreater(ends.count(False), 10)
+            said = set(re.findall(r"127\.0\.0\.1:(\d+): closed: out of memory", server.log()))
+            ended = [hog for hog in hogs if str(hog.getsockname()[1]) in said]
+            if stats["engine"] == "poll":
+                self.assertGreater(len(ended), 10)
+            self.assertFalse(any(read_to_end(hog)[1] for hog in ended))
             self.end(server, hogs)
 
     def test_a_bound_that_leaves_room_for_none_still_serves_one(self):

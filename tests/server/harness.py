@@ -159,6 +159,10 @@ def read_to_end(sock):
             piece = sock.recv(1 << 16)
         except (ConnectionResetError, ssl.SSLEOFError):
             return bytes(got), False
+        except ssl.SSLError as error:  # what some versions of Python say instead
+            if error.reason != "UNEXPECTED_EOF_WHILE_READING":
+                raise
+            return bytes(got), False
         if not piece:
             return bytes(got), True
         got += piece
