@@ -186,20 +186,24 @@ static int submit_and_exec(void *arg)
 	_exit(1);
 }
 
-/*
- * A child that shares the memory, as posix_spawn(3)'s does, submits and execs: the operations belong to
- * memory that lives on, but who submitted them has another one now.
- */
-TEST_CASE(ops_outlive_the_exec_of_their_submitter, ON(STREAMS))
+/* A child that shares the memory, as posix_spawn(3)'s does. Returns once it has submitted and left that. */
+static pid_t submit_by_sharer(struct shared *shared, int (*run)(void *))
 {
 	static char stack[65536] __attribute__((aligned(16)));
+
+	scene_ring(shared->s, OPS);
+	links_make(shared->s);
+	return SYS(clone(run, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, shared));
+}
+
+/* The operations belong to memory that lives on, but who submitted them has another one now. */
+TEST_CASE(ops_outlive_the_exec_of_their_submitter, ON(STREAMS))
+{
 	static struct shared shared;
 	pid_t pid;
 
 	shared.s = s;
-	scene_ring(s, OPS);
-	links_make(s);
-	pid = SYS(clone(submit_and_exec, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &shared));
+	pid = submit_by_sharer(&shared, submit_and_exec);
 	stay_quiet(&s->ring);
 	for (unsigned int i = 0; i < OPS / 2; i++)
 		CHECK_EQ(op_cancel(&s->ring, &shared.ops[i]), 0);
@@ -228,16 +232,10 @@ static int submit_and_exit_alone(void *arg)
 TEST_CASE(ops_outlive_their_submitter_while_the_owner_lives, ON(PIPE),
 	  AS(CASE_BLOCK | CASE_WORKER | CASE_PLAIN))
 {
-	static char stack[65536] __attribute__((aligned(16)));
 	static struct shared shared;
-	pid_t pid;
 
 	shared.s = s;
-	scene_ring(s, OPS);
-	links_make(s);
-	pid = SYS(clone(submit_and_exit_alone, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
-			&shared));
-	CHECK_EQ(child_reap(pid, REAP_MS), 0);
+	CHECK_EQ(child_reap(submit_by_sharer(&shared, submit_and_exit_alone), REAP_MS), 0);
 	CHECK_EQ(collect(&s->ring, LOOKS_MS), 0);
 	all_feed(s, 1);
 	all_finish(&shared, 1);
@@ -327,8 +325,7 @@ static void inflight_await_none(int afd)
 	CHECK_EQ(info.inflight, 0);
 }
 
-/* Helpers do their work meanwhile; task work waits until the submitter may run, and workers are stopped, too.
- */
+/* Helpers do their work meanwhile; task work waits until the submitter may run, and workers stop as well. */
 TEST_CASE(stopped_submitter_loses_nothing, ON(STREAMS))
 {
 	struct shared *shared = shared_make(sizeof(*shared));
