@@ -86,6 +86,17 @@ def client_context(low=None, high=None, alpn=None):
     return context
 
 
+def client_hello(alpn=None):
+    """The first flight of a client, in bytes."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client_context(alpn=alpn).wrap_bio(incoming, outgoing)
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
 def connect(port, tls=False, context=None, rcvbuf=None, session=None, timeout=PATIENCE):
     sock = socket.socket()
     sock.settimeout(timeout)

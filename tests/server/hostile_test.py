@@ -11,8 +11,8 @@ import tempfile
 import time
 import unittest
 
-from harness import (Http, PATIENCE, SLACK, Server, ServerCase, client_context, connect, has_tool, pattern, read_exactly, read_to_end,
-                     reset, until)
+from harness import (Http, PATIENCE, SLACK, Server, ServerCase, client_context, client_hello, connect, has_tool, pattern,
+                     read_exactly, read_to_end, reset, until)
 
 GET = b"GET /a.txt HTTP/1.1\r\nHost: t\r\n"
 HEADER_MAX = 4096
@@ -85,16 +85,6 @@ GARBAGE = {
     "application data first": b"\x17\x03\x03\x00\x10" + bytes(16),
     "a broken ClientHello": b"\x16\x03\x01\x00\x30\x01\x00\x00\x2c\x03\x03" + b"\xff" * 42,
 }
-
-
-def client_hello(alpn=None):
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = client_context(alpn=alpn).wrap_bio(incoming, outgoing)
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    return outgoing.read()
 
 
 class Hostile(ServerCase):
