@@ -11,6 +11,7 @@
 #include "sockets.h"
 #include "stats.h"
 #include "tls/tls.h"
+#include "watchdog.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -24,11 +25,6 @@
 /* Descriptors that are not connections: rings, loops, listeners, logs. */
 #define SPARE_FDS 128
 
-/* Beats of a turning loop per watchdog period, in which the watchdog looks twice; and the maximum time
- * between beats, in seconds, with or without a watchdog. */
-#define BEATS	   8
-#define BEAT_MAX_S 1.
-
 struct daemon {
 	int argc;
 	char **argv;
@@ -41,9 +37,7 @@ struct daemon {
 	struct ev_loop *loop;
 	ev_signal signals[4];
 	ev_async worker_done;
-	ev_timer watchdog;
-	double watchdog_s;		     /* its period; 0: none */
-	uint64_t *beats_seen;		     /* by worker, at the last turn of the watchdog */
+	struct watchdog watchdog;
 	struct tls_ticket_keys *ticket_keys; /* for configurations that name none: they outlive reloads */
 	ev_timer rotation;		     /* of those keys */
 	bool stopping;
@@ -326,44 +320,6 @@ static void signals_start(struct daemon *d)
 	signals_hold(SIG_UNBLOCK);
 }
 
-/* --- watchdog: fed only while every worker's loop turns, and threads take what waits for them --- */
-
-static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct daemon *d = timer->data;
-	bool alive = true;
-
-	for (unsigned int i = 0; i < d->nworkers; i++) {
-		uint64_t beats = atomic_load(&d->workers[i].beats);
-
-		alive = alive && (beats != d->beats_seen[i] || atomic_load(&d->workers[i].done));
-		d->beats_seen[i] = beats;
-	}
-	if (!alive)
-		log_error("a worker's loop is stuck: not feeding the watchdog");
-	else if (d->crew && crew_is_stuck(d->crew))
-		log_error("the threads for handshakes are stuck: not feeding the watchdog");
-	else
-		sd_notify(0, "WATCHDOG=1");
-}
-
-/* The watchdog's period in s, as the service manager set it; feed it every half period. 0: no watchdog. */
-static double watchdog_period(void)
-{
-	uint64_t period_us;
-
-	return sd_watchdog_enabled(0, &period_us) > 0 ? (double)period_us / 1e6 : 0.;
-}
-
-static void watchdog_start(struct daemon *d)
-{
-	if (d->watchdog_s <= 0)
-		return;
-	ev_timer_init(&d->watchdog, on_watchdog, d->watchdog_s / 2, d->watchdog_s / 2);
-	d->watchdog.data = d;
-	ev_timer_start(d->loop, &d->watchdog);
-}
-
 /* --- keys of session tickets --- */
 
 static int ticket_keys_make(struct daemon *d)
@@ -464,8 +420,7 @@ static int workers_open(struct daemon *d, unsigned int want)
 	int ret = -ENOMEM;
 
 	d->workers = calloc(want, sizeof(*d->workers));
-	d->beats_seen = calloc(want, sizeof(*d->beats_seen));
-	if (!rings || !d->workers || !d->beats_seen) {
+	if (!rings || !d->workers) {
 		log_error("out of memory");
 		goto free_rings;
 	}
@@ -481,9 +436,7 @@ free_rings:
 /* Signals go to the main thread: workers inherit a mask that blocks them all. */
 static int workers_start(struct daemon *d)
 {
-	double beat_s = d->watchdog_s > 0
-				? (d->watchdog_s < BEATS * BEAT_MAX_S ? d->watchdog_s / BEATS : BEAT_MAX_S)
-				: BEAT_MAX_S;
+	double beat_s = watchdog_beat();
 	sigset_t all, before;
 	unsigned int i;
 	int ret = 0;
@@ -536,7 +489,7 @@ static int serve(struct daemon *d)
 		log_listeners(d, d->current, NULL);
 		notify_ready(d);
 	}
-	watchdog_start(d);
+	watchdog_start(&d->watchdog, d->loop, d->workers, d->nworkers, d->crew);
 	rotation_start(d);
 	ev_run(d->loop, 0);
 	for (unsigned int i = 0; i < d->nworkers; i++)
@@ -566,7 +519,6 @@ static int run(struct daemon *d)
 	int ret;
 
 	workers = workers ? workers : processors();
-	d->watchdog_s = watchdog_period();
 	nofile_raise();
 	ret = ticket_keys_make(d);
 	if (!ret)
@@ -592,7 +544,6 @@ int daemon_run(struct config *config, int argc, char **argv)
 	for (unsigned int i = 0; i < d.nworkers; i++)
 		worker_close(&d.workers[i]);
 	free(d.workers);
-	free(d.beats_seen);
 	config_put(d.current);
 	config_put(d.started);
 	tls_ticket_keys_put(d.ticket_keys);

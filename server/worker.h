@@ -37,6 +37,7 @@ struct worker {
 	atomic_int requests; /* enum worker_request, or-ed; set by the daemon, cleared here */
 	double beat_s;
 	atomic_uint_fast64_t beats; /* grows while the loop turns */
+	uint64_t beats_seen;	    /* when the watchdog looked last, on the main thread */
 	atomic_bool done;
 	void (*on_done)(void *arg); /* called on the worker's thread just before it ends */
 	void *on_done_arg;
