@@ -146,19 +146,31 @@ static void list_fields(const struct opt *rows, char *why, int *len)
 				 row->arg);
 }
 
+static bool is_known(const struct service *service, const char *name)
+{
+	return !strcmp(name, "service") || has_key(own_rows, name) || has_key(tls_rows, name) ||
+	       has_key(listener_words, name) || has_key(limits_rows, name) || has_key(service->words, name) ||
+	       has_key(service->options, name);
+}
+
 /* A field in one line. */
 static int not_understood(const struct service *service, const char *word, char *why)
 {
+	char *name = strndup(word, strcspn(word, "="));
 	int len;
 
-	if (strchr(word, '=')) { /* see cut_field() */
+	if (!name)
+		return no_memory(why);
+	if (word[strlen(name)] && is_known(service, name)) { /* see cut_field() */
 		snprintf(why, LISTENER_WHY_LEN, "'%.100s' has no value", word);
+		free(name);
 		return -EINVAL;
 	}
 	len = snprintf(why, LISTENER_WHY_LEN,
 		       "unknown field '%.100s'; a listener is ADDRESS:PORT or fd:NAME, then any of "
 		       ",service=NAME ,tls",
-		       word);
+		       name);
+	free(name);
 
 	list_fields(&tls_rows[1], why, &len);
 	list_fields(listener_words, why, &len);
