@@ -116,9 +116,7 @@ static bool has_its_share(const struct acceptor *a)
 /* One connection is served whatever the bound. */
 static bool is_short_of_memory(const struct acceptor *a)
 {
-	uint64_t most = a->shard->max_memory;
-
-	return most && a->shard->naccepted && conn_memory_all(a->shard) >= most - most / CONN_MEMORY_SPARE;
+	return a->shard->naccepted && conn_memory_exceeds(a->shard, CONN_MEMORY_SPARE);
 }
 
 /* Whether the end of a connection makes room. */
@@ -171,7 +169,7 @@ static bool make_room(struct acceptor *a)
 		return true;
 	if (a->group->limits.when_full != FULL_EVICT || !evict_oldest(a))
 		return false;
-	return !a->shard->max_memory || conn_memory_all(a->shard) <= a->shard->max_memory;
+	return !conn_memory_exceeds(a->shard, 0);
 }
 
 /*

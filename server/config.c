@@ -332,13 +332,19 @@ static int load_listener(struct config *config, unsigned int i, const struct con
 	return ret;
 }
 
-/* The contexts, which have no ticket keys yet. */
 static void drop_contexts(struct config *config)
 {
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		tls_ctx_put(config->tls[i]);
 		config->tls[i] = NULL;
 	}
+}
+
+void config_drop_tls(struct config *config)
+{
+	drop_contexts(config);
+	for (unsigned int i = 0; i < config->nlisteners; i++)
+		set_certs(config, i, NULL);
 }
 
 /* The self-signed certificate is made at the start. */

@@ -52,6 +52,9 @@ int config_verify(const struct config *config, const struct config *from, char *
  */
 int config_verify_tls(struct config *config, char *why);
 
+/* After another has taken its place: endpoints that still use its contexts have references of their own. */
+void config_drop_tls(struct config *config);
+
 /*
  * Gives each listener its sockets, one for each worker: those that @from (NULL: none) has at this address, or
  * new ones. Nothing is taken from @from.

@@ -17,7 +17,10 @@
 	X(active, gauge, "connections open now")                                                             \
 	X(refused_full, counter, "connections refused because the table was full")                           \
 	X(refused_address, counter, "connections refused because of max-per-address")                        \
-	X(memory, gauge, "bytes that connections take, with their buffers and TLS sessions")                 \
+	X(memory, gauge, "bytes that connections take, with their buffers")                                  \
+	X(memory_kept, gauge, "bytes of free buffers, kept for connections")                                  \
+	X(memory_tls, gauge, "bytes that OpenSSL takes")                                                     \
+	X(memory_base, gauge, "bytes taken before the first connection, OpenSSL's aside")                    \
 	X(memory_full, counter, "times that max-memory left no room for another connection")                 \
 	X(rate_limited, counter, "pauses in accepting because of accept-rate")                               \
 	X(evicted, counter, "idle connections closed to make room")                                          \

@@ -6,8 +6,10 @@
 #include "config.h"
 #include "listener.h"
 #include "log.h"
+#include "memory.h"
 #include "options.h"
 #include "publish.h"
+#include "server/conn/conn.h"
 #include "sockets.h"
 #include "stats.h"
 #include "tls/tls.h"
@@ -74,6 +76,18 @@ static void check_nofile(const struct daemon *d)
 			"is %llu: raise LimitNOFILE=, or lower max-connections or file-cache",
 			(unsigned long long)connections, outgoing ? ", those to backends included," : "",
 			(unsigned long long)files, (unsigned long long)want, (unsigned long long)limit);
+}
+
+/* At the start, when there are no connections. */
+static void check_memory(const struct daemon *d)
+{
+	uint64_t most = d->current->settings->max_memory, used = memory_base() + tls_memory();
+
+	if (most && most < used + d->nworkers * 2 * CONN_HANDSHAKE_MEMORY)
+		log_warning(
+			"max-memory is %llu bytes, and taiod takes %llu without any connection: raise it, "
+			"for each worker may serve no more than one",
+			(unsigned long long)most, (unsigned long long)used);
 }
 
 /* --- files, log and status --- */
@@ -258,6 +272,7 @@ static void reload(struct daemon *d)
 	if (config_outgoing(next) > config_outgoing(old))
 		log_slots(d);
 	log_listeners(d, next, old);
+	config_drop_tls(old); /* which may be the one that it started with, and stay */
 	config_put(old);
 	log_notice("configuration and certificates reloaded");
 	notify_ready(d);
@@ -530,6 +545,8 @@ static int run(struct daemon *d)
 	if (ret)
 		return ret;
 	check_nofile(d);
+	memory_measure();
+	check_memory(d);
 	return serve(d);
 }
 

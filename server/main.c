@@ -7,6 +7,7 @@
 #include "daemon.h"
 #include "log.h"
 #include "options.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -94,6 +95,9 @@ int main(int argc, char **argv)
 	int ret, status;
 
 	open_standard_files();
+	if (!tls_memory_count())
+		fprintf(stderr,
+			"taiod: the memory of OpenSSL cannot be counted; max-memory holds without it\n");
 	options_init();
 	ret = config_read(&config, argc, argv, why);
 	if (ret)

@@ -112,12 +112,13 @@ static const struct opt own[] = {
 	  .help = "Maximum connections, divided evenly among workers." },
 	{ .name = "max-memory", .type = OPT_SIZE, .offset = FIELD(max_memory), .arg = "SIZE", .deflt = "0",
 	  .on_reload = OPT_RELOAD_APPLY,
-	  .help = "Maximum memory of all connections, divided evenly among workers; 0 means no limit.",
-	  .more = "What they take themselves counts, their buffers, what is queued for their peers, and 16 KiB for a TLS "
-		  "session that the kernel does not have. New connections follow when-full once seven eighths of it are in use; "
-		  "the rest is for those that are there. Above it a connection that takes more bytes ends if it holds more than "
-		  "an even share. Beside it a worker has up to 5 MiB of free buffers; what is kept of files, certificates and "
-		  "sessions of TLS has bounds of its own." },
+	  .help = "Maximum memory that the process allocates; 0 means no limit.",
+	  .more = "Connections count with their buffers and what is queued for their peers, OpenSSL with all that it "
+		  "allocates, and what taiod takes before the first connection. New connections follow when-full once seven "
+		  "eighths of it are in use; the rest is for those that are there. Above it no connection to a backend is opened, "
+		  "and a connection that takes more bytes ends if it holds more than an even share, where a TLS session counts 16 "
+		  "KiB, and 48 KiB during its handshake. Cached files, which file-cache bounds, are not part of it, nor is what "
+		  "the kernel holds for sockets and rings, nor memory that was freed and that malloc(3) keeps." },
 	{ LIMIT("when-full") },
 	{ .name = "max-per-address", .type = OPT_UINT, .offset = FIELD(max_per_address), .arg = "N", .deflt = "0",
 	  .max = 1 << 19, .on_reload = OPT_RELOAD_APPLY,

@@ -399,6 +399,11 @@ size_t outq_used(void)
 	return pool.used;
 }
 
+size_t outq_kept(void)
+{
+	return pool.nbytes;
+}
+
 void outq_trim(void)
 {
 	struct seg *seg;

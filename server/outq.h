@@ -133,8 +133,9 @@ struct outq_file *outq_call_back(struct outq *q, struct seg *seg, struct outq *r
  */
 struct seg *outq_head_room(struct outq *q, uint64_t room);
 
-/* Bytes of memory in the queues of the calling thread. */
+/* Bytes of memory in the queues of the calling thread, and on its free list. */
 size_t outq_used(void);
+size_t outq_kept(void);
 
 /* Frees the calling thread's free list. */
 void outq_trim(void);

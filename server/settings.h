@@ -34,7 +34,7 @@ struct settings {
 	struct limits limits; /* of listeners without their own */
 	uint64_t drain_us;
 	unsigned int max_connections; /* of all listeners together */
-	uint64_t max_memory;	      /* bytes, of all connections together; 0: any number */
+	uint64_t max_memory;	      /* bytes, of the process; 0: any number */
 	unsigned int max_per_address; /* 0: any number */
 	char *address_prefix;	      /* checked by census_check_prefix() */
 

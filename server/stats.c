@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "stats.h"
 
+#include "memory.h"
 #include "publish.h"
+#include "tls/tls.h"
 
 #include <string.h>
 
@@ -10,6 +12,8 @@ static void stats_sum(const struct stats_of *of, struct counters *sum)
 	memset(sum, 0, sizeof(*sum));
 	for (unsigned int i = 0; i < of->nworkers; i++)
 		counters_sum(sum, &of->workers[i].shard.counters);
+	count_set(sum, COUNT_memory_tls, tls_memory());
+	count_set(sum, COUNT_memory_base, memory_base());
 }
 
 int stats_metrics(void *arg, struct outq *out)

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "endpoint.h"
 #include "log.h"
+#include "memory.h"
 #include "options.h"
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
@@ -110,6 +111,16 @@ static bool run_ring(struct worker *w)
 	return false;
 }
 
+static void tell_memory(struct worker *w)
+{
+	struct shard *shard = &w->shard;
+	size_t used = conn_memory_all(shard), kept = conn_memory_kept(shard);
+
+	count_set(&shard->counters, COUNT_memory, used);
+	count_set(&shard->counters, COUNT_memory_kept, kept);
+	memory_tell(&shard->memory, used + kept, shard->nconns);
+}
+
 static void drained(struct worker *w)
 {
 	if (w->shard.draining && !w->shard.nconns)
@@ -124,7 +135,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *prepare, int revents)
 		ev_idle_stop(loop, &w->again);
 	else
 		ev_idle_start(loop, &w->again);
-	count_set(&w->shard.counters, COUNT_memory, conn_memory_all(&w->shard));
+	tell_memory(w);
 	intake_resume(w->intake);
 	deadlines_watch(w);
 	drained(w);
@@ -259,8 +270,7 @@ static void commit(struct worker *w)
 	w->shard.settings = next->config->settings;
 	w->shard.census.max = w->shard.settings->max_per_address;
 	census_set_prefix(&w->shard.census, w->shard.settings->address_prefix);
-	/* A part is never 0, which is no bound. */
-	w->shard.max_memory = (w->shard.settings->max_memory + w->host.nworkers - 1) / w->host.nworkers;
+	w->shard.max_memory = w->shard.settings->max_memory;
 	intake_commit(next, &w->host, now, on_gone, w);
 	deadline_rearm(&w->shard);
 	some_conns(w, ON_STOP, is_late, &w->shard.now_us); /* drain-timeout may be 0 */
@@ -473,6 +483,6 @@ void worker_close(struct worker *w)
 	ev_loop_destroy(w->loop);
 	crew_tray_fini(&w->shard.tray);
 	batch_fini(&w->shard.batch);
-	blocks_fini(&w->shard.blocks);
+	blocks_trim(&w->shard.blocks);
 	free(w->shard.scratch);
 }

@@ -25,6 +25,14 @@ enum tls_kernel_use {
 	TLS_KERNEL_YES,	 /* a peer that changes keys ends its connection where the kernel cannot */
 };
 
+/*
+ * Has the memory that OpenSSL allocates counted (CRYPTO_set_mem_functions(3)), from the first byte on: call it before
+ * anything else here. False: it has allocated some already, and nothing is counted.
+ */
+bool tls_memory_count(void);
+/* In bytes, up to 16 KiB more or less for each thread. Any thread. */
+size_t tls_memory(void);
+
 struct tls_server_params {
 	/* PEM, chain included; NULL: see certs. Beside NAME.crt or NAME.pem may be NAME.ocsp, the OCSP
 	 * response (DER) that goes with it. */

@@ -17,6 +17,7 @@ static void *block_get(struct blocks *blocks, unsigned int k)
 	if (block) {
 		blocks->lists[k].free = block->next;
 		blocks->lists[k].n--;
+		blocks->kept -= sizes[k].size;
 	} else {
 		block = malloc(sizes[k].size);
 	}
@@ -37,9 +38,10 @@ static void block_put(struct blocks *blocks, unsigned int k, void *memory)
 	block->next = blocks->lists[k].free;
 	blocks->lists[k].free = block;
 	blocks->lists[k].n++;
+	blocks->kept += sizes[k].size;
 }
 
-void blocks_fini(struct blocks *blocks)
+void blocks_trim(struct blocks *blocks)
 {
 	struct block *block;
 
@@ -48,8 +50,9 @@ void blocks_fini(struct blocks *blocks)
 			blocks->lists[k].free = block->next;
 			free(block);
 		}
+		blocks->lists[k].n = 0;
 	}
-	*blocks = (struct blocks){0};
+	blocks->kept = 0;
 }
 
 /* The least of the sizes above @cap bytes. */

@@ -23,13 +23,15 @@ struct block {
 /* The free blocks of a worker, by size; a few are kept. All zero is empty. */
 struct blocks {
 	size_t used; /* bytes of blocks that are not free */
+	size_t kept; /* of those that are */
 	struct {
 		struct block *free;
 		unsigned int n;
 	} lists[BLOCK_NSIZES];
 };
 
-void blocks_fini(struct blocks *blocks);
+/* Frees those that are free, all of them. */
+void blocks_trim(struct blocks *blocks);
 
 /* data[0..len) waits. All zero: nothing is held. If cap is below BLOCK_SMALL, the memory belongs to somebody
  * else. */

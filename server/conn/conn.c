@@ -4,6 +4,7 @@
 
 #include "base/network.h"
 #include "server/census.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -187,13 +188,46 @@ size_t conn_memory(const struct conn *c)
 
 size_t conn_fixed_memory(const struct conn *c)
 {
-	return sizeof(*c) + c->endpoint->service->session_size + c->inline_cap +
-	       (conn_is_tls(c) ? CONN_TLS_MEMORY : 0);
+	return sizeof(*c) + c->endpoint->service->session_size + c->inline_cap;
+}
+
+/* What OpenSSL holds for it, about. */
+static size_t session_memory(const struct conn *c)
+{
+	if (!conn_is_tls(c))
+		return 0;
+	if (!c->tls.is_established) /* a thread may be at it */
+		return CONN_HANDSHAKE_MEMORY;
+	return CONN_TLS_MEMORY + (tls_is_between_records(c->tls.session) ? 0 : BLOCK_SIZE);
 }
 
 size_t conn_memory_all(const struct shard *shard)
 {
 	return shard->fixed + shard->blocks.used + outq_used();
+}
+
+size_t conn_memory_kept(const struct shard *shard)
+{
+	return shard->blocks.kept + outq_kept();
+}
+
+static uint64_t total(const struct shard *shard)
+{
+	return memory_total(&shard->memory, conn_memory_all(shard) + conn_memory_kept(shard));
+}
+
+bool conn_memory_exceeds(struct shard *shard, unsigned int spare)
+{
+	uint64_t most = shard->max_memory;
+
+	if (!most)
+		return false;
+	most -= spare ? most / spare : 0;
+	if (total(shard) <= most)
+		return false;
+	blocks_trim(&shard->blocks);
+	outq_trim();
+	return total(shard) > most;
 }
 
 void conn_memory_warn(struct shard *shard, const char *what)
@@ -202,9 +236,10 @@ void conn_memory_warn(struct shard *shard, const char *what)
 	const char *more = log_limited(&shard->memory_limit, shard->now_us, buf);
 
 	if (more)
-		log_warning(
-			"no memory for %s: %zu of %llu bytes are in use, this worker's part of max-memory%s",
-			what, conn_memory_all(shard), (unsigned long long)shard->max_memory, more);
+		log_warning("no memory for %s: %llu of max-memory's %llu bytes are in use, %zu of them by "
+			    "OpenSSL%s",
+			    what, (unsigned long long)total(shard), (unsigned long long)shard->max_memory,
+			    tls_memory(), more);
 }
 
 bool conn_is_oversized(struct conn *c)
@@ -214,9 +249,9 @@ bool conn_is_oversized(struct conn *c)
 	if (conn_memory(c) > c->group->limits.conn_memory)
 		return true;
 	/* A client that is alone is served whatever the bound: see is_short_of_memory() in accept.c. */
-	if (!shard->max_memory || conn_memory_all(shard) <= shard->max_memory || shard->naccepted <= 1)
+	if (shard->naccepted <= 1 || !conn_memory_exceeds(shard, 0))
 		return false;
-	if (conn_memory(c) + conn_fixed_memory(c) <= shard->max_memory / shard->nconns)
+	if (conn_memory(c) + conn_fixed_memory(c) + session_memory(c) <= shard->max_memory / memory_nconns())
 		return false;
 	conn_memory_warn(shard, "what a connection holds");
 	return true;

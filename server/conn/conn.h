@@ -194,12 +194,24 @@ static inline enum step conn_fail_tls(struct conn *c)
 
 /* User memory that this connection holds beyond its struct and its TLS session. */
 size_t conn_memory(const struct conn *c);
-/* These two. What OpenSSL allocates for a session differs; this is about what one takes that is idle. */
+/* These two. */
 size_t conn_fixed_memory(const struct conn *c);
-#define CONN_TLS_MEMORY (16 * 1024)
+/*
+ * What OpenSSL takes for a session is not known of each, only of all (tls_memory()). This is about what one
+ * takes that is idle, and during its handshake.
+ */
+#define CONN_TLS_MEMORY	      (16 * 1024)
+#define CONN_HANDSHAKE_MEMORY (48 * 1024)
 
-/* The user memory of all connections of @shard. */
+/* The user memory of all connections of @shard, without OpenSSL's. */
 size_t conn_memory_all(const struct shard *shard);
+/* Buffers of @shard that are free. */
+size_t conn_memory_kept(const struct shard *shard);
+/*
+ * Whether there is a max-memory, and the process takes more than it but for one part of @spare; 0: than all
+ * of it. Free buffers count too, and are given back rather than exceed that.
+ */
+bool conn_memory_exceeds(struct shard *shard, unsigned int spare);
 /* One part of max-memory, out of so many, is left to the connections that are there: new ones do not get it.
  */
 #define CONN_MEMORY_SPARE 8

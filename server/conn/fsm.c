@@ -155,6 +155,7 @@ static void handshake_done(struct conn *c)
 		count(&c->shard->counters, tls_resumed);
 	if (info.resumed && c->is_outgoing)
 		count(&c->shard->counters, backend_tls_resumed);
+	c->tls.is_established = true;
 	c->state = CONN_SERVE;
 	serve_first(c);
 }
@@ -196,6 +197,11 @@ static void hand_over(struct conn *c)
 
 static void handshake(struct conn *c)
 {
+	/* It may take more than most: a ClientHello may announce 128 KiB. */
+	if (conn_is_oversized(c)) {
+		conn_end(c, CLOSE_MEMORY);
+		return;
+	}
 	if (shake_is_wanted(c))
 		hand_over(c);
 	else

@@ -89,8 +89,8 @@ static enum step offer(struct conn *c, const char *data, size_t len, size_t *use
 	do {
 		enum step step;
 
-		if (c->out.nbytes >= OUTQ_HIGH)
-			return STEP_BLOCKED;
+		if (c->out.nbytes >= OUTQ_HIGH) /* what was read stays */
+			return conn_is_oversized(c) ? conn_fail(c, CLOSE_MEMORY) : STEP_BLOCKED;
 		c->in_session = true;
 		step = service->input(c->session, data + *used, len - *used, &n, &c->out);
 		c->in_session = false;
@@ -156,6 +156,8 @@ static enum step feed_tls(struct conn *c, bool resumed)
 	}
 	if (!c->plain.len && c->plain.data)
 		buf_release(&c->plain, &shard->blocks);
+	if (step == STEP_MORE && conn_is_oversized(c)) /* OpenSSL has the beginning of a record */
+		return conn_fail(c, CLOSE_MEMORY);
 	return step;
 }
 

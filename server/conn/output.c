@@ -115,10 +115,8 @@ static bool try_kernel(struct conn *c)
 	if (c->input != INPUT_OPEN)
 		return true;
 	ret = conn_tls_to_kernel(&c->tls, &c->shard->blocks, &c->in, c->fd);
-	if (!ret) {
+	if (!ret)
 		count(&c->shard->counters, tls_kernel);
-		c->shard->fixed -= CONN_TLS_MEMORY;
-	}
 	return !ret || ret == -EAGAIN || ret == -EOPNOTSUPP || ret == -ENOMEM;
 }
 

@@ -15,6 +15,7 @@
 #include "server/counters.h"
 #include "server/crew.h"
 #include "server/log.h"
+#include "server/memory.h"
 #include "server/timeout.h"
 
 #include <stdbool.h>
@@ -49,8 +50,9 @@ struct shard {
 	struct conn_woken
 		woken; /* to be resumed, or ended, before this turn submits; each holds a reference */
 	unsigned int nconns, naccepted; /* all, and those that are not outgoing */
-	uint64_t max_memory;		/* of the settings, this worker's part; 0: no bound */
+	uint64_t max_memory;		/* of the settings: bytes, of the process; 0: no bound */
 	size_t fixed;			/* what conn_fixed_memory() says of all connections */
+	struct memory_part memory;	/* what was told of it */
 	uint64_t turn;			/* from 1; another whenever events or the clock were taken */
 	uint64_t now_us; /* clock_us() at the start of the turn, or at what libev has brought since */
 	bool draining;

@@ -32,6 +32,7 @@ struct conn_tls {
 	uint32_t sent; /* bytes of wire that the network has taken */
 	enum conn_tls_state state;
 	bool wants_kernel;
+	bool is_established; /* the handshake is over, and what it took is free */
 };
 
 /* @host: NULL for a server's session, else the name that the peer's certificate must be for. 0 or -ENOMEM. */

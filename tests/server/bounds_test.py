@@ -10,8 +10,8 @@ import tempfile
 import time
 import unittest
 
-from harness import (Http, PATIENCE, SANITIZED, SLACK, SLOW, Server, client_context, connect, exchange, is_open, pattern,
-                     read_exactly, read_to_end, until)
+from harness import (Http, PATIENCE, SANITIZED, SLACK, SLOW, Server, client_context, client_hello, connect, exchange, is_open,
+                     make_certificate, pattern, read_exactly, read_to_end, until)
 
 
 def hello(sock):
@@ -141,14 +141,25 @@ class MaxMemory(unittest.TestCase):
     """Peers that hold data of the server: the beginning of a request, which takes a buffer of 18 KiB."""
 
     BOUND = 2 << 20
+    TURN = 512 << 10  # that several connections may take in one turn, before the memory of those that end is free
     BEGIN = b"GET /healthz HTTP/1.1\r\nHost: t\r\nX: " + bytes(5000).replace(b"\0", b"x")
     HTTP = "service=http,root=."
 
     def serve(self, *listeners, when_full="wait", bound=BOUND, options=()):
-        server = Server(*listeners, options=(*options, "--max-memory", str(bound), "--when-full", when_full, "--tls-kernel=no",
-                                             "--idle-timeout", "10m", "--header-timeout", "10m", "--write-timeout", "10m"))
+        """A server whose connections may take @bound, beside what it takes without any."""
+        options = (*options, "--when-full", when_full, "--tls-kernel=no", "--idle-timeout", "10m", "--header-timeout", "10m",
+                   "--handshake-timeout", "10m", "--write-timeout", "10m")
+        with Server(*listeners, options=(*options, "--max-memory", "1g")) as server:
+            bound += self.taken(server)
+        server = Server(*listeners, options=(*options, "--max-memory", str(bound)))
         self.addCleanup(server.kill)
         return server
+
+    @staticmethod
+    def taken(server):
+        """All that max-memory bounds."""
+        stats = server.stats()
+        return sum(stats[name] for name in ("memory", "memory_kept", "memory_tls", "memory_base"))
 
     def open(self, server, n):
         peers = [Http(connect(server.port)) for _ in range(n)]
@@ -230,7 +241,7 @@ class MaxMemory(unittest.TestCase):
                     hog.sock.sendall(piece)
                 except OSError:  # it is full, or has ended
                     pass
-                self.assertLess(server.stats()["memory"], self.BOUND + (256 << 10))
+                self.assertLess(server.stats()["memory"], self.BOUND + self.TURN)
             stats = server.until_counter("closed_memory", 1)
             self.assertGreater(stats["closed_memory"], 10)
             self.assertEqual(stats["closed_error"], 0)
@@ -244,7 +255,7 @@ class MaxMemory(unittest.TestCase):
             hogs = self.open(server, 200)
             for hog in hogs:
                 hog.send(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
-                self.assertLess(server.stats()["memory"], self.BOUND + (256 << 10))
+                self.assertLess(server.stats()["memory"], self.BOUND + self.TURN)
             self.assertGreater(server.until_counter("closed_memory", 1)["closed_memory"], 10)
             self.end(server, hogs)
 
@@ -289,14 +300,13 @@ class MaxMemory(unittest.TestCase):
                     to.write(f'listen = {{"127.0.0.1:0,service=echo,tls"}}\nmax-memory = "{bound}"\nwhen-full = "evict"\n'
                              'tls-kernel = no\nidle-timeout = 10m\nmax-connections = 100\n')
 
-            write(0)
+            write("1g")
             server = Server(options=("--config", conf))
             self.addCleanup(server.kill)
-            held = [connect(server.port, tls=True) for _ in range(20)]
-            for sock in held:
-                self.addCleanup(sock.close)
-                self.assertTrue(hello(sock))
-            bound = until(lambda: server.stats()["memory"], "what they hold") * 3 // 4
+            before = self.taken(server)
+            held = self.open_tls(server, 20)
+            taken = self.taken(server)
+            bound = taken - (taken - before) // 4
             write(bound)
             server.signal(signal.SIGHUP)
             until(lambda: "certificates reloaded" in server.log(), "the reload")
@@ -308,7 +318,7 @@ class MaxMemory(unittest.TestCase):
                 stats = server.until_counter("closed_evicted", gone)
             self.assertGreater(gone, 4)
             self.assertEqual((stats["evicted"], stats["refused_full"]), (gone, gone - 1))
-            self.assertLessEqual(stats["memory"], bound)
+            self.assertLessEqual(self.taken(server), bound)
             for sock in held[:gone]:
                 self.assertEqual(read_to_end(sock)[0], b"")
             self.assertTrue(all(map(self.is_silent, (*held[gone:20], held[-1]))))
@@ -333,7 +343,7 @@ class MaxMemory(unittest.TestCase):
                 with contextlib.suppress(OSError):  # it is full, or has ended
                     peer.sendall(bytes(8 << 20))
             stats = server.until_counter("closed_memory", 10)
-            self.assertLess(stats["memory"], self.BOUND + (256 << 10))
+            self.assertLess(stats["memory"], self.BOUND + self.TURN)
             said = set(re.findall(r"127\.0\.0\.1:(\d+): closed: out of memory", server.log()))
             ended = [hog for hog in hogs if str(hog.getsockname()[1]) in said]
             if stats["engine"] == "poll":
@@ -343,12 +353,123 @@ class MaxMemory(unittest.TestCase):
 
     def test_a_bound_that_leaves_room_for_none_still_serves_one(self):
         """A second one waits: the first, which holds nothing yet, takes more than all."""
-        server = self.serve("service=echo", bound=512)
+        server = Server("service=echo", options=("--max-memory", "512"))
+        self.addCleanup(server.kill)
         for _ in range(3):
             with connect(server.port) as sock:
                 self.assertEqual(exchange(sock, b"hello"), b"hello")
         server.until_idle()
+        if not SANITIZED:  # its malloc is another
+            self.assertRegex(server.log(), "warning: max-memory is 512 bytes, and taiod takes [0-9]{5,} without any connection")
         server.stop()
+
+    def open_tls(self, server, n):
+        socks = [connect(server.port, tls=True) for _ in range(n)]
+        for sock in socks:
+            self.addCleanup(sock.close)
+        self.assertTrue(all(map(hello, socks)))
+        return socks
+
+    def test_handshakes_under_way_keep_the_process_below_it(self):
+        """They take most of all: some 45 KiB each, nearly all of it OpenSSL's."""
+        bound, flight = 16 << 20, client_hello()
+        server = self.serve("service=echo,tls", when_full="refuse", bound=bound)
+        innocents, held = self.open_tls(server, 20), []
+        for _ in range(700):
+            held.append(connect(server.port))
+            self.addCleanup(held[-1].close)
+            with contextlib.suppress(OSError):  # it has been refused
+                held[-1].sendall(flight)
+        stats = until(lambda: (now := server.stats())["accepted"] + now["refused_full"] == 720 and now, "all have come")
+        self.assertGreater(stats["accepted"], 200)
+        self.assertGreater(stats["refused_full"], 100)
+        self.assertLess(self.taken(server), bound + (4 << 20))
+        if not SANITIZED:  # its malloc takes more
+            self.assertLess(server.memory("RssAnon"), bound + (8 << 20))
+        self.assertTrue(all(map(hello, innocents)))
+        for sock in (*held, *innocents):
+            sock.close()
+        server.until_idle()
+        with connect(server.port, tls=True) as sock:
+            self.assertTrue(hello(sock))
+        server.stop()
+
+    def test_who_holds_half_a_record_ends_and_others_do_not(self):
+        """OpenSSL keeps a buffer for it."""
+        bound = 4 << 20
+        server = self.serve("service=echo,tls", bound=bound)
+        innocents = self.open_tls(server, 20)
+        hogs = [Memory(server.port) for _ in range(180)]
+        for hog in hogs:
+            self.addCleanup(hog.close)
+        self.assertEqual(server.stats()["closed_memory"], 0)
+        for hog in hogs:
+            hog.send_half(16000)
+        self.assertGreater(server.until_counter("closed_memory", 10)["closed_memory"], 10)
+        self.assertTrue(all(map(hello, innocents)))
+        until(lambda: self.taken(server) <= bound + (1 << 20) + server.stats()["memory_base"], "it is below the bound")
+        server.stop()
+
+    def test_renewed_certificates_end_nobody(self):
+        """Old ones stay as long as their sessions do; what is there goes on, and new clients are served once they have gone."""
+        with tempfile.TemporaryDirectory() as directory:
+            for i in range(100):
+                make_certificate(directory, f"name{i}", common_name=f"name{i}.test")
+            options = ("--cert-dir", directory, "--when-full", "refuse")
+            with Server("service=echo,tls", options=(*options, "--max-memory", "1g")) as server:
+                bound = self.taken(server) + (400 << 10)
+            server = Server("service=echo,tls", options=(*options, "--max-memory", str(bound)))
+            self.addCleanup(server.kill)
+            held = self.open_tls(server, 10)
+            for i in range(100):
+                make_certificate(directory, f"name{i}", common_name=f"name{i}.test")
+            server.signal(signal.SIGHUP)
+            until(lambda: "certificates reloaded" in server.log(), "the reload")
+            self.assertGreater(self.taken(server), bound, "the old ones are still there")
+            self.assertTrue(all(map(hello, held)))
+            for sock in held:
+                sock.close()
+            server.until_idle()
+            with connect(server.port, tls=True) as sock:
+                self.assertTrue(hello(sock))
+            server.stop()
+
+    def test_no_connection_to_a_backend_is_opened_above_it_and_none_is_blamed(self):
+        with socket.socket() as backend:
+            backend.bind(("127.0.0.1", 0))
+            backend.listen(1000)  # and says nothing
+            server = self.serve(f"service=proxy,to=127.0.0.1:{backend.getsockname()[1]},to-tls,verify=no", when_full="refuse",
+                                bound=8 << 20, options=("--connect-timeout", "10m"))
+            peers = [connect(server.port) for _ in range(600)]
+            for peer in peers:
+                self.addCleanup(peer.close)
+            until(lambda: (now := server.stats())["accepted"] + now["refused_full"] == len(peers), "all have come")
+            self.assertLess(self.taken(server), (8 << 20) + (3 << 20))
+            self.assertEqual(server.stats()["backend_failed"], 0, server.log())
+            server.stop()
+
+
+class Memory:
+    """A client of TLS whose ciphertext the test sends as it likes."""
+
+    def __init__(self, port):
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.session, self.sock = client_context().wrap_bio(self.incoming, self.outgoing), connect(port)
+        while True:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.session.do_handshake()
+                break
+            self.sock.sendall(self.outgoing.read())
+            self.incoming.write(self.sock.recv(1 << 16))
+        self.sock.sendall(self.outgoing.read())
+
+    def send_half(self, size):
+        self.session.write(bytes(size))
+        with contextlib.suppress(OSError):  # it has ended
+            self.sock.sendall(self.outgoing.read()[:size // 2])
+
+    def close(self):
+        self.sock.close()
 
 
 class Descriptors(unittest.TestCase):

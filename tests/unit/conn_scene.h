@@ -35,7 +35,7 @@ static struct {
 /* Connections between requests: the idle timeout counts. */
 static int scene_open(void **state)
 {
-	struct limits limits = {0};
+	struct limits limits = {.conn_memory = 64 * 1024};
 
 	memset(&scene, 0, sizeof(scene));
 	scene.shard.now_us = 1000;
