@@ -285,10 +285,12 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 void acceptor_start(struct acceptor *a, struct ev_loop *loop)
 {
 	a->loop = loop;
+	a->retry.data = a;
+	ev_init(&a->retry, on_retry);
+	if (a->fd < 0) /* another worker has it */
+		return;
 	ev_io_init(&a->io, on_readable, a->fd, EV_READ);
 	a->io.data = a;
-	ev_init(&a->retry, on_retry);
-	a->retry.data = a;
 	ev_io_start(loop, &a->io);
 }
 

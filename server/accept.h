@@ -16,7 +16,7 @@ struct acceptor {
 	struct conn_group *group;  /* holds a reference; it has the limits */
 	struct ev_loop *loop;
 	unsigned int limit; /* connections of this worker, of all listeners */
-	int fd;		    /* borrowed from the listener */
+	int fd;		    /* borrowed from the listener; -1: it is another worker's */
 	double tokens;	    /* of accept-rate: each takes one */
 	uint64_t filled_us; /* up to when there are those */
 	bool full;	    /* paused until a connection ends or slots are freed (FULL_WAIT) */

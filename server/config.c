@@ -192,15 +192,15 @@ int config_verify(const struct config *config, const struct config *from, char *
 
 /* --- sockets --- */
 
-/* Where the listeners are to be; nothing for sockets that are handed over. */
+/* Where the listeners are to be; nothing for paths and sockets that are handed over. */
 static int resolve(const struct config *config, union addr *wanted, char *why)
 {
 	const struct listener *l = config->listeners;
 
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
-		int ret = sockets_is_handed_over(l[i].where)
-				  ? 0
-				  : addr_resolve(l[i].where, true, &wanted[i], why);
+		int ret = sockets_kind_of(l[i].where) == SOCKETS_ADDRESS
+				  ? addr_resolve(l[i].where, true, &wanted[i], why)
+				  : 0;
 
 		if (ret)
 			return ret;

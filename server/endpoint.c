@@ -64,7 +64,7 @@ int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned in
 	}
 	s->endpoint.service = l->service;
 	s->endpoint.accept_proxy = &l->accept_proxy;
-	s->endpoint.accept_rate = (double)l->accept_rate / l->sockets->n;
+	s->endpoint.accept_rate = (double)l->accept_rate / sockets_acceptors(l->sockets);
 	s->endpoint.refs = 1;
 	s->endpoint.release = endpoint_release;
 	take_tls(&s->endpoint, config->tls[i]);

@@ -23,7 +23,8 @@ static struct limits limits_of(const struct intake_host *host, const struct conf
 {
 	struct limits limits = config->listeners[i].limits;
 
-	limits.max_connections = intake_share(limits.max_connections, host->nworkers);
+	limits.max_connections =
+		intake_share(limits.max_connections, sockets_acceptors(config->listeners[i].sockets));
 	return limits;
 }
 

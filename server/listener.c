@@ -166,10 +166,11 @@ static int not_understood(const struct service *service, const char *word, char 
 		free(name);
 		return -EINVAL;
 	}
-	len = snprintf(why, LISTENER_WHY_LEN,
-		       "unknown field '%.100s'; a listener is ADDRESS:PORT or fd:NAME, then any of "
-		       ",service=NAME ,tls",
-		       name);
+	len = snprintf(
+		why, LISTENER_WHY_LEN,
+		"unknown field '%.100s'; a listener is ADDRESS:PORT, unix:/PATH or fd:NAME, then any of "
+		",service=NAME ,tls",
+		name);
 	free(name);
 
 	list_fields(&tls_rows[1], why, &len);
@@ -324,10 +325,13 @@ static int check_where(const char *where, char *why)
 	unsigned int port;
 	char host[256];
 
-	if (sockets_is_handed_over(where) || !addr_split(where, host, sizeof(host), &port))
+	if (sockets_kind_of(where) == SOCKETS_HANDED_OVER || sockets_is_path(where))
+		return 0;
+	if (sockets_kind_of(where) == SOCKETS_ADDRESS && !addr_split(where, host, sizeof(host), &port))
 		return 0;
 	snprintf(why, LISTENER_WHY_LEN,
-		 "'%.100s' is not an address: write 127.0.0.1:8080, [::1]:8080, :8080 or fd:NAME", where);
+		 "'%.120s' is not an address: write 127.0.0.1:8080, [::1]:8080, :8080, unix:/PATH or fd:NAME",
+		 where);
 	return -EINVAL;
 }
 

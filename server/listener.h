@@ -4,6 +4,7 @@
  *to. Main thread; immutable once workers know it.
  *
  *	ADDRESS:PORT[,service=NAME][,tls][,cert=FILE][,key=FILE][,KEY=VALUE...]
+ *	unix:/PATH[,...]	a socket at that path, of one worker
  *	fd:NAME[,...]	a socket that the service manager passes under that name (sd_listen_fds_with_names(3))
  *
  * A key is one of listener.c's own, one of limits.h, one of the service's words, or one of the service's
@@ -24,7 +25,7 @@ struct sockets;
 
 struct listener {
 	char *spec;  /* address and keys, a line each: equal if written alike, in one line or as a block */
-	char *where; /* "127.0.0.1:8080", or "fd:NAME" */
+	char *where; /* "127.0.0.1:8080", "unix:/PATH" or "fd:NAME" */
 	const struct service *service;
 	bool tls;
 	/* Its own, or NULL. */

@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#define FD_PREFIX "fd:"
+#define FD_PREFIX   "fd:"
+#define PATH_PREFIX "unix:"
 
 /*
  * What was handed over and taken once stays open while the process lives. Closing would lose the number by
@@ -19,9 +22,22 @@
  */
 static struct sockets *taken;
 
-bool sockets_is_handed_over(const char *where)
+enum sockets_kind sockets_kind_of(const char *where)
 {
-	return !strncmp(where, FD_PREFIX, strlen(FD_PREFIX));
+	if (!strncmp(where, FD_PREFIX, strlen(FD_PREFIX)))
+		return SOCKETS_HANDED_OVER;
+	return strncmp(where, PATH_PREFIX, strlen(PATH_PREFIX)) ? SOCKETS_ADDRESS : SOCKETS_PATH;
+}
+
+static const char *path_of(const char *where)
+{
+	return where + strlen(PATH_PREFIX);
+}
+
+bool sockets_is_path(const char *where)
+{
+	return sockets_kind_of(where) == SOCKETS_PATH && *path_of(where) == '/' &&
+	       strlen(path_of(where)) < sizeof(((struct sockaddr_un *)NULL)->sun_path);
 }
 
 static int bind_one(const union addr *addr, unsigned int backlog)
@@ -74,6 +90,85 @@ static int open_address(struct sockets *s, unsigned int n, unsigned int backlog,
 		}
 	}
 	return 0;
+}
+
+static void path_addr(struct sockaddr_un *addr, const char *path)
+{
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(addr->sun_path, sizeof(addr->sun_path), "%s", path);
+}
+
+/* 0: at @addr is a socket on which nobody listens any more. Or -errno: it is none, or somebody does. */
+static int check_stale(const struct sockaddr_un *addr)
+{
+	struct stat st;
+	int fd, ret;
+
+	if (lstat(addr->sun_path, &st) < 0)
+		return -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	ret = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 || errno == EAGAIN ? -EADDRINUSE
+												: -errno;
+	close(fd);
+	return ret == -ECONNREFUSED ? 0 : ret;
+}
+
+static int bind_path(int fd, const struct sockaddr_un *addr)
+{
+	int ret;
+
+	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0)
+		return 0;
+	if (errno != EADDRINUSE)
+		return -errno;
+	ret = check_stale(addr);
+	if (!ret && unlink(addr->sun_path) < 0)
+		ret = -errno;
+	if (!ret && bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
+		ret = -errno;
+	return ret;
+}
+
+/* All workers would wake for each connection, and a duplicate could not be closed: see taken. */
+static int open_path(struct sockets *s, unsigned int n, unsigned int backlog, char *why)
+{
+	struct sockaddr_un addr;
+	struct stat st;
+	int ret;
+
+	s->addr.sa.sa_family = AF_UNIX;
+	s->wanted = s->addr;
+	for (; s->n < n; s->n++)
+		s->fds[s->n] = -1;
+	path_addr(&addr, path_of(s->where));
+	s->fds[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ret = s->fds[0] < 0 ? -errno : bind_path(s->fds[0], &addr);
+	if (!ret && (lstat(addr.sun_path, &st) < 0 || listen(s->fds[0], (int)backlog) < 0))
+		ret = -errno;
+	if (ret) {
+		snprintf(why, SOCKETS_WHY_LEN, "cannot listen on %.255s: %s", s->where,
+			 ret == -EADDRINUSE ? "another process listens there"
+			 : ret == -EEXIST   ? "there is a file that is no socket"
+					    : strerror(-ret));
+		return ret;
+	}
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+	return 0;
+}
+
+/* Unless another process has put its own there. */
+static void remove_path(const struct sockets *s)
+{
+	const char *path = path_of(s->where);
+	struct stat st;
+
+	if (s->ino && lstat(path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+		unlink(path);
 }
 
 /* The descriptor that the service manager passed under @name, or -ENOENT. */
@@ -150,13 +245,15 @@ static int open_new(struct sockets **sockets, const char *where, unsigned int n,
 		return -ENOMEM;
 	}
 	atomic_init(&s->refs, 1);
-	s->handed_over = sockets_is_handed_over(where);
-	ret = s->handed_over ? open_handed_over(s, n, why) : open_address(s, n, backlog, why);
+	s->kind = sockets_kind_of(where);
+	ret = s->kind == SOCKETS_HANDED_OVER ? open_handed_over(s, n, why)
+	      : s->kind == SOCKETS_PATH	     ? open_path(s, n, backlog, why)
+					     : open_address(s, n, backlog, why);
 	if (ret) {
 		sockets_put(s);
 		return ret;
 	}
-	if (s->handed_over)
+	if (s->kind == SOCKETS_HANDED_OVER)
 		keep_taken(s);
 	*sockets = s;
 	return 0;
@@ -164,7 +261,7 @@ static int open_new(struct sockets **sockets, const char *where, unsigned int n,
 
 int sockets_open(struct sockets **sockets, const char *where, unsigned int n, unsigned int backlog, char *why)
 {
-	struct sockets *s = sockets_is_handed_over(where) ? find_taken(where) : NULL;
+	struct sockets *s = sockets_kind_of(where) == SOCKETS_HANDED_OVER ? find_taken(where) : NULL;
 
 	if (!s)
 		return open_new(sockets, where, n, backlog, why);
@@ -174,24 +271,39 @@ int sockets_open(struct sockets **sockets, const char *where, unsigned int n, un
 
 bool sockets_are_at(const struct sockets *s, const char *where, const union addr *wanted)
 {
-	if (s->handed_over || sockets_is_handed_over(where))
+	if (s->kind != SOCKETS_ADDRESS || sockets_kind_of(where) != SOCKETS_ADDRESS)
 		return strcmp(s->where, where) == 0;
 	return addr_equal(&s->wanted, wanted) || addr_equal(&s->addr, wanted);
+}
+
+unsigned int sockets_acceptors(const struct sockets *s)
+{
+	return s->kind == SOCKETS_PATH ? 1 : s->n;
+}
+
+const char *sockets_text(const struct sockets *s, char *text)
+{
+	if (s->kind == SOCKETS_PATH)
+		snprintf(text, SOCKETS_TEXT_LEN, "%s", s->where);
+	else
+		addr_text(&s->addr, text);
+	return text;
 }
 
 /* listen(2) again keeps what is queued. */
 void sockets_set_backlog(struct sockets *s, unsigned int backlog)
 {
-	for (unsigned int i = 0; i < s->n && !s->handed_over; i++)
+	for (unsigned int i = 0; i < sockets_acceptors(s) && s->kind != SOCKETS_HANDED_OVER; i++)
 		listen(s->fds[i], (int)backlog);
 }
 
 void sockets_close_one(struct sockets *s, unsigned int i)
 {
-	if (s->handed_over)
+	if (s->kind == SOCKETS_HANDED_OVER || s->fds[i] < 0)
 		return;
-	if (s->fds[i] >= 0)
-		close(s->fds[i]);
+	if (s->kind == SOCKETS_PATH)
+		remove_path(s);
+	close(s->fds[i]);
 	s->fds[i] = -1;
 }
 

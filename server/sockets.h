@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The listening sockets of one address, one for each worker (SO_REUSEPORT), or the one that was handed over,
- * shared by all. Made on the main thread; while workers run they only read it, except that each closes its
- * own socket. Counted, because configurations share the sockets of an address that a reload keeps.
+ * The listening sockets of one address, one for each worker (SO_REUSEPORT); the one that was handed over,
+ * shared by all; or the one at a path, which the first worker has alone. Made on the main thread; while
+ * workers run they only read it, except that each closes its own socket. Counted, because configurations
+ * share the sockets of an address that a reload keeps.
  */
 #ifndef SOCKETS_H
 #define SOCKETS_H
@@ -11,36 +12,50 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
+
+enum sockets_kind {
+	SOCKETS_ADDRESS,     /* HOST:PORT */
+	SOCKETS_PATH,	     /* unix:PATH */
+	SOCKETS_HANDED_OVER, /* fd:NAME, by the service manager */
+};
 
 struct sockets {
 	atomic_uint refs;
-	char *where;	      /* as written */
-	bool handed_over;     /* by the service manager */
+	char *where; /* as written */
+	enum sockets_kind kind;
+	dev_t dev; /* of the file at a path, which is removed with the socket if it is still there */
+	ino_t ino;
 	union addr wanted;    /* with port 0, the kernel chose that of addr */
 	union addr addr;      /* where they are bound */
 	struct sockets *next; /* handed over, among those taken; main thread */
 	unsigned int n;
-	int fds[];
+	int fds[]; /* -1: this worker has none */
 };
 
 #define SOCKETS_WHY_LEN 512
 
-/* Is @where the name of a socket that is handed over, "fd:NAME"? */
-bool sockets_is_handed_over(const char *where);
+enum sockets_kind sockets_kind_of(const char *where);
+/* Whether @where is a path that a socket can have: absolute, and short enough (unix(7)). */
+bool sockets_is_path(const char *where);
 
 /*
- * Binds @n sockets to @where, or takes the one that was handed over under its name, which stays open from
- * then on: the service manager has it, too. On success the reference is the caller's, on failure -errno and a
- * line in why[SOCKETS_WHY_LEN].
+ * Binds @n sockets to @where, or one to its path, where a socket that nobody listens on is replaced; or takes
+ * the one that was handed over under its name, which stays open from then on: the service manager has it,
+ * too. On success the reference is the caller's, on failure -errno and a line in why[SOCKETS_WHY_LEN].
  */
 int sockets_open(struct sockets **sockets, const char *where, unsigned int n, unsigned int backlog,
 		 char *why);
 
-/*
- * Would sockets_open() of @where make the same? @wanted is what @where resolves to, unless it is handed
- * over.
- */
+/* Would sockets_open() of @where make the same? @wanted is what @where resolves to, if it is an address. */
 bool sockets_are_at(const struct sockets *sockets, const char *where, const union addr *wanted);
+
+/* How many workers accept from it. */
+unsigned int sockets_acceptors(const struct sockets *sockets);
+
+/* Where they are bound, as written in text[SOCKETS_TEXT_LEN]; returns text. */
+#define SOCKETS_TEXT_LEN 160
+const char *sockets_text(const struct sockets *sockets, char *text);
 
 /* Changes the backlog of sockets that are not handed over. */
 void sockets_set_backlog(struct sockets *sockets, unsigned int backlog);

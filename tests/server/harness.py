@@ -292,7 +292,7 @@ class Server:
             until(self.is_up, "the port file")
             with open(self.port_file, encoding="ascii") as lines:
                 self.lines = lines.read().splitlines()
-            self.ports = [int(line.split()[0].rsplit(":", 1)[1]) for line in self.lines]
+            self.ports = [int(line.split()[0].rsplit(":", 1)[1]) for line in self.lines if not line.startswith("unix:")]
             self.fds_before = self.fds()
         except BaseException:
             self.kill()

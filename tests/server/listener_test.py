@@ -9,8 +9,8 @@ import tempfile
 import time
 import unittest
 
-from harness import (SLACK, SLOW, Http, Server, client_context, connect, exchange, is_open, make_certificate, read_exactly, read_to_end,
-                     until)
+from harness import (PATIENCE, SLACK, SLOW, Http, Server, client_context, connect, exchange, is_open, make_certificate,
+                     read_exactly, read_to_end, taiod, until)
 from reload_test import Case, RELOADED, listen
 
 SHORT = 0.5 * SLOW
@@ -47,6 +47,105 @@ class Listeners(unittest.TestCase):
         took = time.monotonic() - since
         self.assertGreaterEqual(took, timeout)
         self.assertLess(took, timeout + SLACK)
+
+
+class Paths(Listeners):
+    """Sockets at a path."""
+
+    def setUp(self):
+        super().setUp()
+        self.sock = self.path("a.sock")
+
+    def start(self, *options):
+        server = Server(options=("--listen", f"unix:{self.sock},service=echo", *options))
+        self.addCleanup(server.kill)
+        return server
+
+    def reach(self):
+        sock = socket.socket(socket.AF_UNIX)
+        self.addCleanup(sock.close)
+        sock.settimeout(PATIENCE)
+        sock.connect(self.sock)
+        return sock
+
+    def test_it_is_served_whole_by_one_of_several_workers_and_removed_at_the_end(self):
+        server = self.start("--workers", "3", "--max-connections", "6")
+        self.assertEqual(server.lines, [f"unix:{self.sock} echo tcp"])
+        self.assertIn(f"listening on unix:{self.sock}: echo, 1 worker\n", server.log())
+        socks = [self.reach() for _ in range(2)]
+        for sock in socks:
+            self.hello(sock)
+        server.stop()
+        self.assertFalse(os.path.exists(self.sock))
+
+    def test_what_a_process_has_left_is_replaced(self):
+        server = self.start()
+        self.hello(self.reach())
+        server.kill()
+        self.assertTrue(os.path.exists(self.sock))
+        server = self.start()
+        self.hello(self.reach())
+        server.stop()
+
+    def test_another_process_is_not_driven_out(self):
+        server = self.start()
+        done = taiod("--listen", f"unix:{self.sock},service=echo")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"cannot listen on unix:{self.sock}: another process listens there", done.stderr)
+        self.hello(self.reach())
+        server.stop()
+
+    def test_a_file_that_is_no_socket_stays(self):
+        with open(self.sock, "w", encoding="ascii") as file:
+            file.write("mine")
+        done = taiod("--listen", f"unix:{self.sock},service=echo")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("there is a file that is no socket", done.stderr)
+        with open(self.sock, encoding="ascii") as file:
+            self.assertEqual(file.read(), "mine")
+
+    def test_another_that_has_taken_the_place_is_not_removed(self):
+        server = self.start()
+        os.unlink(self.sock)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(self.sock)
+            server.stop()
+            self.assertTrue(os.path.exists(self.sock))
+
+    def test_a_path_that_cannot_be(self):
+        for path in ("relative.sock", "", "/" + 120 * "x"):
+            done = taiod("-t", "--listen", f"unix:{path},service=echo")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("is not an address: write 127.0.0.1:8080, [::1]:8080, :8080, unix:/PATH or fd:NAME", done.stderr)
+        done = taiod("--listen", f"unix:{self.path('none')}/a.sock,service=echo")
+        self.assertEqual((done.returncode, "No such file or directory" in done.stderr), (1, True))
+
+
+class PathReload(Case):
+    def test_it_is_kept_removed_and_made_again(self):
+        sock = self.path("a.sock")
+
+        def hello():
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(PATIENCE)
+                client.connect(sock)
+                self.assertEqual(exchange(client, b"hello"), b"hello")
+
+        both, one = f'{{"127.0.0.1:0,service=http", "unix:{sock},service=echo"}}', '{"127.0.0.1:0,service=http"}'
+        self.base["listen"] = both
+        self.start()
+        hello()
+        inode = os.stat(sock).st_ino
+        self.write(listen=both.replace("service=echo", "service=echo,idle-timeout=5m"))
+        self.reload()
+        hello()
+        self.assertEqual(os.stat(sock).st_ino, inode)
+        self.write(listen=one)
+        self.assertIn(f"no longer listening on unix:{sock}", self.reload())
+        until(lambda: not os.path.exists(sock), "it is gone")
+        self.write(listen=both)
+        self.assertIn(f"listening on unix:{sock}: echo", self.reload())
+        hello()
 
 
 class Timeouts(Listeners):

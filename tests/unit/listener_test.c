@@ -19,22 +19,27 @@
 
 static const struct {
 	const char *in, *where, *service, *root, *cert, *key;
-	bool tls, handed_over;
+	bool tls;
+	enum sockets_kind kind;
 } good[] = {
-	{"127.0.0.1:8080", "127.0.0.1:8080", "echo", NULL, NULL, NULL, false, false},
-	{":80,service=http", ":80", "http", NULL, NULL, NULL, false, false},
-	{"[::1]:0,service=discard", "[::1]:0", "discard", NULL, NULL, NULL, false, false},
-	{"localhost:7,service=echo,tls", "localhost:7", "echo", NULL, NULL, NULL, true, false},
-	{"*:443,service=http,root=/srv/a=b,tls", "*:443", "http", "/srv/a=b", NULL, NULL, true, false},
-	{"127.0.0.1:1,tls,cert=/c,key=/k", "127.0.0.1:1", "echo", NULL, "/c", "/k", true, false},
-	{"127.0.0.1:1,key=/k,cert=/c,tls", "127.0.0.1:1", "echo", NULL, "/c", "/k", true, false},
-	{"fd:web,service=http", "fd:web", "http", NULL, NULL, NULL, false, true},
-	{"127.0.0.1:1,tls=no,service=http", "127.0.0.1:1", "http", NULL, NULL, NULL, false, false},
-	{"127.0.0.1:1,tls=yes,idle-timeout=5m", "127.0.0.1:1", "echo", NULL, NULL, NULL, true, false},
+	{"127.0.0.1:8080", "127.0.0.1:8080", "echo", NULL, NULL, NULL, false, SOCKETS_ADDRESS},
+	{":80,service=http", ":80", "http", NULL, NULL, NULL, false, SOCKETS_ADDRESS},
+	{"[::1]:0,service=discard", "[::1]:0", "discard", NULL, NULL, NULL, false, SOCKETS_ADDRESS},
+	{"localhost:7,service=echo,tls", "localhost:7", "echo", NULL, NULL, NULL, true, SOCKETS_ADDRESS},
+	{"*:443,service=http,root=/srv/a=b,tls", "*:443", "http", "/srv/a=b", NULL, NULL, true,
+	 SOCKETS_ADDRESS},
+	{"127.0.0.1:1,tls,cert=/c,key=/k", "127.0.0.1:1", "echo", NULL, "/c", "/k", true, SOCKETS_ADDRESS},
+	{"127.0.0.1:1,key=/k,cert=/c,tls", "127.0.0.1:1", "echo", NULL, "/c", "/k", true, SOCKETS_ADDRESS},
+	{"fd:web,service=http", "fd:web", "http", NULL, NULL, NULL, false, SOCKETS_HANDED_OVER},
+	{"unix:/run/a.sock,service=http", "unix:/run/a.sock", "http", NULL, NULL, NULL, false, SOCKETS_PATH},
+	{"127.0.0.1:1,tls=no,service=http", "127.0.0.1:1", "http", NULL, NULL, NULL, false, SOCKETS_ADDRESS},
+	{"127.0.0.1:1,tls=yes,idle-timeout=5m", "127.0.0.1:1", "echo", NULL, NULL, NULL, true,
+	 SOCKETS_ADDRESS},
 	{"127.0.0.1:1,accept-proxy=10.0.0.0/8,accept-proxy=unix,tls", "127.0.0.1:1", "echo", NULL, NULL, NULL,
-	 true, false},
+	 true, SOCKETS_ADDRESS},
 	/* The last one counts. */
-	{"127.0.0.1:1,service=http,service=echo", "127.0.0.1:1", "echo", NULL, NULL, NULL, false, false},
+	{"127.0.0.1:1,service=http,service=echo", "127.0.0.1:1", "echo", NULL, NULL, NULL, false,
+	 SOCKETS_ADDRESS},
 };
 
 static void assert_text(const char *got, const char *want)
@@ -59,7 +64,7 @@ static void what_is_right_is_taken_apart(void **state)
 		assert_text(l.cert, good[i].cert);
 		assert_text(l.key, good[i].key);
 		assert_int_equal(l.tls, good[i].tls);
-		assert_int_equal(sockets_is_handed_over(l.where), good[i].handed_over);
+		assert_int_equal(sockets_kind_of(l.where), good[i].kind);
 		listener_close(&l);
 	}
 }
@@ -92,6 +97,8 @@ static const struct {
 	{"127.0.0.1:1,tls,tls-min-version=1.1", "'1.1' is neither 1.2 nor 1.3"},
 	{"127.0.0.1:1,accept-proxy", "'accept-proxy'"},
 	{"127.0.0.1:1,accept-proxy=", "'accept-proxy=' has no value"},
+	{"unix:run/a.sock", "'unix:run/a.sock' is not an address"},
+	{"unix:", "'unix:' is not an address"},
 	{"127.0.0.1:1,colour=", "unknown field 'colour';"},
 	{"127.0.0.1:1,accept-proxy=yes", "accept-proxy: 'yes' is not a network"},
 	{"127.0.0.1:1,service=http,accept-proxy=10.0.0.0/33", "'10.0.0.0/33' is not a network"},
