@@ -22,12 +22,13 @@ enum op_state {
 	OP_IN_FLIGHT, /* the ring has it; its event will come */
 };
 
-/* All zero is idle. The iocb and the kind are the owner's; only the functions below write the rest. */
+/* All zero is idle. The iocb, the kind and the stamp are the owner's; only the functions below write the rest. */
 struct op {
 	struct iocb iocb;
 	uint8_t kind;
 	uint8_t state;	/* enum op_state */
 	bool cancelled; /* its event has been asked for sooner; stays until it is started again */
+	uint32_t stamp; /* the owner's */
 };
 
 static inline struct op *op_of(struct iocb *iocb)

@@ -36,6 +36,7 @@ struct daemon {
 	struct worker *workers;
 	unsigned int nworkers;
 	struct stats_of stats;
+	struct roster_room room;
 	struct ev_loop *loop;
 	ev_signal signals[4];
 	ev_async worker_done;
@@ -95,12 +96,12 @@ static void check_memory(const struct daemon *d)
 static int fill_ports(FILE *to, void *arg)
 {
 	const struct config *config = arg;
-	char text[ADDR_TEXT_LEN];
+	char text[SOCKETS_TEXT_LEN];
 
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		const struct listener *l = &config->listeners[i];
 
-		fprintf(to, "%s %s %s\n", addr_text(&l->sockets->addr, text), l->service->name,
+		fprintf(to, "%s %s %s\n", sockets_text(l->sockets, text), l->service->name,
 			l->tls ? "tls" : "tcp");
 	}
 	return 0;
@@ -129,20 +130,20 @@ static void write_stats(struct daemon *d)
  * gone. */
 static void log_listeners(const struct daemon *d, const struct config *config, const struct config *from)
 {
-	char text[ADDR_TEXT_LEN];
+	char text[SOCKETS_TEXT_LEN];
 
 	for (unsigned int i = 0; from && i < from->nlisteners; i++)
 		if (!config_listener_at(config, from->listeners[i].sockets))
 			log_notice("no longer listening on %s",
-				   addr_text(&from->listeners[i].sockets->addr, text));
+				   sockets_text(from->listeners[i].sockets, text));
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		const struct listener *l = &config->listeners[i], *was = config_listener_at(from, l->sockets);
 
 		if (was && was->service == l->service && was->tls == l->tls)
 			continue;
-		log_notice("listening on %s: %s%s, %u worker%s", addr_text(&l->sockets->addr, text),
-			   l->service->name, l->tls ? " over TLS" : "", d->nworkers,
-			   d->nworkers == 1 ? "" : "s");
+		log_notice("listening on %s: %s%s, %u worker%s", sockets_text(l->sockets, text),
+			   l->service->name, l->tls ? " over TLS" : "", sockets_acceptors(l->sockets),
+			   sockets_acceptors(l->sockets) == 1 ? "" : "s");
 	}
 }
 
@@ -409,7 +410,7 @@ static int crew_open(struct daemon *d)
 /* Makes a worker of each ring. Those that are left after a failure are closed. */
 static int workers_make(struct daemon *d, struct taio **rings, unsigned int n)
 {
-	struct service_env env = {.metrics = stats_metrics, .metrics_arg = &d->stats};
+	struct service_env env = {.metrics = stats_metrics, .metrics_arg = &d->stats, .room = &d->room};
 	char why[WORKER_WHY_LEN] = "";
 	int ret = 0;
 
@@ -419,6 +420,7 @@ static int workers_make(struct daemon *d, struct taio **rings, unsigned int n)
 		ret = worker_open(w, d->nworkers, d->current, n, rings[d->nworkers], d->crew, &env, why);
 		if (ret)
 			break;
+		d->room.desks[d->room.n++] = &w->desk;
 		w->on_done = wake_main;
 		w->on_done_arg = d;
 	}
@@ -435,7 +437,8 @@ static int workers_open(struct daemon *d, unsigned int want)
 	int ret = -ENOMEM;
 
 	d->workers = calloc(want, sizeof(*d->workers));
-	if (!rings || !d->workers) {
+	d->room.desks = calloc(want, sizeof(struct roster_desk *));
+	if (!rings || !d->workers || !d->room.desks) {
 		log_error("out of memory");
 		goto free_rings;
 	}
@@ -560,6 +563,7 @@ int daemon_run(struct config *config, int argc, char **argv)
 	crew_destroy(d.crew);
 	for (unsigned int i = 0; i < d.nworkers; i++)
 		worker_close(&d.workers[i]);
+	free(d.room.desks);
 	free(d.workers);
 	config_put(d.current);
 	config_put(d.started);

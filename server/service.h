@@ -20,6 +20,8 @@ struct counters;
 struct ev_loop;
 struct opt;
 struct shard;
+struct roster_desk;
+struct roster_room;
 struct peer; /* the connection, as a session sees it (conn/peer.h) */
 struct taio;
 
@@ -39,6 +41,11 @@ struct service_env {
 	struct shard *shard;
 	struct conn_group *group; /* the listener's, until no client comes any more */
 	struct counters *counters;
+	void (*resume)(struct peer *peer); /* peer_resume() (conn/peer.h); NULL in tests */
+	const bool *draining;		   /* no client comes any more; NULL in tests */
+	/* Where the worker asks all of them for their connections as JSON (roster.h); NULL in tests. */
+	struct roster_desk *desk;
+	const struct roster_room *room;
 	/* Appends the counters of all workers in Prometheus text format: 0 or -ENOMEM. */
 	int (*metrics)(void *arg, struct outq *out);
 	void *metrics_arg;
@@ -109,7 +116,8 @@ struct service {
 	 */
 	int (*site_reload)(void *site, const void *words, char *why);
 
-	/* No client comes any more; those that are there stay until they end. NULL: it makes no difference. */
+	/* No client comes any more; those that are there stay until they end. NULL: it makes no difference.
+	 */
 	void (*site_leave)(void *site);
 
 	/*

@@ -8,5 +8,5 @@
 #include <stddef.h>
 
 const struct service *const services[] = {
-	&service_echo, &service_discard, &service_http, &service_proxy, NULL,
+	&service_echo, &service_discard, &service_http, &service_proxy, &service_admin, NULL,
 };

@@ -3,6 +3,7 @@
 
 #include "memory.h"
 #include "publish.h"
+#include "times.h"
 #include "tls/tls.h"
 
 #include <string.h>
@@ -16,12 +17,40 @@ static void stats_sum(const struct stats_of *of, struct counters *sum)
 	count_set(sum, COUNT_memory_base, memory_base());
 }
 
+static int print_slots(struct outq *out)
+{
+	struct taio_slots slots;
+
+	if (taio_slots(&slots, false))
+		return 0;
+	return outq_printf(out,
+			   "# HELP taiod_aio_slots slots of fs.aio-max-nr that all processes have taken\n"
+			   "# TYPE taiod_aio_slots gauge\ntaiod_aio_slots %ld\n"
+			   "# HELP taiod_aio_slots_max the sysctl fs.aio-max-nr\n"
+			   "# TYPE taiod_aio_slots_max gauge\ntaiod_aio_slots_max %ld\n",
+			   slots.taken, slots.max);
+}
+
 int stats_metrics(void *arg, struct outq *out)
 {
+	const struct stats_of *of = arg;
+	const char *engine = taio_name(of->workers[0].shard.ring);
+	struct times times[TIME_MAX] = {0};
 	struct counters sum;
+	int ret;
 
-	stats_sum(arg, &sum);
-	return counters_print(&sum, out);
+	stats_sum(of, &sum);
+	for (unsigned int i = 0; i < of->nworkers; i++)
+		times_sum(times, of->workers[i].shard.times);
+	ret = outq_printf(out,
+			  "# HELP taiod_info version and engine\n# TYPE taiod_info gauge\n"
+			  "taiod_info{version=\"%s\",engine=\"%s\"} 1\n",
+			  TAIO_VERSION, engine);
+	if (!ret)
+		ret = counters_print(&sum, out);
+	if (!ret)
+		ret = print_slots(out);
+	return ret ? ret : times_print(times, engine, out);
 }
 
 static int json_row(void *to, const char *name, const char *type, const char *help, uint64_t value)

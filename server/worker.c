@@ -14,6 +14,8 @@
 #include "options.h"
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
+#include "server/conn/list.h"
+#include "server/conn/peer.h"
 #include "server/conn/turn.h"
 #include "services.h"
 #include "tls/tls.h"
@@ -283,6 +285,20 @@ static void abandon(struct worker *w)
 	w->next = NULL;
 }
 
+/* A list of all connections: what others ask of this worker, and what it has asked for itself. */
+static void serve_rosters(struct worker *w)
+{
+	struct roster_part *part;
+
+	while ((part = roster_next(&w->desk))) {
+		size_t len = 0;
+		char *text = conn_list(&w->shard, w->host.index, &len);
+
+		roster_fill(part, text, len);
+	}
+	roster_deliver(&w->desk);
+}
+
 static void on_wake(struct ev_loop *loop, ev_async *async, int revents)
 {
 	struct worker *w = async->data;
@@ -304,10 +320,11 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int revents)
 		drain(w);
 		each_conn(w, ON_STOP);
 	}
+	serve_rosters(w);
 }
 
-/* On a thread of the crew: the turn takes what is in the tray. */
-static void on_brought(void *arg)
+/* On any thread: what a thread of the crew has brought is in the tray, and is taken by the turn. */
+static void wake(void *arg)
 {
 	struct worker *w = arg;
 
@@ -419,7 +436,8 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 	w->shard.settings = settings;
 	w->shard.ring = ring;
 	w->shard.crew = crew;
-	crew_tray_init(&w->shard.tray, on_brought, w);
+	crew_tray_init(&w->shard.tray, wake, w);
+	roster_desk_init(&w->desk, wake, w);
 	clock_update(&w->shard);
 	snprintf(why, WORKER_WHY_LEN, "out of memory");
 	w->shard.scratch = malloc(SCRATCH_SIZE);
@@ -434,6 +452,10 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 		.loop = w->loop,
 		.shard = &w->shard,
 		.counters = &w->shard.counters,
+		.resume = peer_resume,
+		.draining = &w->shard.draining,
+		.desk = &w->desk,
+		.room = env->room,
 		.metrics = env->metrics,
 		.metrics_arg = env->metrics_arg,
 	};
@@ -448,6 +470,7 @@ destroy_loop:
 free_scratch:
 	free(w->shard.scratch);
 fini_tray:
+	roster_desk_fini(&w->desk);
 	crew_tray_fini(&w->shard.tray);
 	return ret;
 }
@@ -462,6 +485,8 @@ static void *run(void *arg)
 	w->beat.data = w;
 	ev_timer_start(w->loop, &w->beat);
 	ev_run(w->loop, 0);
+	roster_desk_close(&w->desk);
+	serve_rosters(w);
 	intake_close(w->intake);
 	outq_trim();
 	atomic_store(&w->done, true);
@@ -482,6 +507,7 @@ void worker_close(struct worker *w)
 	taio_close(w->shard.ring);
 	ev_loop_destroy(w->loop);
 	crew_tray_fini(&w->shard.tray);
+	roster_desk_fini(&w->desk);
 	batch_fini(&w->shard.batch);
 	blocks_trim(&w->shard.blocks);
 	free(w->shard.scratch);

@@ -7,6 +7,7 @@
 #define WORKER_H
 
 #include "intake.h"
+#include "roster.h"
 #include "server/conn/shard.h"
 
 #include <ev.h>
@@ -41,6 +42,7 @@ struct worker {
 	atomic_bool done;
 	void (*on_done)(void *arg); /* called on the worker's thread just before it ends */
 	void *on_done_arg;
+	struct roster_desk desk;
 	sem_t answered; /* to WORKER_PREPARE and WORKER_COMMIT, for which the daemon waits */
 	struct {
 		struct config *config; /* set by the daemon with WORKER_PREPARE, which keeps it meanwhile */

@@ -338,6 +338,7 @@ static void look_at_watched(struct shard *shard, deadline_expired *expired)
 static void pass(struct conn *c, deadline_expired *expired)
 {
 	enum deadline_class class = (enum deadline_class)c->deadline_class, next;
+	uint64_t late_us = c->shard->now_us - c->deadline_us;
 
 	disarm(c);
 	next = waits_on(c, class);
@@ -345,6 +346,7 @@ static void pass(struct conn *c, deadline_expired *expired)
 		append(c, next);
 		watch_update(c);
 	} else {
+		times_add(&c->shard->times[TIME_lateness], late_us);
 		expired(c, classes[class].reason);
 	}
 }

@@ -11,6 +11,7 @@ int conn_op_reserve(struct shard *shard, unsigned int nconns)
 static void start(struct conn *c, struct op *op)
 {
 	op->iocb.data = c;
+	op->stamp = (uint32_t)c->shard->now_us;
 	conn_get(c);
 	op_start(op, &c->shard->batch);
 }

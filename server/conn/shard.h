@@ -17,6 +17,7 @@
 #include "server/log.h"
 #include "server/memory.h"
 #include "server/timeout.h"
+#include "server/times.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -60,6 +61,7 @@ struct shard {
 	struct log_limit read_limit, short_limit; /* files that fail while they are sent */
 	struct log_limit tls_limit, proxy_limit, address_limit, memory_limit, close_limits[CLOSE_NREASONS];
 	struct hist cancel_us;	/* taio_cancel() to completion */
+	struct times times[TIME_MAX];
 	unsigned char *scratch; /* SCRATCH_SIZE bytes: plaintext between tls and service */
 };
 

@@ -12,13 +12,14 @@
 
 static const struct {
 	enum counter counter;
+	enum time_of time;
 	enum conn_event done, ended, failed; /* res > 0, 0, < 0 */
 } kinds[] = {
-	[OP_READ] = {COUNT_reads, ON_READ, ON_EOF, ON_READ_ERROR},
-	[OP_WRITE] = {COUNT_writes, ON_WRITE, ON_WRITE_ERROR, ON_WRITE_ERROR},
-	[OP_CONNECT] = {COUNT_connects, ON_WRITE, ON_WRITE, ON_WRITE_ERROR},
-	[OP_ROOM] = {COUNT_writes, ON_ROOM, ON_ROOM, ON_WRITE_ERROR},
-	[OP_FILE] = {COUNT_file_reads, ON_FILE, ON_FILE_ERROR, ON_FILE_ERROR},
+	[OP_READ] = {COUNT_reads, TIME_read, ON_READ, ON_EOF, ON_READ_ERROR},
+	[OP_WRITE] = {COUNT_writes, TIME_write, ON_WRITE, ON_WRITE_ERROR, ON_WRITE_ERROR},
+	[OP_CONNECT] = {COUNT_connects, TIME_connect, ON_WRITE, ON_WRITE, ON_WRITE_ERROR},
+	[OP_ROOM] = {COUNT_writes, TIME_room, ON_ROOM, ON_ROOM, ON_WRITE_ERROR},
+	[OP_FILE] = {COUNT_file_reads, TIME_file, ON_FILE, ON_FILE_ERROR, ON_FILE_ERROR},
 };
 
 static enum conn_event event_of(const struct op *op, long res)
@@ -31,6 +32,7 @@ static enum conn_event event_of(const struct op *op, long res)
 static void account(struct shard *shard, const struct op *op, long res)
 {
 	count_add(&shard->counters, kinds[op->kind].counter, 1);
+	times_add(&shard->times[kinds[op->kind].time], (uint32_t)shard->now_us - op->stamp);
 	if (res > 0 && op->kind == OP_READ)
 		count_by(&shard->counters, bytes_in, res);
 	else if (res > 0 && op->kind == OP_WRITE)
@@ -43,6 +45,7 @@ static void account_cancel(struct conn *c, long res)
 		count(&c->shard->counters, cancel_raced);
 	c->cancel_took_us = (uint32_t)(clock_us() - c->cancel_us);
 	hist_add(&c->shard->cancel_us, c->cancel_took_us);
+	times_add(&c->shard->times[TIME_cancel], c->cancel_took_us);
 }
 
 /* The event of @op, idle again; an operation that the ring has refused is handled like one that failed. */
@@ -77,11 +80,15 @@ void turn_wake(struct shard *shard)
 
 void turn_submit(struct shard *shard)
 {
+	uint64_t begin_us;
+
 	if (!shard->batch.len)
 		return;
 	count(&shard->counters, submits);
+	begin_us = clock_us();
 	if (op_flush(&shard->batch, shard->ring, complete))
 		count(&shard->counters, ring_full);
+	times_add(&shard->times[TIME_submit], clock_us() - begin_us);
 }
 
 int turn_reap(struct shard *shard)

@@ -11,6 +11,7 @@
  */
 #include "http.h"
 
+#include "admin.h"
 #include "body.h"
 #include "file.h"
 #include "response.h"
@@ -27,8 +28,7 @@
 
 #define WHY_LEN 256
 
-_Static_assert(sizeof(struct http_session) <= SERVICE_SESSION_MAX,
-	       "a connection keeps no more for a session");
+_Static_assert(sizeof(struct http_admin) <= SERVICE_SESSION_MAX, "a connection keeps no more for a session");
 
 static const struct http_refusal head_cut = {400, REFUSE_BAD, "the header block ends early"};
 static const struct http_refusal body_cut = {400, REFUSE_BAD, "the body ends early"};
@@ -65,10 +65,9 @@ static int http_verify(const void *checked, bool is_tls, char *why)
 	return err;
 }
 
-static int http_site_open(void **opened, const void *options, const void *given,
-			  const struct service_env *env, char *why)
+static int open_site(struct http_site **opened, const struct http_route *known, const void *options,
+		     const struct http_words *words, const struct service_env *env, char *why)
 {
-	const struct http_words *words = given;
 	struct http_site *site = calloc(1, sizeof(*site));
 	int err = 0;
 
@@ -76,6 +75,7 @@ static int http_site_open(void **opened, const void *options, const void *given,
 		snprintf(why, WHY_LEN, "out of memory");
 		return -ENOMEM;
 	}
+	site->routes = known;
 	site->options = options;
 	site->words = words;
 	site->env = env;
@@ -101,6 +101,38 @@ static int http_site_open(void **opened, const void *options, const void *given,
 	}
 	*opened = site;
 	return 0;
+}
+
+static int respond_metrics(struct http_session *s, const struct http_request *req, struct outq *out)
+{
+	return s->site->options->metrics ? http_metrics(s, req, out) : http_response_status(s, out, 404, "");
+}
+
+static const struct http_route routes[] = {
+	{HTTP_PATH("healthz"), HTTP_MAY_GET, HTTP_ALLOW_GET, http_healthz},
+	{HTTP_PATH("metrics"), HTTP_MAY_GET, HTTP_ALLOW_GET, respond_metrics},
+	{HTTP_PATH("echo"), HTTP_BIT(METHOD_POST), HTTP_ALLOW_POST, http_echo},
+	{{0}, 0, NULL, NULL},
+};
+
+static int http_site_open(void **opened, const void *options, const void *words,
+			  const struct service_env *env, char *why)
+{
+	return open_site((struct http_site **)opened, routes, options, words, env, why);
+}
+
+/* Of the service admin, which has neither files nor options. */
+static int admin_site_open(void **opened, const void *options, const void *words,
+			   const struct service_env *env, char *why)
+{
+	static const struct http_options fixed = {.header_max = 8192, .request_timeout_us = 60 * 1000000ULL};
+	static const struct http_words none;
+	struct http_site **site = (struct http_site **)opened;
+	int ret = open_site(site, http_admin_routes, &fixed, &none, env, why);
+
+	if (!ret)
+		(*site)->answer = http_admin_answer;
+	return ret;
 }
 
 static int http_site_reload(void *reloaded, const void *words, char *why)
@@ -133,63 +165,19 @@ static void http_open(void *session, void *site, struct peer *peer)
 	s->minor = 1;
 }
 
-/* A resource that is not a file. */
-struct route {
-	struct span path;
-	unsigned int methods; /* bits of enum http_method */
-	const char *allow;
-	int (*respond)(struct http_session *s, const struct http_request *req, struct outq *out);
-};
-
-#define BIT(method) (1U << (method))
-#define ALLOW_GET   "Allow: GET, HEAD, OPTIONS\r\n"
-#define ALLOW_POST  "Allow: POST, OPTIONS\r\n"
-#define ALLOW_ANY   "Allow: GET, HEAD, POST, OPTIONS\r\n"
-#define MAY_GET	    (BIT(METHOD_GET) | BIT(METHOD_HEAD))
-
-static int respond_healthz(struct http_session *s, const struct http_request *req, struct outq *out)
+static void admin_open(void *session, void *site, struct peer *peer)
 {
-	return http_response_text(s, out, 200, "Cache-Control: no-store\r\n", "ok\n");
+	http_open(session, site, peer);
+	((struct http_admin *)session)->peer = peer;
 }
-
-static int respond_metrics(struct http_session *s, const struct http_request *req, struct outq *out)
-{
-	const struct service_env *env = s->site->env;
-	struct outq text;
-	char lines[128];
-	int n, err;
-
-	if (!s->site->options->metrics)
-		return http_response_status(s, out, 404, "");
-	outq_init(&text);
-	err = env->metrics(env->metrics_arg, &text);
-	if (!err) {
-		n = snprintf(
-			lines, sizeof(lines),
-			"Content-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %llu\r\n",
-			(unsigned long long)text.nbytes);
-		err = http_response_head(s, out, 200, lines, (size_t)n, 0);
-	}
-	if (err || s->is_head)
-		outq_clear(&text);
-	else
-		outq_splice(out, &text);
-	return err;
-}
-
-static const struct route routes[] = {
-	{{"healthz", 7}, MAY_GET, ALLOW_GET, respond_healthz},
-	{{"metrics", 7}, MAY_GET, ALLOW_GET, respond_metrics},
-	{{"echo", 4}, BIT(METHOD_POST), ALLOW_POST, http_echo},
-};
 
 /* Routes take precedence over files of the same name. */
-static const struct route *route_find(const struct http_path *path)
+static const struct http_route *route_find(const struct http_route *route, const struct http_path *path)
 {
-	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-		if (!path->is_dir && routes[i].path.len == path->path.len &&
-		    memcmp(routes[i].path.at, path->path.at, path->path.len) == 0)
-			return &routes[i];
+	for (; route->path.at; route++)
+		if (!path->is_dir && route->path.len == path->path.len &&
+		    memcmp(route->path.at, path->path.at, path->path.len) == 0)
+			return route;
 	return NULL;
 }
 
@@ -201,13 +189,13 @@ static int respond_options(struct http_session *s, struct outq *out, const char 
 static int respond_path(struct http_session *s, const struct http_request *req, const struct http_path *path,
 			struct outq *out)
 {
-	const struct route *route = route_find(path);
-	unsigned int methods = route ? route->methods : MAY_GET;
-	const char *allow = route ? route->allow : ALLOW_GET;
+	const struct http_route *route = route_find(s->site->routes, path);
+	unsigned int methods = route ? route->methods : HTTP_MAY_GET;
+	const char *allow = route ? route->allow : HTTP_ALLOW_GET;
 
 	if (req->method == METHOD_OPTIONS)
 		return respond_options(s, out, allow);
-	if (!(methods & BIT(req->method)))
+	if (!(methods & HTTP_BIT(req->method)))
 		return route ? http_response_status(s, out, 405, allow)
 			     : http_static_refuse(s, path, out, allow);
 	return route ? route->respond(s, req, out) : http_static(s, req, path, out);
@@ -222,9 +210,9 @@ static int respond(struct http_session *s, const struct http_request *req, struc
 	if (req->length > s->site->options->body_max)
 		return http_refuse(s, out, &http_body_too_large);
 	if (req->target.len == 1 && *req->target.at == '*' && req->method == METHOD_OPTIONS)
-		return respond_options(s, out, ALLOW_ANY);
+		return respond_options(s, out, HTTP_ALLOW_ANY);
 	if (req->method == METHOD_REFUSED && req->target.at[0] != '/')
-		return http_response_status(s, out, 405, ALLOW_ANY); /* CONNECT host:port */
+		return http_response_status(s, out, 405, HTTP_ALLOW_ANY); /* CONNECT host:port */
 	refusal = http_target_path(req->target, &path);
 	if (refusal)
 		return http_refuse(s, out, refusal);
@@ -278,9 +266,12 @@ static ssize_t step_head(struct http_session *s, const char *data, size_t len, s
 		return refuse_head(s, out, refusal) ? -ENOMEM : (ssize_t)len;
 	http_request_begin(s, &req);
 	err = respond(s, &req, out);
-	if (err)
+	if (err < 0)
 		return err;
-	request_end(s, &req);
+	if (err == HTTP_WAIT)
+		s->state = STATE_WAIT;
+	else
+		request_end(s, &req);
 	return (ssize_t)head_len;
 }
 
@@ -297,7 +288,7 @@ static http_step *const steps[STATE_COUNT] = {
 
 static bool is_in_body(const struct http_session *s)
 {
-	return s->state != STATE_HEAD && s->state != STATE_DEAD;
+	return s->state != STATE_HEAD && s->state != STATE_WAIT && s->state != STATE_DEAD;
 }
 
 static enum step http_input(void *session, const char *data, size_t len, size_t *used, struct outq *out)
@@ -306,12 +297,20 @@ static enum step http_input(void *session, const char *data, size_t len, size_t 
 	size_t at = 0;
 	ssize_t n;
 
+	*used = 0;
+	if (s->state == STATE_WAIT) {
+		site_tick(s->site);
+		n = s->site->answer(s, out);
+		if (n)
+			return n < 0 ? STEP_FAILED : STEP_BLOCKED;
+		http_request_done(s);
+	}
 	if (is_in_body(s)) {
 		site_tick(s->site);
 		http_body_pace_begin(s);
 	}
 	s->pause = PAUSE_BETWEEN;
-	while (at < len && s->state != STATE_DEAD) {
+	while (at < len && s->state != STATE_WAIT && s->state != STATE_DEAD) {
 		bool of_body = is_in_body(s);
 
 		if (out->nbytes >= OUTQ_HIGH) {
@@ -335,6 +334,8 @@ static enum step http_input(void *session, const char *data, size_t len, size_t 
 	else if (s->state == STATE_HEAD && s->pause != PAUSE_OUTPUT && at < len)
 		s->pause = PAUSE_INSIDE;
 	*used = s->state == STATE_DEAD ? len : at;
+	if (s->state == STATE_WAIT)
+		return STEP_BLOCKED;
 	return s->state == STATE_DEAD ? STEP_DONE : STEP_MORE;
 }
 
@@ -343,6 +344,8 @@ static enum step http_eof(void *session, size_t left, struct outq *out)
 	struct http_session *s = session;
 	int err = 0;
 
+	if (s->state == STATE_WAIT)
+		return STEP_BLOCKED;
 	if (s->state == STATE_HEAD && left)
 		err = refuse_head(s, out, &head_cut);
 	else if (s->state != STATE_HEAD && s->state != STATE_DEAD && s->progress != RESPONSE_SENT)
@@ -406,15 +409,23 @@ static enum step http_timeout(void *session, enum close_reason reason, struct ou
 	return refuse_head(s, out, why) ? STEP_FAILED : STEP_DONE;
 }
 
+/* What every service has that speaks HTTP. */
+#define SERVICE_OF_HTTP                                                                                      \
+	.alpn = "http/1.1",                                                                                  \
+	.plain_response =                                                                                    \
+		"HTTP/1.1 400 Bad Request\r\nServer: taiod\r\nContent-Type: text/plain; charset=utf-8\r\n"   \
+		"Content-Length: 55\r\nConnection: close\r\n\r\n"                                            \
+		"400 Bad Request: plain HTTP on a port that expects TLS\n",                                  \
+	.site_close = http_site_close, .input = http_input, .eof = http_eof, .phase = http_phase,            \
+	.drain = http_drain, .respond_again = http_respond_again, .limit = http_limit,                       \
+	.timeout = http_timeout
+
 const struct service service_http = {
 	.name = "http",
 	.summary = "HTTP/1.1: files, /echo, /healthz, /metrics",
-	.alpn = "http/1.1",
-	.plain_response =
-		"HTTP/1.1 400 Bad Request\r\nServer: taiod\r\nContent-Type: text/plain; charset=utf-8\r\n"
-		"Content-Length: 55\r\nConnection: close\r\n\r\n"
-		"400 Bad Request: plain HTTP on a port that expects TLS\n",
+	SERVICE_OF_HTTP,
 	.session_size = sizeof(struct http_session),
+	.open = http_open,
 	.options = http_options,
 	.options_size = sizeof(struct http_options),
 	.words = http_words,
@@ -423,13 +434,14 @@ const struct service service_http = {
 	.verify = http_verify,
 	.site_open = http_site_open,
 	.site_reload = http_site_reload,
-	.site_close = http_site_close,
-	.open = http_open,
-	.input = http_input,
-	.eof = http_eof,
-	.phase = http_phase,
-	.drain = http_drain,
-	.respond_again = http_respond_again,
-	.limit = http_limit,
-	.timeout = http_timeout,
+};
+
+const struct service service_admin = {
+	.name = "admin",
+	.summary = "for whoever watches it, over HTTP/1.1: /metrics, /healthz, /readyz, /connections",
+	SERVICE_OF_HTTP,
+	.session_size = sizeof(struct http_admin),
+	.open = admin_open,
+	.close = http_admin_close,
+	.site_open = admin_site_open,
 };

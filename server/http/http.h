@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service http: files under a root, /echo, /healthz, /metrics. The path of a request: http.c (flow) ->
+ * The service http: files under a root, /echo, /healthz, /metrics; and the service admin, which is the same but
+ * for what there is at its paths (admin.c). The path of a request: http.c (flow) ->
  * request.c (strict check, llhttp) -> target.c (path) -> static.c (with cond.c and file.c) or body.c ->
  * response.c.
  *
@@ -13,5 +14,6 @@
 #include "server/service.h"
 
 extern const struct service service_http;
+extern const struct service service_admin;
 
 #endif

@@ -18,11 +18,17 @@
 #include <time.h>
 
 struct file_cache;
+struct http_route;
+struct http_session;
 
 #define HTTP_SERVER_LINE "Server: taiod\r\nDate: "
 #define HTTP_COMMON_LEN	 (sizeof(HTTP_SERVER_LINE) - 1 + HTTP_DATE_LEN + 2)
 
 struct http_site {
+	const struct http_route *routes; /* paths that are no files; the last has none */
+	/* In STATE_WAIT: appends the response and returns 0; or HTTP_WAIT, or -ENOMEM. NULL: no route waits.
+	 */
+	int (*answer)(struct http_session *s, struct outq *out);
 	const struct http_options *options;
 	const struct http_words *words;
 	const struct service_env *env;
@@ -41,6 +47,7 @@ enum http_state {
 	STATE_CHUNK_DATA,
 	STATE_CHUNK_END,
 	STATE_TRAILER,
+	STATE_WAIT, /* for what the response is to say */
 	STATE_DEAD, /* the last response is in the queue; nothing more is read */
 	STATE_COUNT
 };
@@ -69,6 +76,10 @@ enum http_pause {
 	PAUSE_INSIDE,  /* it needs bytes; the beginning of a header block is left */
 	PAUSE_OUTPUT,  /* the queue is full */
 };
+
+/* What a route returns that has no response yet: http_site.answer is asked whenever the session is resumed.
+ */
+#define HTTP_WAIT 1
 
 struct http_session {
 	struct http_site *site;

@@ -140,16 +140,33 @@ class Curl(HttpCase):
 
 
 def parse_prometheus(text):
-    """The text format 0.0.4, strictly: HELP, TYPE and one sample for each name, in this order, none twice."""
+    """
+    The text format 0.0.4, strictly: HELP, TYPE and the samples of each name, in this order, none twice. The kind and the
+    sum of the samples of each; of a histogram, how many values it has, whose buckets rise to that.
+    """
     assert text.endswith("\n")
-    lines, rows = text[:-1].split("\n"), {}
-    assert len(lines) % 3 == 0
-    for helping, typing, sample in zip(lines[::3], lines[1::3], lines[2::3]):
-        name = re.fullmatch(r"# HELP ([a-zA-Z_:][a-zA-Z0-9_:]*) [^\n\\]+", helping)[1]
-        kind = re.fullmatch(rf"# TYPE {name} (counter|gauge)", typing)[1]
-        value = re.fullmatch(rf"{name} (\d+)", sample)[1]
-        assert name not in rows and (kind != "counter" or name.endswith("_total")), name
-        rows[name] = kind, int(value)
+    parts = re.split(r"^# HELP ", text[:-1], flags=re.M)
+    assert parts[0] == ""
+    rows = {}
+    for part in parts[1:]:
+        helping, typing, *samples = part.rstrip("\n").split("\n")
+        name = re.fullmatch(r"([a-zA-Z_:][a-zA-Z0-9_:]*) [^\n\\]+", helping)[1]
+        kind = re.fullmatch(rf"# TYPE {name} (counter|gauge|histogram)", typing)[1]
+        assert name not in rows and (kind == "counter") == name.endswith("_total"), name
+        values, last, total = {}, 0, 0
+        for sample in samples:
+            end, labels, value = re.fullmatch(rf"{name}(_bucket|_sum|_count)?((?:\{{[^{{}}]+\}})?) ([0-9.]+)", sample).groups("")
+            assert (end, labels) not in values and bool(end) == (kind == "histogram"), sample
+            values[end, labels] = float(value)
+            if end == "_bucket":
+                assert last <= float(value), sample
+                last = float(value)
+            elif end == "_count":
+                assert last == float(value), sample
+                last = 0
+            total += float(value) if end in ("", "_count") else 0
+        assert samples, name
+        rows[name] = kind, total
     return rows
 
 
