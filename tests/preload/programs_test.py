@@ -202,7 +202,7 @@ class Installed(Case):
         return done.stdout + done.stderr
 
     def test_the_library_is_found_where_it_is_installed(self):
-        lib = os.path.join(self.dir, "lib", os.uname().machine + "-linux-gnu")
+        lib = os.path.join(self.dir, "lib", os.uname().machine + "-linux-gnu", "taio")
         os.makedirs(lib)
         library = shutil.copy(os.path.join(os.path.dirname(shutil.which("taio")), "libtaio-preload.so"), lib)
         task, preloaded = self.run_echo().split()

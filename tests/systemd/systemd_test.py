@@ -23,6 +23,22 @@ SOURCE, BUILD, PREFIX = os.environ["SOURCE"], os.environ["BUILD"], os.environ["P
 LIBDIR, SANITIZE = os.environ["LIBDIR"], os.environ.get("SANITIZE", "")
 CONFIGS = os.path.join(SOURCE, "configs")
 SHIPPED = os.path.join(CONFIGS, "taiod.conf")
+SANITIZER = {"asan": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]}.get(SANITIZE, [])
+PROGRAM = """#include <stdio.h>
+#include <taio.h>
+int main(void)
+{
+	struct taio_params params = {.entries = 8};
+	char why[TAIO_WHY_LEN];
+	struct taio *ring;
+
+	if (taio_open(&ring, &params, why))
+		return puts(why), 1;
+	puts(taio_name(ring));
+	taio_close(ring);
+	return 0;
+}
+"""
 PAGES = {"taiod": "taiod.8", "taio": "taio.1", "taio-load": "taio-load.1"}
 
 
@@ -169,10 +185,18 @@ class Install(Installed):
             "usr/lib/systemd/system/taiod.socket": 0o644,
             "usr/lib/sysusers.d/taio.conf": 0o644,
             "usr/lib/udev/rules.d/60-taio.rules": 0o644,
-            f"usr/{LIBDIR}/libtaio-preload.so": 0o644,
+            f"usr/{LIBDIR}/taio/libtaio-preload.so": 0o644,
+            f"usr/{LIBDIR}/cmake/taio/taioConfig.cmake": 0o644,
+            f"usr/{LIBDIR}/cmake/taio/taioConfigVersion.cmake": 0o644,
+            f"usr/{LIBDIR}/cmake/taio/taioTargets.cmake": 0o644,
             f"usr/{LIBDIR}/libtaio.a": 0o644,
+            f"usr/{LIBDIR}/libtaio.so": 0o644,
+            f"usr/{LIBDIR}/libtaio.so.0": 0o644,
             f"usr/{LIBDIR}/pkgconfig/taio.pc": 0o644,
             "usr/sbin/taiod": 0o755,
+            "usr/share/bash-completion/completions/taio": 0o644,
+            "usr/share/bash-completion/completions/taio-load": 0o644,
+            "usr/share/bash-completion/completions/taiod": 0o644,
             "usr/share/doc/taio/copyright": 0o644,
             "usr/share/doc/taio/examples/kmod.conf": 0o644,
             "usr/share/doc/taio/examples/proxy.conf": 0o644,
@@ -186,6 +210,10 @@ class Install(Installed):
             "usr/share/man/man4/taio.4": 0o644,
             "usr/share/man/man8/taiod.8": 0o644,
         }
+        # Names with the version, and with the kind of build.
+        library, = glob.glob(self.root + f"/usr/{LIBDIR}/libtaio.so.0.*")
+        targets, = glob.glob(self.root + f"/usr/{LIBDIR}/cmake/taio/taioTargets-*.cmake")
+        want.update({os.path.relpath(path, self.root): 0o644 for path in (library, targets)})
         # The module's sources, whole, for DKMS.
         module, = glob.glob(self.root + "/usr/src/taio-*")
         sources = [os.path.relpath(path, os.path.join(SOURCE, "kmod"))
@@ -214,26 +242,54 @@ class Install(Installed):
             self.assertEqual(text_of(root, "etc/taiod/taiod.conf"), "# mine\n")
             self.assertEqual(text_of(root, "usr/share/doc/taio/examples/taiod.conf"), text_of(SHIPPED))
 
-    def test_a_program_builds_with_pkg_config_alone(self):
-        work = tempfile.TemporaryDirectory()
-        self.addCleanup(work.cleanup)
-        source, program = os.path.join(work.name, "ring.c"), os.path.join(work.name, "ring")
-        with open(source, "w", encoding="ascii") as file:
-            file.write("#include <stdio.h>\n#include <taio.h>\n"
-                       "int main(void)\n{\n\tstruct taio_params params = {.entries = 8};\n\tchar why[TAIO_WHY_LEN];\n"
-                       "\tstruct taio *ring;\n\n\tif (taio_open(&ring, &params, why))\n\t\treturn puts(why), 1;\n"
-                       "\tputs(taio_name(ring));\n\ttaio_close(ring);\n\treturn 0;\n}\n")
+    def build(self, name, *arguments):
+        """Has @arguments make a program of PROGRAM in a directory of its own, and runs it."""
+        with tempfile.TemporaryDirectory() as work:
+            with open(os.path.join(work, "ring.c"), "w", encoding="ascii") as file:
+                file.write(PROGRAM)
+            for command in arguments:
+                got = run(*command, cwd=work)
+                self.assertEqual((got.returncode, got.stderr), (0, ""), got.stdout)
+            env = {**os.environ, "LD_LIBRARY_PATH": f"{self.root}/usr/{LIBDIR}"}
+            got = run(os.path.join(work, name), env=env)
+            self.assertEqual((got.returncode, got.stderr), (0, ""))
+            self.assertRegex(got.stdout, r"^[a-z]+")
+            return run("readelf", "-d", os.path.join(work, name)).stdout
+
+    def flags(self, *options):
         env = {**os.environ, "PKG_CONFIG_LIBDIR": f"{self.root}/usr/{LIBDIR}/pkgconfig",
                "PKG_CONFIG_SYSROOT_DIR": self.root, "PKG_CONFIG_ALLOW_SYSTEM_CFLAGS": "1",
                "PKG_CONFIG_ALLOW_SYSTEM_LIBS": "1"}
-        flags = run("pkg-config", "--cflags", "--libs", "taio", env=env)
+        flags = run("pkg-config", *options, "--cflags", "--libs", "taio", env=env)
         self.assertEqual((flags.returncode, flags.stderr), (0, ""))
-        sanitize = {"asan": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]}.get(SANITIZE, [])
-        got = run(os.environ["CC"], "-Wall", "-Werror", *sanitize, source, "-o", program, *flags.stdout.split())
-        self.assertEqual((got.returncode, got.stderr), (0, ""))
-        got = run(program)
-        self.assertEqual((got.returncode, got.stderr), (0, ""))
-        self.assertRegex(got.stdout, r"^[a-z]+")
+        return flags.stdout.split()
+
+    def test_a_program_builds_with_pkg_config_alone(self):
+        needs = self.build("ring", (os.environ["CC"], "-Wall", "-Werror", *SANITIZER, "ring.c", "-o", "ring", *self.flags()))
+        self.assertIn("[libtaio.so.0]", needs)
+
+    def test_a_program_builds_with_the_static_library(self):
+        flags = ["-l:libtaio.a" if word == "-ltaio" else word for word in self.flags("--static")]
+        needs = self.build("ring", (os.environ["CC"], "-Wall", "-Werror", *SANITIZER, "ring.c", "-o", "ring", *flags))
+        self.assertNotIn("libtaio", needs)
+
+    def test_a_program_builds_with_cmake(self):
+        project = ("cmake_minimum_required(VERSION 3.25)\nproject(ring C)\nfind_package(taio 0.1 REQUIRED)\n"
+                   "add_executable(ring ring.c)\ntarget_link_libraries(ring taio::taio)\n")
+        cmake = os.environ["CMAKE"]
+        needs = self.build("build/ring", ("sh", "-c", 'printf %s "$1" >CMakeLists.txt', "sh", project),
+                           (cmake, "-B", "build", f"-DCMAKE_PREFIX_PATH={self.root}/usr", f"-DCMAKE_C_FLAGS={' '.join(SANITIZER)}"),
+                           (cmake, "--build", "build"))
+        self.assertIn("[libtaio.so.0]", needs)
+
+    def test_the_library_exports_its_interface_and_nothing_else(self):
+        with open(os.path.join(SOURCE, "aio", "taio.h"), encoding="ascii") as file:
+            declared = set(re.findall(r"^(?:[a-z].*[ *])?(taio_[a-z_]+)\(", file.read(), re.M))
+        symbols = run("nm", "-D", "--defined-only", f"{self.root}/usr/{LIBDIR}/libtaio.so").stdout
+        exported = {name.split("@")[0] for name in re.findall(r" T (\S+)", symbols)}
+        self.assertGreater(len(declared), 15)
+        self.assertEqual(exported, declared)
+        self.assertEqual(re.findall(r" T \S+[a-z]$", symbols, re.M), [], "symbols without a version")
 
 
 class Units(Installed):
