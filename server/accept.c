@@ -116,7 +116,7 @@ static bool has_its_share(const struct acceptor *a)
 /* One connection is served whatever the bound. */
 static bool is_short_of_memory(const struct acceptor *a)
 {
-	return a->shard->naccepted && conn_memory_exceeds(a->shard, CONN_MEMORY_SPARE);
+	return a->shard->naccepted && conn_memory_exceeds(a->shard, a->endpoint->tls, CONN_MEMORY_SPARE);
 }
 
 /* Whether the end of a connection makes room. */
@@ -169,7 +169,7 @@ static bool make_room(struct acceptor *a)
 		return true;
 	if (a->group->limits.when_full != FULL_EVICT || !evict_oldest(a))
 		return false;
-	return !conn_memory_exceeds(a->shard, 0);
+	return !conn_memory_exceeds(a->shard, a->endpoint->tls, 0);
 }
 
 /*

@@ -117,7 +117,8 @@ static const struct opt own[] = {
 		  "allocates, and what taiod takes before the first connection. New connections follow when-full once seven "
 		  "eighths of it are in use; the rest is for those that are there. Above it no connection to a backend is opened, "
 		  "and a connection that takes more bytes ends if it holds more than an even share, where a TLS session counts 16 "
-		  "KiB, and 48 KiB during its handshake. Cached files, which file-cache bounds, are not part of it, nor is what "
+		  "KiB, and 48 KiB during its handshake. A listener's "
+		  "cache of TLS sessions is emptied first. Cached files, which file-cache bounds, are not part of it, nor is what "
 		  "the kernel holds for sockets and rings, nor memory that was freed and that malloc(3) keeps." },
 	{ LIMIT("when-full") },
 	{ .name = "max-per-address", .type = OPT_UINT, .offset = FIELD(max_per_address), .arg = "N", .deflt = "0",

@@ -118,6 +118,9 @@ static void tell_memory(struct worker *w)
 	struct shard *shard = &w->shard;
 	size_t used = conn_memory_all(shard), kept = conn_memory_kept(shard);
 
+	/* A worker that is idle asks for no memory, and gives back what others may need. */
+	if (kept && conn_memory_exceeds(shard, NULL, CONN_MEMORY_SPARE))
+		kept = conn_memory_kept(shard);
 	count_set(&shard->counters, COUNT_memory, used);
 	count_set(&shard->counters, COUNT_memory_kept, kept);
 	memory_tell(&shard->memory, used + kept, shard->nconns);
@@ -489,6 +492,8 @@ static void *run(void *arg)
 	serve_rosters(w);
 	intake_close(w->intake);
 	outq_trim();
+	blocks_trim(&w->shard.blocks);
+	memory_tell(&w->shard.memory, 0, 0);
 	atomic_store(&w->done, true);
 	w->on_done(w->on_done_arg);
 	return NULL;

@@ -26,8 +26,8 @@ enum tls_kernel_use {
 };
 
 /*
- * Has the memory that OpenSSL allocates counted (CRYPTO_set_mem_functions(3)), from the first byte on: call it before
- * anything else here. False: it has allocated some already, and nothing is counted.
+ * Has the memory that OpenSSL allocates counted (CRYPTO_set_mem_functions(3)), from the first byte on: call
+ * it before anything else here. False: it has allocated some already, and nothing is counted.
  */
 bool tls_memory_count(void);
 /* In bytes, up to 16 KiB more or less for each thread. Any thread. */
@@ -81,6 +81,11 @@ struct tls_client_params {
  */
 int tls_ctx_server(struct tls_ctx **ctx, const struct tls_server_params *params, char *why);
 int tls_ctx_client(struct tls_ctx **ctx, const struct tls_client_params *params, char *why);
+/*
+ * Forgets the sessions in its cache, which make their next handshakes in full. False: there are none. NULL is
+ * allowed. Any thread.
+ */
+bool tls_ctx_forget(struct tls_ctx *ctx);
 struct tls_ctx *tls_ctx_get(struct tls_ctx *ctx);
 void tls_ctx_put(struct tls_ctx *ctx);
 

@@ -360,6 +360,18 @@ bool tls_ctx_allows_kernel(const struct tls_ctx *ctx)
 	return ctx->kernel != TLS_KERNEL_NO;
 }
 
+bool tls_ctx_forget(struct tls_ctx *ctx)
+{
+	if (!ctx || !SSL_CTX_sess_number(ctx->ssl_ctx))
+		return false;
+#if OPENSSL_VERSION_PREREQ(3, 4)
+	SSL_CTX_flush_sessions_ex(ctx->ssl_ctx, 0); /* 0: all of them, expired or not */
+#else
+	SSL_CTX_flush_sessions(ctx->ssl_ctx, 0);
+#endif
+	return true;
+}
+
 struct tls_ctx *tls_ctx_get(struct tls_ctx *ctx)
 {
 	atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);

@@ -216,7 +216,7 @@ static uint64_t total(const struct shard *shard)
 	return memory_total(&shard->memory, conn_memory_all(shard) + conn_memory_kept(shard));
 }
 
-bool conn_memory_exceeds(struct shard *shard, unsigned int spare)
+bool conn_memory_exceeds(struct shard *shard, struct tls_ctx *tls, unsigned int spare)
 {
 	uint64_t most = shard->max_memory;
 
@@ -227,7 +227,9 @@ bool conn_memory_exceeds(struct shard *shard, unsigned int spare)
 		return false;
 	blocks_trim(&shard->blocks);
 	outq_trim();
-	return total(shard) > most;
+	if (total(shard) <= most)
+		return false;
+	return !tls_ctx_forget(tls) || total(shard) > most;
 }
 
 void conn_memory_warn(struct shard *shard, const char *what)
@@ -249,7 +251,7 @@ bool conn_is_oversized(struct conn *c)
 	if (conn_memory(c) > c->group->limits.conn_memory)
 		return true;
 	/* A client that is alone is served whatever the bound: see is_short_of_memory() in accept.c. */
-	if (shard->naccepted <= 1 || !conn_memory_exceeds(shard, 0))
+	if (shard->naccepted <= 1 || !conn_memory_exceeds(shard, c->endpoint->tls, 0))
 		return false;
 	if (conn_memory(c) + conn_fixed_memory(c) + session_memory(c) <= shard->max_memory / memory_nconns())
 		return false;

@@ -209,9 +209,10 @@ size_t conn_memory_all(const struct shard *shard);
 size_t conn_memory_kept(const struct shard *shard);
 /*
  * Whether there is a max-memory, and the process takes more than it but for one part of @spare; 0: than all
- * of it. Free buffers count too, and are given back rather than exceed that.
+ * of it. Free buffers count too, and so do the sessions that @tls has in its cache (NULL: none): both are
+ * given back rather than exceed that.
  */
-bool conn_memory_exceeds(struct shard *shard, unsigned int spare);
+bool conn_memory_exceeds(struct shard *shard, struct tls_ctx *tls, unsigned int spare);
 /* One part of max-memory, out of so many, is left to the connections that are there: new ones do not get it.
  */
 #define CONN_MEMORY_SPARE 8

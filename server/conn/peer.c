@@ -52,7 +52,7 @@ static int open_conn(struct peer **opened, struct shard *shard, struct conn_grou
 
 	if (tolen <= sizeof(addr))
 		memcpy(&addr, to, tolen);
-	if (conn_memory_exceeds(shard, 0)) {
+	if (conn_memory_exceeds(shard, NULL, 0)) {
 		conn_memory_warn(shard, "a connection to a backend");
 		return -ENOMEM;
 	}
