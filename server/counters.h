@@ -18,7 +18,7 @@
 	X(refused_full, counter, "connections refused because the table was full")                           \
 	X(refused_address, counter, "connections refused because of max-per-address")                        \
 	X(memory, gauge, "bytes that connections take, with their buffers")                                  \
-	X(memory_kept, gauge, "bytes of free buffers, kept for connections")                                  \
+	X(memory_kept, gauge, "bytes of free buffers, kept for connections")                                 \
 	X(memory_tls, gauge, "bytes that OpenSSL takes")                                                     \
 	X(memory_base, gauge, "bytes taken before the first connection, OpenSSL's aside")                    \
 	X(memory_full, counter, "times that max-memory left no room for another connection")                 \

@@ -309,8 +309,8 @@ static void describe_listen(void)
 		    "too, and "
 		    "hold for that listener instead of the general ones. Port 0 lets the kernel choose a "
 		    "free port. "
-		    "unix:/PATH instead of an address makes a socket there, which one worker serves; a file that a "
-		    "process has left there is replaced. "
+		    "unix:/PATH instead of an address makes a socket there, which one worker serves, with the permissions "
+		    "that the umask leaves; one that a process has left there is replaced. "
 		    "fd:NAME uses the socket that a systemd socket unit passes under that name.");
 	describe_words(to, listener_words, "every service");
 	for (size_t i = 0; services[i]; i++)

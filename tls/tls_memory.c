@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tls_memory.h"
+#include "tls.h"
 
 #include <malloc.h>
 #include <openssl/crypto.h>

@@ -162,6 +162,11 @@ def exchange(sock, data, want=None):
     return bytes(got)
 
 
+def hello(sock):
+    """Whether it is served, by an echo."""
+    return exchange(sock, b"hello") == b"hello"
+
+
 def read_to_end(sock):
     """All bytes up to the end, and whether it was an orderly one."""
     got = bytearray()
