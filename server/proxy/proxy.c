@@ -329,8 +329,11 @@ static void back_ended(void *session, enum close_reason reason)
 	struct back *back = session;
 	struct side *other = relay_part(&back->side);
 
-	/* Out of memory it is not the backend's fault, and the next would take as much. */
-	if (other && front_of(other)->state == FRONT_CONNECTING && reason != CLOSE_MEMORY) {
+	if (other && front_of(other)->state == FRONT_CONNECTING && reason == CLOSE_MEMORY) {
+		/* It is not the backend's fault, and the next would take as much. */
+		front_of(other)->state = FRONT_ENDING;
+		end_other(&back->side, other, reason);
+	} else if (other && front_of(other)->state == FRONT_CONNECTING) {
 		if (reason == CLOSE_TLS) /* its ticket may be why */
 			backend_keep_ticket(back->backend, NULL);
 		site_backend_failed(back->site, back->backend, peer_why(back->side.peer, reason));
