@@ -4,8 +4,9 @@
  * thread of the program under test calls in; the driver (fault_test.py) writes the plan and reads the count
  * through a file that both have mapped ($FAULT_PLAN).
  *
- * Allocations are told apart by who asks: the program's own code, or libssl and libcrypto. libev's are left
- * alone: it aborts without memory by design, and so do a few of libc's own.
+ * Allocations are told apart by who asks: the program's own code, or libssl and libcrypto, which may ask
+ * through functions of the program's. libev's are left alone: it aborts without memory by design, and so do a
+ * few of libc's own.
  *
  * Invariant: unless it is armed for a call's site, the call goes through untouched.
  */
@@ -15,6 +16,7 @@
 #include <fcntl.h>
 #include <libaio.h>
 #include <link.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -67,6 +69,11 @@ struct range {
 
 static struct range program, tls_libs[2];
 
+/* OpenSSL's allocation functions if the program has set its own, and whether this thread is in one. */
+static CRYPTO_malloc_fn set_malloc;
+static CRYPTO_realloc_fn set_realloc;
+static _Thread_local bool is_asked_by_tls __attribute__((tls_model("initial-exec")));
+
 static bool is_within(const struct range *range, uintptr_t at)
 {
 	return at >= range->begin && at < range->end;
@@ -98,10 +105,10 @@ static bool allocation_fails(void *caller)
 	uintptr_t at = (uintptr_t)caller;
 	bool failed = false;
 
-	if (is_within(&program, at))
-		failed = fails(SITE_MALLOC);
-	else if (is_within(&tls_libs[0], at) || is_within(&tls_libs[1], at))
+	if (is_asked_by_tls || is_within(&tls_libs[0], at) || is_within(&tls_libs[1], at))
 		failed = fails(SITE_MALLOC_TLS);
+	else if (is_within(&program, at))
+		failed = fails(SITE_MALLOC);
 	if (failed)
 		errno = ENOMEM;
 	return failed;
@@ -136,21 +143,6 @@ static int on_object(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-/*
- * From 3.1 on, OpenSSL waits for itself for ever when an allocation fails while it is being initialised: it
- * reports the failure, and to report is to initialise (openssl issues 19334 and 32894). No program can help
- * that, so it is initialised before anything fails.
- */
-static void openssl_init(void)
-{
-	unsigned long (*version)(void) = (unsigned long (*)(void))dlsym(RTLD_DEFAULT, "OpenSSL_version_num");
-	int (*init)(uint64_t, const void *) =
-		(int (*)(uint64_t, const void *))dlsym(RTLD_DEFAULT, "OPENSSL_init_ssl");
-
-	if (version && init && version() >= 0x30100000UL)
-		init(0, NULL);
-}
-
 __attribute__((constructor)) static void plan_open(void)
 {
 	const char *file = getenv("FAULT_PLAN");
@@ -160,7 +152,6 @@ __attribute__((constructor)) static void plan_open(void)
 	if (fd < 0)
 		return;
 	dl_iterate_phdr(on_object, NULL);
-	openssl_init();
 	map = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	if (map != MAP_FAILED)
@@ -208,13 +199,68 @@ char *strdup(const char *text)
 	return copy ? memcpy(copy, text, size) : NULL;
 }
 
-/* --- system calls --- */
-
 /* The function that this one stands in front of. */
 #define REAL(name)                                                                                           \
 	static __typeof__(name) *real;                                                                       \
 	if (!real)                                                                                           \
 	real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
+
+/* --- OpenSSL, which the program gives functions to allocate with --- */
+
+static void *tls_malloc(size_t size, const char *file, int line)
+{
+	void *p;
+
+	is_asked_by_tls = true;
+	p = set_malloc(size, file, line);
+	is_asked_by_tls = false;
+	return p;
+}
+
+static void *tls_realloc(void *old, size_t size, const char *file, int line)
+{
+	void *p;
+
+	is_asked_by_tls = true;
+	p = set_realloc(old, size, file, line);
+	is_asked_by_tls = false;
+	return p;
+}
+
+/*
+ * From 3.1 on, OpenSSL waits for itself for ever when an allocation fails while it is being initialised: it
+ * reports the failure, and to report is to initialise (openssl issues 19334 and 32894). No program can help
+ * that, so it is initialised before anything fails, and after the program has had the one chance to set
+ * functions.
+ */
+static void openssl_init(void)
+{
+	unsigned long (*version)(void) = (unsigned long (*)(void))dlsym(RTLD_DEFAULT, "OpenSSL_version_num");
+	int (*init)(uint64_t, const void *) =
+		(int (*)(uint64_t, const void *))dlsym(RTLD_DEFAULT, "OPENSSL_init_ssl");
+
+	struct plan *armed = plan;
+
+	if (!version || !init || version() < 0x30100000UL)
+		return;
+	plan = NULL;
+	init(0, NULL);
+	plan = armed;
+}
+
+int CRYPTO_set_mem_functions(CRYPTO_malloc_fn malloc_fn, CRYPTO_realloc_fn realloc_fn, CRYPTO_free_fn free_fn)
+{
+	int is_set;
+
+	REAL(CRYPTO_set_mem_functions);
+	set_malloc = malloc_fn;
+	set_realloc = realloc_fn;
+	is_set = real(tls_malloc, tls_realloc, free_fn);
+	openssl_init();
+	return is_set;
+}
+
+/* --- system calls --- */
 
 /* A wrapper that on failure is -1 and errno. */
 #define FAULT(site, err, name, parameters, ...)                                                              \
