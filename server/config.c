@@ -87,33 +87,61 @@ void config_put(struct config *config)
 	free(config);
 }
 
-int config_listeners(struct config *config, char *why)
+/* Of the listener at index @i as it is written, in a line or as a block. */
+static unsigned int nsockets(const struct settings *settings, size_t i)
+{
+	size_t nlines = settings->listen.len;
+	const char *text =
+		i < nlines ? settings->listen.items[i] : settings->listeners.items[i - nlines].title;
+	char where[256];
+
+	snprintf(where, sizeof(where), "%.*s", i < nlines ? (int)strcspn(text, ",") : (int)sizeof(where),
+		 text);
+	return sockets_count(where);
+}
+
+/* A listener for each of the sockets that are handed over under one name. */
+static int add_listeners(struct config *config, size_t i, unsigned int n, char *why)
 {
 	const struct settings *settings = config->settings;
-	size_t nlines = settings->listen.len, n = nlines + settings->listeners.len;
+	size_t nlines = settings->listen.len;
 
-	if (!n) {
-		snprintf(why, CONFIG_WHY_LEN,
-			 "no address to listen on: give --listen ADDRESS:PORT,service=NAME, or set listen or "
-			 "a "
-			 "listener in the configuration file");
-		return -EINVAL;
-	}
-	config->listeners = calloc(n, sizeof(*config->listeners));
-	config->tls = calloc(n, sizeof(struct tls_ctx *));
-	config->certs = calloc(n, sizeof(struct tls_certs *));
-	if (!config->listeners || !config->tls || !config->certs)
-		return no_memory(why);
-	for (size_t i = 0; i < n; i++, config->nlisteners++) {
-		struct listener *l = &config->listeners[i];
+	for (unsigned int nth = 0; nth < n; nth++, config->nlisteners++) {
+		struct listener *l = &config->listeners[config->nlisteners];
 		int ret = i < nlines ? listener_parse(l, settings->listen.items[i], settings, why)
 				     : listener_parse_block(l, &settings->listeners.items[i - nlines],
 							    settings, why);
 
 		if (ret)
 			return ret;
+		l->nth = nth;
 	}
 	return 0;
+}
+
+int config_listeners(struct config *config, char *why)
+{
+	const struct settings *settings = config->settings;
+	size_t nwritten = settings->listen.len + settings->listeners.len, n = 0;
+	int ret = 0;
+
+	if (!nwritten) {
+		snprintf(why, CONFIG_WHY_LEN,
+			 "no address to listen on: give --listen ADDRESS:PORT,service=NAME, or set listen or "
+			 "a "
+			 "listener in the configuration file");
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < nwritten; i++)
+		n += nsockets(settings, i);
+	config->listeners = calloc(n, sizeof(*config->listeners));
+	config->tls = calloc(n, sizeof(struct tls_ctx *));
+	config->certs = calloc(n, sizeof(struct tls_certs *));
+	if (!config->listeners || !config->tls || !config->certs)
+		return no_memory(why);
+	for (size_t i = 0; i < nwritten && !ret; i++)
+		ret = add_listeners(config, i, nsockets(settings, i), why);
+	return ret;
 }
 
 unsigned int config_outgoing(const struct config *config)
@@ -172,7 +200,7 @@ static int verify_places(const struct config *config, char *why)
 
 	for (unsigned int i = 0; i < config->nlisteners; i++)
 		for (unsigned int k = 0; k < i && !is_any_port(l[i].where); k++)
-			if (!strcmp(l[i].where, l[k].where))
+			if (!strcmp(l[i].where, l[k].where) && l[i].nth == l[k].nth)
 				return refuse_twice(l[i].where, l[k].where, why);
 	return 0;
 }
@@ -230,7 +258,7 @@ static void keep(struct config *config, const struct config *from, const union a
 
 			if (same_spec && strcmp(l->spec, from->listeners[k].spec) != 0)
 				continue;
-			if (sockets_are_at(sockets, l->where, &wanted[i]) &&
+			if (sockets_are_at(sockets, l->where, l->nth, &wanted[i]) &&
 			    !config_listener_at(config, sockets))
 				l->sockets = sockets_get(sockets);
 		}
@@ -242,7 +270,8 @@ static int open_rest(struct config *config, unsigned int nworkers, char *why)
 	for (unsigned int i = 0; i < config->nlisteners; i++) {
 		struct listener *l = &config->listeners[i];
 		int ret = l->sockets ? 0
-				     : sockets_open(&l->sockets, l->where, nworkers, l->limits.backlog, why);
+				     : sockets_open(&l->sockets, l->where, l->nth, nworkers,
+						    l->limits.backlog, why);
 
 		if (ret)
 			return ret;

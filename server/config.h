@@ -24,7 +24,7 @@ struct config {
 	struct tls_certs **certs; /* of each listener's directory, NULL where there is none */
 	unsigned int nlisteners;
 	unsigned int nbad; /* files of certificates in these directories that cannot be used */
-	atomic_uint refs; /* the daemon's, those of the workers, and one of each endpoint (endpoint.h) */
+	atomic_uint refs;  /* the daemon's, those of the workers, and one of each endpoint (endpoint.h) */
 };
 
 /* Functions that take @why return 0 or -errno, with a line in why[CONFIG_WHY_LEN]. */

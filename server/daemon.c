@@ -7,12 +7,13 @@
 #include "listener.h"
 #include "log.h"
 #include "memory.h"
+#include "notify.h"
 #include "options.h"
-#include "publish.h"
-#include "server/conn/conn.h"
+#include "report.h"
 #include "sockets.h"
 #include "stats.h"
 #include "tls/tls.h"
+#include "upgrade.h"
 #include "watchdog.h"
 #include "worker.h"
 
@@ -22,10 +23,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
-/* Descriptors that are not connections: rings, loops, listeners, logs. */
-#define SPARE_FDS 128
+enum stage {
+	STAGE_SERVING,
+	STAGE_LEAVING,	/* a new program accepts; connections that are here go on */
+	STAGE_DRAINING, /* those that are left finish what is under way */
+};
 
 struct daemon {
 	int argc;
@@ -36,14 +39,19 @@ struct daemon {
 	struct worker *workers;
 	unsigned int nworkers;
 	struct stats_of stats;
+	struct report_of report;
 	struct roster_room room;
 	struct ev_loop *loop;
 	ev_signal signals[4];
 	ev_async worker_done;
 	struct watchdog watchdog;
+	struct upgrade upgrade;
+	bool reloads_again; /* asked for while an upgrade was under way */
+	enum stage stage;
+	bool has_successor;
+	ev_timer leave;			     /* upgrade-timeout */
 	struct tls_ticket_keys *ticket_keys; /* for configurations that name none: they outlive reloads */
 	ev_timer rotation;		     /* of those keys */
-	bool stopping;
 };
 
 static unsigned int processors(void)
@@ -53,69 +61,7 @@ static unsigned int processors(void)
 	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned int)CPU_COUNT(&set) : 1;
 }
 
-/* Each worker has a site per listener, which keeps files open; a descriptor attached to its ring may take
- * two. */
-static void check_nofile(const struct daemon *d)
-{
-	const struct config *config = d->current;
-	const struct settings *settings = d->started->settings;
-	unsigned int each = 1 + taio_attach_fds(d->workers[0].shard.ring);
-	uint64_t files = 0, connections, want, limit = nofile_raise();
-	unsigned int outgoing = config_outgoing(config);
-
-	for (unsigned int i = 0; i < config->nlisteners; i++) {
-		const struct listener *l = &config->listeners[i];
-
-		if (l->service->max_files)
-			files += (uint64_t)l->service->max_files(l->options) * d->nworkers;
-	}
-	connections = (uint64_t)settings->max_connections * (1 + outgoing);
-	want = (connections + files) * each + SPARE_FDS;
-	if (limit < want)
-		log_warning(
-			"%llu connections%s and %llu cached files need %llu file descriptors, but the limit "
-			"is %llu: raise LimitNOFILE=, or lower max-connections or file-cache",
-			(unsigned long long)connections, outgoing ? ", those to backends included," : "",
-			(unsigned long long)files, (unsigned long long)want, (unsigned long long)limit);
-}
-
-/* At the start, when there are no connections. */
-static void check_memory(const struct daemon *d)
-{
-	uint64_t most = d->current->settings->max_memory, used = memory_base() + tls_memory();
-
-	if (most && most < used + d->nworkers * 2 * CONN_HANDSHAKE_MEMORY)
-		log_warning(
-			"max-memory is %llu bytes, and taiod takes %llu without any connection: raise it, "
-			"for each worker may serve no more than one",
-			(unsigned long long)most, (unsigned long long)used);
-}
-
 /* --- files, log and status --- */
-
-static int fill_ports(FILE *to, void *arg)
-{
-	const struct config *config = arg;
-	char text[SOCKETS_TEXT_LEN];
-
-	for (unsigned int i = 0; i < config->nlisteners; i++) {
-		const struct listener *l = &config->listeners[i];
-
-		fprintf(to, "%s %s %s\n", sockets_text(l->sockets, text), l->service->name,
-			l->tls ? "tls" : "tcp");
-	}
-	return 0;
-}
-
-static int publish_ports(struct config *config)
-{
-	const char *file = config->settings->port_file;
-	int ret = file ? publish(file, fill_ports, config) : 0;
-
-	if (ret)
-		log_error("cannot write --port-file %s: %s", file, strerror(-ret));
-	return ret;
-}
 
 static void write_stats(struct daemon *d)
 {
@@ -126,62 +72,25 @@ static void write_stats(struct daemon *d)
 		log_warning("cannot write --stats-file %s: %s", file, strerror(-ret));
 }
 
-/* Those of @config that are new or something else than in @from (NULL: none), and those of @from that are
- * gone. */
-static void log_listeners(const struct daemon *d, const struct config *config, const struct config *from)
+/* What was asked for has failed, and nothing has changed. */
+static void fail(const char *what)
 {
-	char text[SOCKETS_TEXT_LEN];
-
-	for (unsigned int i = 0; from && i < from->nlisteners; i++)
-		if (!config_listener_at(config, from->listeners[i].sockets))
-			log_notice("no longer listening on %s",
-				   sockets_text(from->listeners[i].sockets, text));
-	for (unsigned int i = 0; i < config->nlisteners; i++) {
-		const struct listener *l = &config->listeners[i], *was = config_listener_at(from, l->sockets);
-
-		if (was && was->service == l->service && was->tls == l->tls)
-			continue;
-		log_notice("listening on %s: %s%s, %u worker%s", sockets_text(l->sockets, text),
-			   l->service->name, l->tls ? " over TLS" : "", sockets_acceptors(l->sockets),
-			   sockets_acceptors(l->sockets) == 1 ? "" : "s");
-	}
+	log_error("%s", what);
+	notify_unchanged(what);
 }
 
-/* How many slots the workers may come to need, and whether there are so many. max-connections is that of the
- * start. */
-static void log_slots(const struct daemon *d)
+/* Over a restart, the service manager keeps what listens. */
+static void keep_listeners(const struct config *config)
 {
-	const struct settings *settings = d->started->settings;
-	unsigned int outgoing = config_outgoing(d->current);
-	struct taio_slots slots;
-	unsigned long wanted = (unsigned long)d->nworkers * worker_ops(settings, d->nworkers, outgoing),
-		      have = 0;
-	char text[160];
-
-	if (!taio_takes_slots(d->workers[0].shard.ring) || taio_slots(&slots, false))
-		return;
-	for (unsigned int i = 0; i < d->nworkers; i++)
-		have += taio_capacity(d->workers[i].shard.ring);
-	if ((long)(wanted - have) <= slots.max - slots.taken) {
-		taio_slots_text(&slots, text, sizeof(text));
-		log_info("may need up to %lu slots: %s", wanted, text);
-		return;
-	}
-	taio_slots(&slots, true);
-	taio_slots_text(&slots, text, sizeof(text));
-	log_warning(
-		"%u connections%s may need %lu slots, two each: %s; beyond what is free, connections wait "
-		"or are refused (when-full); raise fs.aio-max-nr or lower max-connections",
-		settings->max_connections, outgoing ? ", and as many to backends," : "", wanted, text);
+	for (unsigned int i = 0; i < config->nlisteners; i++)
+		sockets_keep(config->listeners[i].sockets);
 }
 
-static void notify_ready(const struct daemon *d)
+static void forget_listeners(const struct config *gone_from, const struct config *next)
 {
-	unsigned int n = d->current->nlisteners;
-
-	sd_notify(0, "READY=1");
-	sd_notifyf(0, "STATUS=%u listener%s, %u worker%s, engine %s", n, n == 1 ? "" : "s", d->nworkers,
-		   d->nworkers == 1 ? "" : "s", taio_name(d->workers[0].shard.ring));
+	for (unsigned int i = 0; i < gone_from->nlisteners; i++)
+		if (!config_listener_at(next, gone_from->listeners[i].sockets))
+			sockets_forget(gone_from->listeners[i].sockets);
 }
 
 /* --- reload --- */
@@ -240,7 +149,9 @@ static int change_over(struct daemon *d, struct config **next)
 	if (ret)
 		log_error("%s", why);
 	else
-		ret = publish_ports(*next);
+		ret = report_ports(*next);
+	if (!ret)
+		forget_listeners(d->current, *next);
 	for (unsigned int i = 0; i < d->nworkers; i++)
 		worker_request(&d->workers[i], ret ? WORKER_ABORT : WORKER_COMMIT);
 	for (unsigned int i = 0; i < d->nworkers && !ret; i++)
@@ -258,41 +169,142 @@ static void reload(struct daemon *d)
 {
 	struct config *next = NULL, *old = d->current;
 
-	sd_notify(0, "RELOADING=1");
+	notify_reloading();
 	if (change_over(d, &next)) {
-		log_error("reload failed: the previous configuration stays in effect");
 		config_put(next);
-		sd_notify(0, "READY=1\nSTATUS=reload failed: the previous configuration stays in effect");
+		fail("reload failed: the previous configuration stays in effect");
 		return;
 	}
+	keep_listeners(next);
 	config_changes(d->started, next, warn_restart, NULL);
 	d->current = next;
 	log_init((enum log_level)next->settings->log_level);
 	set_backlog(next);
-	check_nofile(d);
+	report_nofile(&d->report, next);
 	if (config_outgoing(next) > config_outgoing(old))
-		log_slots(d);
-	log_listeners(d, next, old);
+		report_slots(&d->report, next);
+	report_listeners(next, old);
 	config_drop_tls(old); /* which may be the one that it started with, and stay */
 	config_put(old);
 	log_notice("configuration and certificates reloaded");
-	notify_ready(d);
+	notify_ready(d->current, d->workers, d->nworkers);
 }
 
-/* --- signals --- */
+/* --- stop, and upgrade --- */
 
-static void stop(struct daemon *d)
+static void request_all(struct daemon *d, enum worker_request request)
 {
-	enum worker_request request = d->stopping ? WORKER_STOP : WORKER_DRAIN;
-
-	if (!d->stopping) {
-		sd_notify(0, "STOPPING=1\nSTATUS=draining");
-		log_notice("stopping: finishing requests under way");
-	}
-	d->stopping = true;
 	for (unsigned int i = 0; i < d->nworkers; i++)
 		worker_request(&d->workers[i], request);
 }
+
+static void stop(struct daemon *d)
+{
+	enum worker_request request = d->stage == STAGE_DRAINING ? WORKER_STOP : WORKER_DRAIN;
+
+	if (!d->has_successor && d->stage == STAGE_SERVING)
+		notify_stopping();
+	if (d->stage != STAGE_DRAINING)
+		log_notice("stopping: finishing requests under way");
+	upgrade_stop(&d->upgrade);
+	d->stage = STAGE_DRAINING;
+	request_all(d, request);
+}
+
+static void on_left(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	stop(timer->data);
+}
+
+/* Its connections go on, and nobody waits for this process but they. */
+static void leave(struct daemon *d)
+{
+	double max_s = (double)d->current->settings->upgrade_us / 1e6;
+
+	d->stage = STAGE_LEAVING;
+	d->has_successor = true;
+	watchdog_stop(&d->watchdog, d->loop);
+	for (unsigned int i = 0; i < d->current->nlisteners; i++)
+		sockets_leave_path(d->current->listeners[i].sockets);
+	ev_timer_init(&d->leave, on_left, max_s, 0.);
+	d->leave.data = d;
+	if (max_s > 0)
+		ev_timer_start(d->loop, &d->leave);
+	request_all(d, WORKER_LEAVE);
+}
+
+static void fail_upgrade(const char *why)
+{
+	log_error("%s", why);
+	fail("upgrade failed: the program from before goes on");
+}
+
+static void on_upgraded(void *arg, const char *why)
+{
+	struct daemon *d = arg;
+	pid_t pid = d->upgrade.pid;
+	bool again = d->reloads_again;
+
+	d->reloads_again = false;
+	if (!why) {
+		notify_successor(pid);
+		log_notice("process %d serves from here on; the connections of this one go on", (int)pid);
+		leave(d);
+		if (again)
+			kill(pid, SIGHUP);
+		return;
+	}
+	fail_upgrade(why);
+	if (again)
+		reload(d);
+}
+
+static void upgrade(struct daemon *d)
+{
+	const struct config *config = d->current;
+	struct handover sockets = {0};
+	unsigned char keys[TLS_TICKET_KEYS_LEN];
+	char why[UPGRADE_WHY_LEN];
+	int ret = handover_add_passed(&sockets);
+
+	notify_reloading();
+	tls_ticket_keys_give(d->ticket_keys, keys);
+	for (unsigned int i = 0; i < config->nlisteners && !ret; i++)
+		ret = sockets_hand_over(config->listeners[i].sockets, &sockets);
+	if (ret)
+		snprintf(why, sizeof(why), "cannot hand over the sockets: %s", strerror(-ret));
+	else
+		ret = upgrade_start(&d->upgrade, d->loop, &sockets, keys, sizeof(keys), on_upgraded, d, why);
+	explicit_bzero(keys, sizeof(keys));
+	handover_free(&sockets);
+	if (ret) {
+		fail_upgrade(why);
+		return;
+	}
+	log_notice("%s has been replaced: starting it beside this process", d->upgrade.program);
+}
+
+/*
+ * To whom SIGHUP comes it may be the end of the service when its process ends; not to a service manager that
+ * can be told of another.
+ */
+static void reload_or_upgrade(struct daemon *d)
+{
+	if (d->stage != STAGE_SERVING) /* it never becomes ready again */
+		return;
+	if (d->upgrade.pid)
+		d->reloads_again = true;
+	else if (!upgrade_is_due(&d->upgrade))
+		reload(d);
+	else if (getenv("NOTIFY_SOCKET"))
+		upgrade(d);
+	else {
+		log_notice("%s has been replaced: a restart runs it", d->upgrade.program);
+		reload(d);
+	}
+}
+
+/* --- signals --- */
 
 static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
 {
@@ -300,9 +312,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
 
 	switch (watcher->signum) {
 	case SIGHUP:
-		/* Once draining, the daemon never becomes ready again. */
-		if (!d->stopping)
-			reload(d);
+		reload_or_upgrade(d);
 		break;
 	case SIGUSR1:
 		write_stats(d);
@@ -340,9 +350,16 @@ static void signals_start(struct daemon *d)
 
 static int ticket_keys_make(struct daemon *d)
 {
+	unsigned char keys[TLS_TICKET_KEYS_LEN];
 	char why[TLS_WHY_LEN];
-	int ret = tls_ticket_keys_random(&d->ticket_keys, why);
+	bool are_given = upgrade_secret(keys, sizeof(keys));
+	int ret = are_given ? tls_ticket_keys_take(&d->ticket_keys, keys, why)
+			    : tls_ticket_keys_random(&d->ticket_keys, why);
 
+	explicit_bzero(keys, sizeof(keys));
+	/* However often there is an upgrade, no key encrypts for longer than its time. */
+	if (!ret && are_given)
+		ret = tls_ticket_keys_rotate(d->ticket_keys);
 	if (ret)
 		log_error("%s", why);
 	return ret;
@@ -443,6 +460,7 @@ static int workers_open(struct daemon *d, unsigned int want)
 		goto free_rings;
 	}
 	d->stats = (struct stats_of){.workers = d->workers, .nworkers = want};
+	d->report = (struct report_of){.started = d->started, .workers = d->workers, .nworkers = want};
 	ret = rings_open(d, rings, want);
 	if (!ret)
 		ret = workers_make(d, rings, want);
@@ -462,7 +480,7 @@ static int workers_start(struct daemon *d)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (i = 0; i < d->nworkers && !ret; i++)
-		ret = worker_start(&d->workers[i], beat_s);
+		ret = worker_start(&d->workers[i], beat_s, watchdog_is_set());
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!ret)
 		return 0;
@@ -496,23 +514,27 @@ static int serve(struct daemon *d)
 
 	if (ret)
 		return ret;
-	log_slots(d);
+	report_slots(&d->report, d->current);
 	ret = workers_start(d);
 	if (ret)
 		return ret;
-	ret = publish_ports(d->current);
+	ret = report_ports(d->current);
 	if (ret) {
 		stop(d);
 	} else {
-		log_listeners(d, d->current, NULL);
-		notify_ready(d);
+		report_listeners(d->current, NULL);
+		handover_close_rest();
+		upgrade_tell_parent();
+		keep_listeners(d->current);
+		notify_ready(d->current, d->workers, d->nworkers);
 	}
 	watchdog_start(&d->watchdog, d->loop, d->workers, d->nworkers, d->crew);
 	rotation_start(d);
 	ev_run(d->loop, 0);
 	for (unsigned int i = 0; i < d->nworkers; i++)
 		pthread_join(d->workers[i].thread, NULL);
-	write_stats(d);
+	if (!d->has_successor) /* whose file it is */
+		write_stats(d);
 	log_notice("stopped");
 	return ret;
 }
@@ -547,9 +569,9 @@ static int run(struct daemon *d)
 		ret = workers_open(d, workers);
 	if (ret)
 		return ret;
-	check_nofile(d);
+	report_nofile(&d->report, d->current);
 	memory_measure();
-	check_memory(d);
+	report_memory(&d->report, d->current);
 	return serve(d);
 }
 
@@ -559,7 +581,9 @@ int daemon_run(struct config *config, int argc, char **argv)
 	int ret;
 
 	signals_hold(SIG_BLOCK);
+	upgrade_init(&d.upgrade, argv);
 	ret = run(&d);
+	upgrade_fini(&d.upgrade);
 	crew_destroy(d.crew);
 	for (unsigned int i = 0; i < d.nworkers; i++)
 		worker_close(&d.workers[i]);

@@ -5,7 +5,8 @@
  *
  *	ADDRESS:PORT[,service=NAME][,tls][,cert=FILE][,key=FILE][,KEY=VALUE...]
  *	unix:/PATH[,...]	a socket at that path, of one worker
- *	fd:NAME[,...]	a socket that the service manager passes under that name (sd_listen_fds_with_names(3))
+ *	fd:NAME[,...]	the sockets that the service manager passes under that name
+ *(sd_listen_fds_with_names(3)), for each of which there is a listener
  *
  * A key is one of listener.c's own, one of limits.h, one of the service's words, or one of the service's
  *options. Those that are options, too, hold for this listener instead of the general ones.
@@ -26,6 +27,7 @@ struct sockets;
 struct listener {
 	char *spec;  /* address and keys, a line each: equal if written alike, in one line or as a block */
 	char *where; /* "127.0.0.1:8080", "unix:/PATH" or "fd:NAME" */
+	unsigned int nth; /* of the sockets of that name, from 0; config_listeners() sets it */
 	const struct service *service;
 	bool tls;
 	/* Its own, or NULL. */

@@ -11,7 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { EXIT_OK, EXIT_RUN, EXIT_USAGE, EXIT_BAD_FILES };
@@ -59,6 +61,18 @@ static int report_valid(const struct config *config)
 	return EXIT_BAD_FILES;
 }
 
+/* For a service manager that has nothing but this program to send a signal with. */
+static int reload(const struct config *config)
+{
+	pid_t pid = (pid_t)config->settings->reload_pid;
+
+	if (kill(pid, SIGHUP) < 0) {
+		fprintf(stderr, "taiod: cannot have process %d reload: %s\n", (int)pid, strerror(errno));
+		return EXIT_RUN;
+	}
+	return report_valid(config);
+}
+
 /* Takes over @config. */
 static int check_or_run(struct config *config, int argc, char **argv)
 {
@@ -69,9 +83,12 @@ static int check_or_run(struct config *config, int argc, char **argv)
 		ret = config_verify(config, NULL, why);
 	if (!ret)
 		ret = config_verify_tls(config, why);
-	if (!ret && !config->settings->check)
+	if (!ret && !config->settings->check && !config->settings->reload_pid)
 		return daemon_run(config, argc, argv) ? EXIT_RUN : EXIT_OK;
-	status = ret ? refuse(ret, why) : report_valid(config);
+	if (ret)
+		status = refuse(ret, why);
+	else
+		status = config->settings->check ? report_valid(config) : reload(config);
 	config_put(config);
 	return status;
 }

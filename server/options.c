@@ -43,6 +43,8 @@ static const struct opt own[] = {
 	  .help = "Read options from FILE first; the command line overrides it." },
 	{ .name = "check", .key = 't', .type = OPT_ACTION, .offset = FIELD(check),
 	  .help = "Check the configuration, report errors with file and line, and exit." },
+	{ .name = "reload", .type = OPT_UINT, .offset = FIELD(reload_pid), .arg = "PID", .max = 1 << 22, .argv_only = true,
+	  .help = "Check the configuration and, unless -t would exit with 2, send SIGHUP to the taiod that is process PID." },
 	{ .name = "dump-config", .type = OPT_ACTION, .offset = FIELD(dump_config),
 	  .help = "Print the effective configuration and exit." },
 	{ .name = "sample-config", .type = OPT_ACTION, .offset = FIELD(sample_config),
@@ -105,6 +107,14 @@ static const struct opt own[] = {
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Maximum time after SIGTERM for requests under way to finish.",
 	  .more = "0 cancels them at once. It also holds for connections of a listener that a reload removes." },
+	{ .name = "upgrade-timeout", .type = OPT_DURATION, .offset = FIELD(upgrade_us), .arg = "DURATION", .deflt = "1h",
+	  .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Maximum time after an upgrade for connections of the program from before; 0 means as long as they last.",
+	  .more = "When the file of the program has been replaced, SIGHUP starts the new one with the sockets of the one that "
+		  "runs, which accepts no more once the new one serves, and ends with its last connection. It answers one more "
+		  "request on a connection that is kept alive. After this time connections end as on SIGTERM. If the new "
+		  "program does not come to serve, the one that runs goes on as it is. This is done where a service manager can be "
+		  "told of the new process (sd_notify(3)); elsewhere SIGHUP only reloads." },
 
 	{ .section = "Limits",
 	  .name = "max-connections", .type = OPT_UINT, .offset = FIELD(max_connections), .arg = "N",
@@ -236,6 +246,7 @@ static const struct opt own[] = {
 static const char *const synopsis[] = {
 	"[-c FILE] [OPTION]...",
 	"-t [-c FILE] [OPTION]...",
+	"--reload PID [-c FILE] [OPTION]...",
 	NULL,
 };
 
@@ -305,13 +316,15 @@ static void describe_listen(void)
 		"of "
 		"cert-dir=DIR, or else the general ones.",
 		services[0]->name);
-	fprintf(to, " Timeouts, limits and the services' options, such as idle-timeout=5m, may be fields, "
-		    "too, and "
-		    "hold for that listener instead of the general ones. Port 0 lets the kernel choose a "
-		    "free port. "
-		    "unix:/PATH instead of an address makes a socket there, which one worker serves, with the permissions "
-		    "that the umask leaves; one that a process has left there is replaced. "
-		    "fd:NAME uses the socket that a systemd socket unit passes under that name.");
+	fprintf(to,
+		" Timeouts, limits and the services' options, such as idle-timeout=5m, may be fields, "
+		"too, and "
+		"hold for that listener instead of the general ones. Port 0 lets the kernel choose a "
+		"free port. "
+		"unix:/PATH instead of an address makes a socket there, which one worker serves, with the "
+		"permissions "
+		"that the umask leaves; one that a process has left there is replaced. "
+		"fd:NAME uses the sockets that systemd socket units pass under that name, one or several.");
 	describe_words(to, listener_words, "every service");
 	for (size_t i = 0; services[i]; i++)
 		describe_words(to, services[i]->words, services[i]->name);
@@ -368,11 +381,14 @@ struct opt_program taiod_program = {
 		"read the files of sni-map= and resolve the names of backends. Listeners are added and "
 		"removed; the sockets of an address that stays are kept, so "
 		"that no connection is refused. Connections of a listener that is removed finish the "
-		"requests under way. Timeouts and limits, the general ones and those of a listener, hold for all "
+		"requests under way. Timeouts and limits, the general ones and those of a listener, hold for "
+		"all "
 		"connections at once; the service of a listener, "
 		"its fields, and the services' own options for new connections. The log names each changed "
 		"option that needs a restart. If anything is wrong, a listener that cannot be bound for "
-		"instance, the previous configuration stays in effect as a whole.\n"
+		"instance, the previous configuration stays in effect as a whole. If the file of the program "
+		"was "
+		"replaced, SIGHUP starts it beside this process: see upgrade-timeout.\n"
 		"SIGUSR1\tWrite the stats file.\n\n"
 		"PROXY PROTOCOL:\n"
 		"A connection from a network of accept-proxy (an address, ADDRESS/BITS, or unix for all "
@@ -392,17 +408,34 @@ struct opt_program taiod_program = {
 		"FILES:\n"
 		"/etc/taiod/taiod.conf\tThe configuration that the systemd service reads.\n"
 		"/var/lib/taiod/\tThe self-signed certificate, if one was made.\n"
+		"/run/taiod/\tFor sockets of listeners at a path, such as that of the service admin.\n"
 		"/dev/taio\tThe kernel module's device, for engine kmod; see taio(4).\n\n"
+		"SERVICE MANAGER:\n"
+		"To systemd, or who else sets $NOTIFY_SOCKET (sd_notify(3)), taiod tells when it is ready, "
+		"reloads and "
+		"stops, and its watchdog is fed as long as the loop of each worker turns and its engine "
+		"carries out an "
+		"operation. taiod gives it the listening sockets to keep (FileDescriptorStoreMax= of the "
+		"unit), so that "
+		"connections wait over a restart, and none is refused. Of those, a worker takes one for each "
+		"listener: where "
+		"a restart or an upgrade brings fewer workers, what waits at the others is lost. "
+		"An upgrade changes the main process (MAINPID=); it keeps the arguments of the process "
+		"before, while those "
+		"in a changed unit need a restart.\n\n"
 		"EXIT STATUS:\n"
 		"0\tStopped by a signal, or the configuration is valid.\n"
-		"1\tRun-time failure: a port is in use, or no ring can be created.\n"
+		"1\tRun-time failure: a port is in use, no ring can be created, or there is no process to "
+		"reload.\n"
 		"2\tUsage or configuration error.\n"
-		"3\tOf -t: the configuration is valid, but files of a cert-dir cannot be used. taiod would start, or go "
+		"3\tOf -t: the configuration is valid, but files of a cert-dir cannot be used. taiod would "
+		"start, or go "
 		"on, without them.\n\n"
 		"EXAMPLES:\n"
 		"    taiod --listen 127.0.0.1:8080,service=http,root=/srv/www\n"
 		"    taiod --listen :7,service=echo --listen :443,service=http,root=/srv/www,tls "
 		"--idle-timeout 30s\n\n"
 		"SEE ALSO:\n"
-		"taio(1), taio-load(1), io_cancel(2), io_submit(2), systemd.socket(5)",
+		"taio(1), taio-load(1), io_cancel(2), io_submit(2), sd_notify(3), systemd.service(5), "
+		"systemd.socket(5)",
 };

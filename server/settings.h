@@ -19,6 +19,7 @@ struct service;
 struct settings {
 	/* actions */
 	bool check, dump_config, show_man, show_help, show_version, sample_config;
+	unsigned int reload_pid; /* --reload; 0: not asked for */
 	char *config;
 
 	struct opt_list listen;	     /* in one line each */
@@ -33,6 +34,7 @@ struct settings {
 
 	struct limits limits; /* of listeners without their own */
 	uint64_t drain_us;
+	uint64_t upgrade_us;	      /* 0: as long as they last */
 	unsigned int max_connections; /* of all listeners together */
 	uint64_t max_memory;	      /* bytes, of the process; 0: any number */
 	unsigned int max_per_address; /* 0: any number */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "sockets.h"
 
+#include "handover.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -66,6 +68,26 @@ static int bound_to(int fd, union addr *addr)
 	return getsockname(fd, &addr->sa, &len) < 0 ? -errno : 0;
 }
 
+/* A socket that the process before has left where @s is to be; or -1. */
+static int take_left(const struct sockets *s, unsigned int backlog)
+{
+	union addr addr;
+	int fd;
+
+	while ((fd = handover_take(s->where)) >= 0) {
+		bool is_here =
+			sd_is_socket(fd, s->addr.sa.sa_family, SOCK_STREAM, 1) > 0 && !bound_to(fd, &addr);
+
+		/* A name may lead elsewhere by now. */
+		if (is_here && s->kind == SOCKETS_ADDRESS)
+			is_here = addr_port(&s->addr) ? addr_equal(&addr, &s->addr) : true;
+		if (is_here && listen(fd, (int)backlog) == 0)
+			return fd;
+		close(fd);
+	}
+	return -1;
+}
+
 static int open_address(struct sockets *s, unsigned int n, unsigned int backlog, char *why)
 {
 	char reason[ADDR_WHY_LEN];
@@ -77,7 +99,9 @@ static int open_address(struct sockets *s, unsigned int n, unsigned int backlog,
 	}
 	s->addr = s->wanted;
 	for (; s->n < n; s->n++) {
-		fd = bind_one(&s->addr, backlog);
+		fd = take_left(s, backlog);
+		if (fd < 0)
+			fd = bind_one(&s->addr, backlog);
 		ret = fd < 0 ? fd : 0;
 		if (!ret)
 			s->fds[s->n] = fd;
@@ -133,22 +157,35 @@ static int bind_path(int fd, const struct sockaddr_un *addr)
 	return ret;
 }
 
+static int bind_new_path(struct sockets *s, const struct sockaddr_un *addr, unsigned int backlog,
+			 struct stat *st)
+{
+	int ret;
+
+	s->fds[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ret = s->fds[0] < 0 ? -errno : bind_path(s->fds[0], addr);
+	if (!ret && (lstat(addr->sun_path, st) < 0 || listen(s->fds[0], (int)backlog) < 0))
+		ret = -errno;
+	return ret;
+}
+
 /* All workers would wake for each connection, and a duplicate could not be closed: see taken. */
 static int open_path(struct sockets *s, unsigned int n, unsigned int backlog, char *why)
 {
 	struct sockaddr_un addr;
 	struct stat st;
-	int ret;
+	int ret = 0;
 
 	s->addr.sa.sa_family = AF_UNIX;
 	s->wanted = s->addr;
 	for (; s->n < n; s->n++)
 		s->fds[s->n] = -1;
 	path_addr(&addr, path_of(s->where));
-	s->fds[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	ret = s->fds[0] < 0 ? -errno : bind_path(s->fds[0], &addr);
-	if (!ret && (lstat(addr.sun_path, &st) < 0 || listen(s->fds[0], (int)backlog) < 0))
-		ret = -errno;
+	/* One that nobody can reach any more is of no use. */
+	if (lstat(addr.sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
+		s->fds[0] = take_left(s, backlog);
+	if (s->fds[0] < 0)
+		ret = bind_new_path(s, &addr, backlog, &st);
 	if (ret) {
 		snprintf(why, SOCKETS_WHY_LEN, "cannot listen on %.255s: %s", s->where,
 			 ret == -EADDRINUSE ? "another process listens there"
@@ -161,34 +198,19 @@ static int open_path(struct sockets *s, unsigned int n, unsigned int backlog, ch
 	return 0;
 }
 
-/* Unless another process has put its own there. */
+/* Unless another process has put its own there, or is to listen there. */
 static void remove_path(const struct sockets *s)
 {
 	const char *path = path_of(s->where);
 	struct stat st;
 
-	if (s->ino && lstat(path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+	if (!s->is_kept && s->ino && lstat(path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
 		unlink(path);
-}
-
-/* The descriptor that the service manager passed under @name, or -ENOENT. */
-static int find_handed_over(const char *name)
-{
-	char **names = NULL;
-	int n = sd_listen_fds_with_names(0, &names), found = -ENOENT;
-
-	for (int i = 0; i < n; i++) {
-		if (found < 0 && !strcmp(names[i], name))
-			found = SD_LISTEN_FDS_START + i;
-		free(names[i]);
-	}
-	free(names);
-	return found;
 }
 
 static int open_handed_over(struct sockets *s, unsigned int n, char *why)
 {
-	int fd = find_handed_over(s->where + strlen(FD_PREFIX));
+	int fd = handover_fd(s->where + strlen(FD_PREFIX), s->nth);
 
 	if (fd < 0) {
 		snprintf(why, SOCKETS_WHY_LEN,
@@ -219,10 +241,10 @@ static int open_handed_over(struct sockets *s, unsigned int n, char *why)
 	return bound_to(fd, &s->addr);
 }
 
-static struct sockets *find_taken(const char *where)
+static struct sockets *find_taken(const char *where, unsigned int nth)
 {
 	for (struct sockets *s = taken; s; s = s->next)
-		if (strcmp(s->where, where) == 0)
+		if (strcmp(s->where, where) == 0 && s->nth == nth)
 			return s;
 	return NULL;
 }
@@ -233,8 +255,8 @@ static void keep_taken(struct sockets *s)
 	taken = sockets_get(s);
 }
 
-static int open_new(struct sockets **sockets, const char *where, unsigned int n, unsigned int backlog,
-		    char *why)
+static int open_new(struct sockets **sockets, const char *where, unsigned int nth, unsigned int n,
+		    unsigned int backlog, char *why)
 {
 	struct sockets *s = calloc(1, sizeof(*s) + n * sizeof(s->fds[0]));
 	int ret;
@@ -246,6 +268,7 @@ static int open_new(struct sockets **sockets, const char *where, unsigned int n,
 	}
 	atomic_init(&s->refs, 1);
 	s->kind = sockets_kind_of(where);
+	s->nth = nth;
 	ret = s->kind == SOCKETS_HANDED_OVER ? open_handed_over(s, n, why)
 	      : s->kind == SOCKETS_PATH	     ? open_path(s, n, backlog, why)
 					     : open_address(s, n, backlog, why);
@@ -259,20 +282,29 @@ static int open_new(struct sockets **sockets, const char *where, unsigned int n,
 	return 0;
 }
 
-int sockets_open(struct sockets **sockets, const char *where, unsigned int n, unsigned int backlog, char *why)
+unsigned int sockets_count(const char *where)
 {
-	struct sockets *s = sockets_kind_of(where) == SOCKETS_HANDED_OVER ? find_taken(where) : NULL;
+	unsigned int n =
+		sockets_kind_of(where) == SOCKETS_HANDED_OVER ? handover_count(where + strlen(FD_PREFIX)) : 0;
+
+	return n ? n : 1;
+}
+
+int sockets_open(struct sockets **sockets, const char *where, unsigned int nth, unsigned int n,
+		 unsigned int backlog, char *why)
+{
+	struct sockets *s = sockets_kind_of(where) == SOCKETS_HANDED_OVER ? find_taken(where, nth) : NULL;
 
 	if (!s)
-		return open_new(sockets, where, n, backlog, why);
+		return open_new(sockets, where, nth, n, backlog, why);
 	*sockets = sockets_get(s);
 	return 0;
 }
 
-bool sockets_are_at(const struct sockets *s, const char *where, const union addr *wanted)
+bool sockets_are_at(const struct sockets *s, const char *where, unsigned int nth, const union addr *wanted)
 {
 	if (s->kind != SOCKETS_ADDRESS || sockets_kind_of(where) != SOCKETS_ADDRESS)
-		return strcmp(s->where, where) == 0;
+		return strcmp(s->where, where) == 0 && s->nth == nth;
 	return addr_equal(&s->wanted, wanted) || addr_equal(&s->addr, wanted);
 }
 
@@ -295,6 +327,29 @@ void sockets_set_backlog(struct sockets *s, unsigned int backlog)
 {
 	for (unsigned int i = 0; i < sockets_acceptors(s) && s->kind != SOCKETS_HANDED_OVER; i++)
 		listen(s->fds[i], (int)backlog);
+}
+
+void sockets_keep(struct sockets *s)
+{
+	if (s->kind != SOCKETS_HANDED_OVER && handover_keep(s->where, s->fds, sockets_acceptors(s)))
+		s->is_kept = true;
+}
+
+void sockets_forget(struct sockets *s)
+{
+	if (s->is_kept)
+		handover_forget(s->where);
+	s->is_kept = false;
+}
+
+int sockets_hand_over(struct sockets *s, struct handover *to)
+{
+	return s->kind == SOCKETS_HANDED_OVER ? 0 : handover_add(to, s->where, s->fds, sockets_acceptors(s));
+}
+
+void sockets_leave_path(struct sockets *s)
+{
+	s->is_kept = true;
 }
 
 void sockets_close_one(struct sockets *s, unsigned int i)

@@ -24,7 +24,7 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
 		dog->workers[i].beats_seen = beats;
 	}
 	if (!alive)
-		log_error("a worker's loop is stuck: not feeding the watchdog");
+		log_error("a worker's loop, or its ring, is stuck: not feeding the watchdog");
 	else if (dog->crew && crew_is_stuck(dog->crew))
 		log_error("the threads for handshakes are stuck: not feeding the watchdog");
 	else
@@ -46,15 +46,27 @@ double watchdog_beat(void)
 	return period_s > 0 && period_s < BEATS * BEAT_MAX_S ? period_s / BEATS : BEAT_MAX_S;
 }
 
+bool watchdog_is_set(void)
+{
+	return watchdog_period() > 0;
+}
+
 void watchdog_start(struct watchdog *dog, struct ev_loop *loop, struct worker *workers, unsigned int nworkers,
 		    struct crew *crew)
 {
 	double period_s = watchdog_period();
 
 	*dog = (struct watchdog){.workers = workers, .nworkers = nworkers, .crew = crew};
+	ev_timer_init(&dog->timer, on_watchdog, period_s / 2, period_s / 2);
 	if (period_s <= 0)
 		return;
-	ev_timer_init(&dog->timer, on_watchdog, period_s / 2, period_s / 2);
 	dog->timer.data = dog;
 	ev_timer_start(loop, &dog->timer);
+	/* After an upgrade, the process before has fed it last, up to half of its period ago. */
+	sd_notify(0, "WATCHDOG=1");
+}
+
+void watchdog_stop(struct watchdog *dog, struct ev_loop *loop)
+{
+	ev_timer_stop(loop, &dog->timer);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service manager's watchdog (sd_watchdog_enabled(3)): fed only while every worker's loop turns, and
- * threads take what waits for them.
+ * The service manager's watchdog (sd_watchdog_enabled(3)): fed only while every worker's loop turns and its
+ * ring carries out operations (conn/ring_probe.h), and threads take what waits for them.
  */
 #ifndef WATCHDOG_H
 #define WATCHDOG_H
 
 #include <ev.h>
+#include <stdbool.h>
 
 struct crew;
 struct worker;
@@ -23,9 +24,12 @@ struct watchdog {
  * looks; the same where there is none.
  */
 double watchdog_beat(void);
+bool watchdog_is_set(void);
 /* Feeds it from @loop, if there is one, every half of its period. The rest stays the caller's and outlives
  * @loop. */
 void watchdog_start(struct watchdog *dog, struct ev_loop *loop, struct worker *workers, unsigned int nworkers,
 		    struct crew *crew);
+/* It is another process's to feed. */
+void watchdog_stop(struct watchdog *dog, struct ev_loop *loop);
 
 #endif

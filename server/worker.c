@@ -155,7 +155,8 @@ static void on_beat(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct worker *w = timer->data;
 
-	atomic_fetch_add(&w->beats, 1);
+	if (ring_probe_beat(&w->shard.probe, &w->shard.batch))
+		atomic_fetch_add(&w->beats, 1);
 }
 
 /* --- requests of the main thread --- */
@@ -199,12 +200,20 @@ static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	each_conn(w, ON_STOP);
 }
 
-static void drain(struct worker *w)
+static void leave(struct worker *w)
 {
 	if (w->shard.draining)
 		return;
 	w->shard.draining = true;
 	intake_stop(w->intake, w->host.index);
+}
+
+static void drain(struct worker *w)
+{
+	if (w->is_finishing)
+		return;
+	w->is_finishing = true;
+	leave(w);
 	each_conn(w, ON_DRAIN);
 	ev_timer_set(&w->drain, (double)w->shard.settings->drain_us / 1e6, 0.);
 	ev_timer_start(w->loop, &w->drain);
@@ -317,6 +326,8 @@ static void on_wake(struct ev_loop *loop, ev_async *async, int revents)
 		abandon(w);
 	if (requests & WORKER_PREPARE)
 		prepare(w);
+	if (requests & WORKER_LEAVE)
+		leave(w);
 	if (requests & WORKER_DRAIN)
 		drain(w);
 	if (requests & WORKER_STOP) {
@@ -499,10 +510,12 @@ static void *run(void *arg)
 	return NULL;
 }
 
-int worker_start(struct worker *w, double beat_s)
+int worker_start(struct worker *w, double beat_s, bool has_probe)
 {
+	int ret = has_probe ? ring_probe_open(&w->shard.probe, OP_PROBE, &w->shard.batch, w->shard.ring) : 0;
+
 	w->beat_s = beat_s;
-	return -pthread_create(&w->thread, NULL, run, w);
+	return ret ? ret : -pthread_create(&w->thread, NULL, run, w);
 }
 
 void worker_close(struct worker *w)
@@ -510,6 +523,7 @@ void worker_close(struct worker *w)
 	abandon(w); /* if it has never run */
 	sem_destroy(&w->answered);
 	taio_close(w->shard.ring);
+	ring_probe_close(&w->shard.probe);
 	ev_loop_destroy(w->loop);
 	crew_tray_fini(&w->shard.tray);
 	roster_desk_fini(&w->desk);

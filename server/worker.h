@@ -29,7 +29,8 @@ struct worker {
 	uint64_t deadlines_us[DEADLINE_NCLASSES]; /* when they end */
 	ev_timer look;				  /* at connections that are watched */
 	ev_timer drain;
-	ev_timer leave; /* connections of listeners that are gone */
+	bool is_finishing; /* connections have been asked to, and drain limits it */
+	ev_timer leave;	   /* connections of listeners that are gone */
 	ev_timer beat;
 	struct intake_host host;
 	struct intake *intake; /* in effect */
@@ -37,7 +38,7 @@ struct worker {
 	pthread_t thread;
 	atomic_int requests; /* enum worker_request, or-ed; set by the daemon, cleared here */
 	double beat_s;
-	atomic_uint_fast64_t beats; /* grows while the loop turns */
+	atomic_uint_fast64_t beats; /* grows while the loop turns, and the ring answers the probe */
 	uint64_t beats_seen;	    /* when the watchdog looked last, on the main thread */
 	atomic_bool done;
 	void (*on_done)(void *arg); /* called on the worker's thread just before it ends */
@@ -57,6 +58,7 @@ enum worker_request {
 	WORKER_PREPARE = 4, /* a configuration, see worker_prepare() */
 	WORKER_COMMIT = 8,  /* change over to it */
 	WORKER_ABORT = 16,  /* drop it */
+	WORKER_LEAVE = 32,  /* stop accepting; end once the connections have */
 };
 
 #define WORKER_WHY_LEN 512
@@ -77,9 +79,10 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 		struct taio *ring, struct crew *crew, const struct service_env *env, char *why);
 /*
  * @beat_s: the maximum time between turns of its loop, each of which moves beats: for a watchdog, and for a
- * loop that is notified of nothing because epoll_ctl(2) ran out of memory. 0 or -errno.
+ * loop that is notified of nothing because epoll_ctl(2) ran out of memory. With a probe they only move while
+ * the ring carries out operations. 0 or -errno.
  */
-int worker_start(struct worker *w, double beat_s);
+int worker_start(struct worker *w, double beat_s, bool has_probe);
 void worker_request(struct worker *w, enum worker_request request);
 /*
  * Has the worker prepare to serve @config, beside what it serves. worker_prepared() waits until it has: 0, or

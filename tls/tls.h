@@ -149,6 +149,12 @@ int tls_ticket_keys_rotate(struct tls_ticket_keys *keys);
 #define TLS_TICKET_KEY_128 48
 int tls_ticket_keys_load(struct tls_ticket_keys **keys, char *const *files, size_t n, char *why);
 
+/* Keys made at random, for another process: as data[TLS_TICKET_KEYS_LEN], and back. tls_ticket_keys_take() is
+ * 0, or -ENOMEM with a line in why[TLS_WHY_LEN]. */
+#define TLS_TICKET_KEYS_LEN (2 * TLS_TICKET_KEY_256)
+void tls_ticket_keys_give(struct tls_ticket_keys *keys, unsigned char *data);
+int tls_ticket_keys_take(struct tls_ticket_keys **keys, const unsigned char *data, char *why);
+
 struct tls_ticket_keys *tls_ticket_keys_get(struct tls_ticket_keys *keys);
 /* The last reference cleanses them; NULL is allowed. */
 void tls_ticket_keys_put(struct tls_ticket_keys *keys);

@@ -10,6 +10,7 @@
 
 #include "tls_error.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/core_names.h>
@@ -119,6 +120,33 @@ static bool key_decode(struct key *key, const unsigned char *data, size_t len)
 	memcpy(len == TLS_TICKET_KEY_256 ? key->hmac : key->aes, half, key->part_len);
 	memcpy(len == TLS_TICKET_KEY_256 ? key->aes : key->hmac, half + key->part_len, key->part_len);
 	return true;
+}
+
+void tls_ticket_keys_give(struct tls_ticket_keys *keys, unsigned char *data)
+{
+	assert(keys->n == NRANDOM);
+	pthread_rwlock_rdlock(&keys->lock);
+	for (size_t i = 0; i < NRANDOM; i++) {
+		const struct key *key = &keys->keys[i];
+		unsigned char *to = data + i * TLS_TICKET_KEY_256;
+
+		memcpy(to, key->name, NAME_LEN);
+		memcpy(to + NAME_LEN, key->hmac, PART_MAX);
+		memcpy(to + NAME_LEN + PART_MAX, key->aes, PART_MAX);
+	}
+	pthread_rwlock_unlock(&keys->lock);
+}
+
+int tls_ticket_keys_take(struct tls_ticket_keys **keys, const unsigned char *data, char *why)
+{
+	struct tls_ticket_keys *made = keys_create(NRANDOM);
+
+	if (!made)
+		return tls_why(why, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < NRANDOM; i++)
+		key_decode(&made->keys[i], data + i * TLS_TICKET_KEY_256, TLS_TICKET_KEY_256);
+	*keys = made;
+	return 0;
 }
 
 static int key_check(int fd, const char *file, char *why)

@@ -47,9 +47,9 @@ enum output_state {
 	OUTPUT_ENDED,
 };
 
-/* The kind of an operation, whose iocb.data is the connection. all but OP_READ share the write's op.
- */
-enum op_kind { OP_READ, OP_WRITE, OP_FILE, OP_CONNECT, OP_ROOM };
+/* The kind of an operation, whose iocb.data is the connection, but for OP_PROBE, which is of none. All but
+ * OP_READ share the write's op. */
+enum op_kind { OP_READ, OP_WRITE, OP_FILE, OP_CONNECT, OP_ROOM, OP_PROBE };
 
 /*
  * What a listener gives its connections; each worker has its own (server/endpoint.c). A reload replaces it if

@@ -8,6 +8,12 @@
 
 #include "conn.h"
 
+/* Operations that @nconns connections and the probe may have in flight. */
+static inline unsigned int conn_ops(unsigned int nconns)
+{
+	return 2 * nconns + PROBE_OPS;
+}
+
 /* Makes room for the operations of @nconns connections, so that starting one cannot fail. 0 or -ENOMEM. */
 int conn_op_reserve(struct shard *shard, unsigned int nconns);
 

@@ -11,6 +11,7 @@
 #include "aio/taio.h"
 #include "base/hist.h"
 #include "buf.h"
+#include "ring_probe.h"
 #include "server/census.h"
 #include "server/counters.h"
 #include "server/crew.h"
@@ -38,6 +39,7 @@ struct shard {
 	struct crew *crew;     /* carries out TLS handshakes; NULL: the loop does */
 	struct crew_tray tray; /* what it has carried out */
 	struct batch batch;    /* operations started in this turn, and those for which the ring had no room */
+	struct ring_probe probe; /* for a watchdog */
 	struct blocks blocks;
 	const struct settings *settings;
 	struct census_limit census; /* of the settings */
@@ -60,7 +62,7 @@ struct shard {
 	struct counters counters;
 	struct log_limit read_limit, short_limit; /* files that fail while they are sent */
 	struct log_limit tls_limit, proxy_limit, address_limit, memory_limit, close_limits[CLOSE_NREASONS];
-	struct hist cancel_us;	/* taio_cancel() to completion */
+	struct hist cancel_us; /* taio_cancel() to completion */
 	struct times times[TIME_MAX];
 	unsigned char *scratch; /* SCRATCH_SIZE bytes: plaintext between tls and service */
 };

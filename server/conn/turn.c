@@ -53,6 +53,10 @@ static void complete(struct op *op, long res)
 {
 	struct conn *c = op->iocb.data;
 
+	if (op->kind == OP_PROBE) {
+		ring_probe_done(op->iocb.data, res);
+		return;
+	}
 	conn_check(c);
 	account(c->shard, op, res);
 	if (op->cancelled && !(c->rereads && op == &c->rd))

@@ -21,6 +21,8 @@ void http_request_begin(struct http_session *s, const struct http_request *req)
 		s->life = LIFE_KEEP;
 	if (!req->keep_alive || (most && s->nrequests >= most))
 		http_session_end(s);
+	if (s->site->env->draining && *s->site->env->draining)
+		s->life = LIFE_DRAIN;
 	count(s->site->counters, requests);
 }
 

@@ -15,9 +15,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
-from daemon import BIN, TAIOD, WAIT_S, Daemon, connect, echo, health
+from daemon import BIN, TAIOD, WAIT_S, Daemon, connect, echo, handshake, health, is_there, tls_context, until
 
 SOURCE, BUILD, PREFIX = os.environ["SOURCE"], os.environ["BUILD"], os.environ["PREFIX"]
 LIBDIR, SANITIZE = os.environ["LIBDIR"], os.environ.get("SANITIZE", "")
@@ -183,6 +184,7 @@ class Install(Installed):
             "usr/lib/sysctl.d/60-taiod.conf": 0o644,
             "usr/lib/systemd/system/taiod.service": 0o644,
             "usr/lib/systemd/system/taiod.socket": 0o644,
+            "usr/lib/systemd/system/taiod@.service": 0o644,
             "usr/lib/sysusers.d/taio.conf": 0o644,
             "usr/lib/udev/rules.d/60-taio.rules": 0o644,
             f"usr/{LIBDIR}/taio/libtaio-preload.so": 0o644,
@@ -229,8 +231,7 @@ class Install(Installed):
         self.assertEqual(got, want)
 
     def test_files_are_as_in_the_tree(self):
-        for path in ("usr/lib/systemd/system/taiod.service", "usr/lib/systemd/system/taiod.socket",
-                     "etc/taiod/taiod.conf"):
+        for path in ("usr/lib/systemd/system/taiod.socket", "etc/taiod/taiod.conf"):
             self.assertEqual(text_of(self.root, path), text_of(CONFIGS, os.path.basename(path)))
 
     def test_the_administrators_configuration_is_kept(self):
@@ -293,19 +294,17 @@ class Install(Installed):
 
 
 class Units(Installed):
-    UNITS = ("taiod.service", "taiod.socket")
+    UNITS = ("taiod.service", "taiod@one.service", "taiod.socket")
 
     @classmethod
     def setUpClass(cls):
-        """A root in which the units and what they refer to exist: what was installed, systemd's own, a shell."""
+        """A root in which the units and what they refer to exist: what was installed, and systemd's own."""
         super().setUpClass()
         units = cls.root + "/usr/lib/systemd/system"
         for path in glob.glob("/lib/systemd/system/*"):
             name = os.path.join(units, os.path.basename(path))
             if os.path.isfile(path) and not os.path.exists(name):
                 shutil.copy(path, name)
-        os.mkdir(cls.root + "/bin")
-        shutil.copy("/bin/sh", cls.root + "/bin/sh")
 
     def verify(self, *units):
         got = run("systemd-analyze", "verify", "--man=no", "--root=" + self.root, *units)
@@ -333,17 +332,32 @@ class Units(Installed):
         self.assertNotEqual(status, 0)
         self.assertIn("/usr/sbin/taiod is not executable", said)
 
-    def test_exposure_is_below_two(self):
-        got = run("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=19",
-                  os.path.join(CONFIGS, "taiod.service"))
-        self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
-        self.assertLess(float(re.search(r"exposure level for taiod.service: ([0-9.]+)", got.stdout)[1]), 2.0)
+    def unit(self, name="taiod.service"):
+        return text_of(self.root, "usr/lib/systemd/system", name)
 
-    def test_the_check_comes_before_start_and_reload(self):
-        text = text_of(CONFIGS, "taiod.service")
-        check = "/bin/sh -c '/usr/sbin/taiod -t -c /etc/taiod/taiod.conf || [ $? = 3 ]'"
-        self.assertEqual(re.findall(r"^ExecStartPre=(.*)$", text, re.M), [check])
-        self.assertEqual(re.findall(r"^ExecReload=(.*)$", text, re.M), [check, "/bin/sh -c 'kill -HUP $MAINPID'"])
+    def test_exposure_is_at_most_1_2(self):
+        for name in ("taiod.service", "taiod@.service"):
+            got = run("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=12",
+                      os.path.join(self.root, "usr/lib/systemd/system", name))
+            self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+            self.assertLessEqual(float(re.search(r"exposure level for \S+: ([0-9.]+)", got.stdout)[1]), 1.2)
+
+    def test_a_reload_checks_the_configuration_and_asks_for_the_signal(self):
+        version = int(re.search(r"systemd (\d+)", run("systemd-analyze", "--version").stdout)[1])
+        kind, reload = (("notify-reload", "/usr/sbin/taiod -t") if version >= 253
+                        else ("notify", "/usr/sbin/taiod --reload $MAINPID"))
+        self.assertEqual(re.findall(r"^(Type|ExecStart|ExecStartPre|ExecReload)=(.*)$", self.unit(), re.M),
+                         [("Type", kind), ("ExecStart", "/usr/sbin/taiod -c /etc/taiod/taiod.conf"),
+                          ("ExecReload", f"{reload} -c /etc/taiod/taiod.conf")])
+
+    def test_an_instance_has_files_and_directories_of_its_own(self):
+        self.assertEqual([line for line in self.unit("taiod@.service").splitlines() if "/etc/taiod/taiod.conf" in line], [])
+        one, template = self.unit(), self.unit("taiod@.service")
+        self.assertIn("-c /etc/taiod/%i.conf\n", template)
+        for line in re.findall(r"^\w+Directory=taiod$", one, re.M):
+            self.assertIn(line + "-%i\n", template)
+        self.assertEqual(re.sub(r"taiod/%i\.conf", "taiod/taiod.conf", template.replace("taiod-%i", "taiod").replace(": %i", "")),
+                         one)
 
     def test_the_watchdog_spans_many_beats_and_the_stop_a_drain(self):
         text = text_of(CONFIGS, "taiod.service")
@@ -374,7 +388,11 @@ class Notify(unittest.TestCase):
                 self.assertEqual(echo(sock, b"before"), b"before")
                 taiod.messages_waiting()
                 taiod.signal(signal.SIGHUP)
-                self.assertEqual(taiod.message(), {"RELOADING": "1"})
+                before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+                reloading = taiod.message()
+                self.assertEqual(reloading.pop("RELOADING"), "1")
+                self.assertAlmostEqual(int(reloading.pop("MONOTONIC_USEC")), before_us, delta=WAIT_S * 1000000)
+                self.assertEqual(reloading, {})
                 self.assertEqual(taiod.message(), {"READY": "1"})
                 self.assertEqual(echo(sock, b"after"), b"after")
 
@@ -465,14 +483,14 @@ class Watchdog(unittest.TestCase):
         with Daemon(*ECHO, env=self.ENV) as taiod:
             taiod.messages_until("WATCHDOG", "1")
             taiod.messages_until("WATCHDOG", "1")
-            self.assertNotIn("loop is stuck", "".join(taiod.log))
+            self.assertNotIn("is stuck", "".join(taiod.log))
 
     def test_there_is_no_false_alarm_at_any_period(self):
         for period_us in (100000, 1000000, 3000000):
             with self.subTest(period_us=period_us), Daemon(*ECHO, env={"WATCHDOG_USEC": str(period_us)}) as taiod:
                 for _ in range(6):
                     taiod.messages_until("WATCHDOG", "1")
-                self.assertNotIn("loop is stuck", "".join(taiod.log))
+                self.assertNotIn("is stuck", "".join(taiod.log))
 
     def test_it_is_not_fed_while_one_of_two_workers_stands_still(self):
         with Daemon(*ECHO, env=self.ENV) as taiod:
@@ -480,12 +498,27 @@ class Watchdog(unittest.TestCase):
             worker = max(int(tid) for tid in os.listdir(f"/proc/{taiod.process.pid}/task"))
             self.assertNotEqual(worker, taiod.process.pid)
             with Held(worker):
-                taiod.log_line("a worker's loop is stuck")
+                taiod.log_line("is stuck: not feeding")
                 taiod.messages_waiting()
-                taiod.log_line("a worker's loop is stuck")
+                taiod.log_line("is stuck: not feeding")
                 self.assertEqual(taiod.messages_waiting(), [])
             taiod.messages_until("WATCHDOG", "1")
             self.assertEqual(taiod.terminate(), 0)
+
+
+    def test_it_is_not_fed_while_the_ring_carries_nothing_out(self):
+        """The loop turns all the while: stuck.c swallows what is submitted."""
+        with tempfile.TemporaryDirectory() as directory:
+            flag = os.path.join(directory, "stuck")
+            env = {**self.ENV, "LD_PRELOAD": os.environ["STUCK_SHIM"], "STUCK_FILE": flag}
+            with Daemon(*ECHO, "--engine", "poll", env=env) as taiod:
+                taiod.messages_until("WATCHDOG", "1")
+                with open(flag, "w", encoding="ascii"):
+                    pass
+                taiod.log_line("is stuck: not feeding")
+                taiod.messages_waiting()
+                taiod.log_line("is stuck: not feeding")
+                self.assertEqual(taiod.messages_waiting(), [])
 
 
 def free_port():
@@ -502,6 +535,289 @@ def activated(names, *args, more=()):
     for port in ports:
         taiod.log_line(f"Listening on 127.0.0.1:{port}")
     return taiod, [("127.0.0.1", port) for port in ports]
+
+
+class Replaced(Daemon):
+    """A taiod from a file that can be replaced, @program or a copy of taiod at first."""
+
+    def __init__(self, *args, **kwargs):
+        self.programs = tempfile.TemporaryDirectory()
+        self.program = os.path.join(self.programs.name, "taiod")
+        self.replace(TAIOD)
+        super().__init__(*args, program=self.program, **kwargs)
+
+    def __exit__(self, *exc):
+        super().__exit__(*exc)
+        self.programs.cleanup()
+
+    def replace(self, program):
+        new = self.program + ".new"
+        shutil.copy(program, new)
+        os.rename(new, self.program)
+
+    def upgrade(self):
+        """Has the program at its place take over; returns its process id."""
+        self.replace(TAIOD)
+        os.kill(self.successors[-1] if self.successors else self.process.pid, signal.SIGHUP)
+        self.messages_until("RELOADING", "1")
+        told = self.message()
+        assert told.get("READY") == "1" and "MAINPID" in told, told
+        self.messages_until("STATUS", "1 listener, 2 workers, engine poll")
+        return int(told["MAINPID"])
+
+
+ON_POLL = ("--engine", "poll")
+
+
+@unittest.skipIf(SANITIZE == "tsan", "fork(2) of a process with threads")
+class Upgrade(unittest.TestCase):
+    def test_a_new_program_serves_and_the_one_before_ends_with_its_connections(self):
+        with Replaced(*ECHO, *ON_POLL) as taiod:
+            taiod.messages_until("READY", "1")
+            address, = taiod.addresses()
+            with connect(address) as sock:
+                self.assertEqual(echo(sock, b"before"), b"before")
+                pid = taiod.upgrade()
+                self.assertNotEqual(pid, taiod.process.pid)
+                self.assertEqual(taiod.addresses(), [address])
+                for _ in range(20):
+                    with connect(address) as other:
+                        self.assertEqual(echo(other, b"new"), b"new")
+                self.assertEqual(echo(sock, b"after"), b"after")
+                self.assertIsNone(taiod.process.poll())
+            self.assertEqual(taiod.wait(), 0)
+            with connect(address) as sock:
+                self.assertEqual(echo(sock, b"still"), b"still")
+            self.assertEqual([m for m in taiod.messages_waiting() if "STOPPING" in m], [])
+            os.kill(pid, signal.SIGTERM)
+            taiod.messages_until("STOPPING", "1")
+            until(lambda: not is_there(pid), "the new program ends")
+
+    def test_a_connection_that_is_kept_alive_gets_one_more_answer(self):
+        request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        with Replaced(*HTTP, *ON_POLL) as taiod:
+            taiod.messages_until("READY", "1")
+            with connect(taiod.addresses()[0]) as sock:
+                sock.sendall(request)
+                self.assertNotIn(b"Connection: close", sock.recv(4096))
+                taiod.upgrade()
+                sock.sendall(request)
+                answer = b""
+                while part := sock.recv(4096):
+                    answer += part
+                self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer)
+                self.assertIn(b"Connection: close\r\n", answer)
+            self.assertEqual(taiod.wait(), 0)
+
+    def test_no_request_fails_ten_times_in_a_row(self):
+        with Replaced(*HTTP, *ON_POLL) as taiod:
+            taiod.messages_until("READY", "1")
+            host, port = taiod.addresses()[0]
+            before = len(os.listdir(f"/proc/{taiod.process.pid}/fd"))
+            command = [os.path.join(BIN, "taio-load"), "http", f"http://{host}:{port}/healthz", "--connections", "20", "--rate", "2000",
+                       "--duration", "20s", "--max-lag", "10s"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as load:
+                until(lambda: len(os.listdir(f"/proc/{taiod.process.pid}/fd")) >= before + 20, "clients have connected")
+                for _ in range(10):
+                    taiod.upgrade()
+                self.assertIsNone(load.poll(), "the load was over before the upgrades were")
+                said, _ = load.communicate(timeout=WAIT_S + 30)
+            self.assertEqual(load.returncode, 0, said)
+
+    def assert_goes_on(self, taiod, text):
+        """The upgrade that SIGHUP asks for fails with @text in the log, and the program from before serves."""
+        taiod.signal(signal.SIGHUP)
+        taiod.messages_until("RELOADING", "1")
+        told = taiod.message()
+        self.assertEqual((told["READY"], told["STATUS"]), ("1", "upgrade failed: the program from before goes on"))
+        taiod.log_line(text)
+        self.assertEqual(health(taiod.addresses()[0]), b"HTTP/1.1 200 OK")
+        self.assertIsNone(taiod.process.poll())
+
+    def test_a_new_program_that_does_not_serve_changes_nothing(self):
+        with Replaced(*HTTP, *ON_POLL) as taiod:
+            taiod.messages_until("READY", "1")
+            taiod.replace("/bin/false")
+            self.assert_goes_on(taiod, "ended with status 1 before it served")
+            taiod.replace(__file__)
+            os.chmod(taiod.program, 0o644)
+            self.assert_goes_on(taiod, "cannot run " + taiod.program + ": Permission denied")
+            before = len(os.listdir(f"/proc/{taiod.process.pid}/fd"))
+            self.assert_goes_on(taiod, "Permission denied")
+            self.assertEqual(len(os.listdir(f"/proc/{taiod.process.pid}/fd")), before)
+            pid = taiod.upgrade()
+            self.assertEqual(taiod.wait(), 0)
+            self.assertTrue(is_there(pid))
+
+    def test_a_wrong_configuration_keeps_the_program_from_before(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as config, \
+                Replaced("-c", config.name, *HTTP, *ON_POLL) as taiod:
+            taiod.messages_until("READY", "1")
+            config.write("nonsense = 1\n")
+            config.flush()
+            taiod.replace(TAIOD)
+            self.assert_goes_on(taiod, "ended with status 2 before it served")
+
+    def test_without_a_service_manager_it_only_reloads(self):
+        with Replaced(*HTTP, notify=False) as taiod:
+            taiod.log_line("listening on")
+            taiod.replace(TAIOD)
+            taiod.signal(signal.SIGHUP)
+            taiod.log_line("has been replaced: a restart runs it")
+            taiod.log_line("reloaded")
+            self.assertIsNone(taiod.process.poll())
+
+    def test_connections_of_the_program_before_end_at_the_timeout(self):
+        with Replaced(*ECHO, *ON_POLL, "--upgrade-timeout", "300ms", "--drain-timeout", "300ms") as taiod:
+            taiod.messages_until("READY", "1")
+            with connect(taiod.addresses()[0]) as sock:
+                self.assertEqual(echo(sock, b"before"), b"before")
+                taiod.upgrade()
+                self.assertEqual(sock.recv(1), b"")
+            self.assertEqual(taiod.wait(), 0)
+
+    def test_a_signal_ends_the_program_before_as_usual(self):
+        with Replaced(*ECHO, *ON_POLL) as taiod:
+            taiod.messages_until("READY", "1")
+            with connect(taiod.addresses()[0]) as sock:
+                self.assertEqual(echo(sock, b"before"), b"before")
+                taiod.upgrade()
+                taiod.signal(signal.SIGTERM)
+                self.assertEqual(sock.recv(1), b"")
+            self.assertEqual(taiod.wait(), 0)
+            self.assertEqual([m for m in taiod.messages_waiting() if "STOPPING" in m], [])
+
+    def test_a_socket_at_a_path_goes_with_it(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "socket")
+            with Replaced("--workers", "2", "--listen", f"unix:{path},service=echo", *ON_POLL) as taiod:
+                taiod.messages_until("READY", "1")
+                inode = os.stat(path).st_ino
+                with socket.socket(socket.AF_UNIX) as sock:
+                    sock.connect(path)
+                    pid = taiod.upgrade()
+                    self.assertEqual(echo(sock, b"old"), b"old")
+                self.assertEqual(taiod.wait(), 0)
+                self.assertEqual(os.stat(path).st_ino, inode)
+                with socket.socket(socket.AF_UNIX) as sock:
+                    sock.connect(path)
+                    self.assertEqual(echo(sock, b"new"), b"new")
+                self.assertTrue(is_there(pid))
+
+    def test_sessions_are_resumed_by_the_new_program(self):
+        with Replaced("--workers", "2", "--listen", "127.0.0.1:0,service=echo,tls", *ON_POLL) as taiod:
+            taiod.messages_until("READY", "1")
+            address, = taiod.addresses()
+            context = tls_context()
+            session, resumed = handshake(context, address)
+            self.assertFalse(resumed)
+            taiod.upgrade()
+            self.assertEqual(taiod.wait(), 0)
+            self.assertTrue(handshake(context, address, session)[1])
+
+    def test_it_has_no_descriptors_that_a_fresh_one_has_not(self):
+        with Replaced(*HTTP, *ON_POLL) as taiod:
+            taiod.messages_until("READY", "1")
+            self.assertEqual(health(taiod.addresses()[0]), b"HTTP/1.1 200 OK")
+            before = sorted(os.listdir(f"/proc/{taiod.process.pid}/fd"), key=int)
+            pid = taiod.upgrade()
+            until(lambda: len(os.listdir(f"/proc/{pid}/fd")) == len(before), "it has as many descriptors")
+
+    def test_sockets_of_the_service_manager_go_with_it(self):
+        with socket.socket() as front:
+            front.bind(("127.0.0.1", 0))
+            front.listen()
+            address = front.getsockname()
+            with Replaced("--workers", "2", "--listen", "fd:front,service=echo", *ON_POLL,
+                          passed=[("front", front.fileno())]) as taiod:
+                taiod.messages_until("READY", "1")
+                taiod.upgrade()
+                self.assertEqual(taiod.wait(), 0)
+                with connect(address) as sock:
+                    self.assertEqual(echo(sock, b"new"), b"new")
+
+
+class Store(unittest.TestCase):
+    """Listening sockets that the service manager keeps."""
+
+    def test_each_workers_socket_is_kept_under_a_name_that_tells_where(self):
+        with Daemon(*HTTP, "--listen", "[::1]:0,service=echo") as taiod:
+            taiod.messages_until("READY", "1")
+            self.assertEqual([name for name, _ in taiod.stored], ["listen=127.0.0.1%3A0"] * 2 + ["listen=[%3A%3A1]%3A0"] * 2)
+            want = taiod.addresses()
+            got = [socket.socket(fileno=os.dup(fd)) for _, fd in taiod.stored]
+            self.assertEqual([sock.getsockname()[:2] for sock in got], [want[0]] * 2 + [("::1", want[1][1])] * 2)
+            for sock in got:
+                sock.close()
+
+    def test_a_connection_between_two_runs_is_served(self):
+        with Daemon(*ECHO) as first:
+            first.messages_until("READY", "1")
+            address, = first.addresses()
+            self.assertEqual(first.terminate(), 0)
+            socks = [connect(address) for _ in range(20)]
+            with Daemon(*ECHO, passed=first.stored) as second:
+                second.messages_until("READY", "1")
+                self.assertEqual(second.addresses(), [address])
+                for sock in socks:
+                    self.assertEqual(echo(sock, b"waited"), b"waited")
+                    sock.close()
+
+    def test_a_listener_that_is_gone_is_kept_no_longer(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as config:
+            config.write('listen = {"127.0.0.1:0,service=echo", "127.0.0.2:0,service=echo"}\n')
+            config.flush()
+            with Daemon("-c", config.name, "--workers", "2") as taiod:
+                taiod.messages_until("READY", "1")
+                self.assertEqual(len(taiod.stored), 4)
+                config.seek(0)
+                config.write('listen = {"127.0.0.1:0,service=echo", "127.0.0.3:0,service=echo"}\n')
+                config.flush()
+                taiod.signal(signal.SIGHUP)
+                taiod.messages_until("RELOADING", "1")
+                taiod.messages_until("READY", "1")
+                self.assertEqual(sorted(name for name, _ in taiod.stored),
+                                 ["listen=127.0.0.1%3A0"] * 2 + ["listen=127.0.0.3%3A0"] * 2)
+
+    def test_what_nobody_wants_any_more_is_closed(self):
+        with Daemon(*ECHO) as first:
+            first.messages_until("READY", "1")
+            address, = first.addresses()
+            first.terminate()
+            with Daemon(*HTTP[:2], "--listen", "127.0.0.2:0,service=echo", passed=first.stored) as second:
+                second.messages_until("READY", "1")
+                for _, fd in first.stored:
+                    os.close(fd)
+                first.stored.clear()
+                with self.assertRaises(ConnectionRefusedError):
+                    connect(address)
+
+    def test_a_path_is_there_over_a_restart(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "socket")
+            args = ("--workers", "2", "--listen", f"unix:{path},service=echo")
+            with Daemon(*args) as first:
+                first.messages_until("READY", "1")
+                self.assertEqual(first.terminate(), 0)
+                with socket.socket(socket.AF_UNIX) as sock:
+                    sock.connect(path)
+                    with Daemon(*args, passed=first.stored) as second:
+                        second.messages_until("READY", "1")
+                        self.assertEqual(echo(sock, b"waited"), b"waited")
+
+    def test_a_path_that_is_gone_is_made_anew(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "socket")
+            args = ("--workers", "2", "--listen", f"unix:{path},service=echo")
+            with Daemon(*args) as first:
+                first.messages_until("READY", "1")
+                self.assertEqual(first.terminate(), 0)
+                os.unlink(path)
+                with Daemon(*args, passed=first.stored) as second:
+                    second.messages_until("READY", "1")
+                    with socket.socket(socket.AF_UNIX) as sock:
+                        sock.connect(path)
+                        self.assertEqual(echo(sock, b"new"), b"new")
 
 
 class Activation(unittest.TestCase):
@@ -532,6 +848,23 @@ class Activation(unittest.TestCase):
                 self.assertEqual(echo(sock, b"all"), b"all")
             for sock in socks:
                 sock.close()
+
+    def test_every_socket_of_one_name_is_served(self):
+        taiod, addresses = activated(["front", "front", "back"], "--listen", "fd:front,service=echo", "--workers", "2",
+                                     "--listen", "fd:back,service=http")
+        with taiod:
+            for address in addresses[:2]:
+                with connect(address) as sock:
+                    self.assertEqual(echo(sock, b"one of two"), b"one of two")
+            self.assertEqual(health(addresses[2]), b"HTTP/1.1 200 OK")
+            taiod.messages_until("READY", "1")
+            self.assertEqual(taiod.addresses(), addresses)
+            taiod.signal(signal.SIGHUP)
+            taiod.messages_until("RELOADING", "1")
+            self.assertNotIn("STATUS", taiod.messages_until("READY", "1")[-1])
+            for address in addresses[:2]:
+                with connect(address) as sock:
+                    self.assertEqual(echo(sock, b"again"), b"again")
 
     def test_a_name_that_was_not_handed_over_is_a_clear_failure(self):
         taiod, (address,) = activated(["front"], "--listen", "fd:back,service=echo")

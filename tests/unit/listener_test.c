@@ -312,7 +312,7 @@ static struct sockets *open_at(const char *where, unsigned int n)
 	char why[SOCKETS_WHY_LEN];
 	struct sockets *sockets;
 
-	if (sockets_open(&sockets, where, n, 16, why))
+	if (sockets_open(&sockets, where, 0, n, 16, why))
 		fail_msg("%s", why);
 	return sockets;
 }
@@ -350,12 +350,12 @@ static void sockets_are_known_by_their_place(void **state)
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		assert_int_equal(addr_resolve(table[i].where, true, &wanted, why), 0);
-		assert_int_equal(sockets_are_at(sockets, table[i].where, &wanted), table[i].want);
+		assert_int_equal(sockets_are_at(sockets, table[i].where, 0, &wanted), table[i].want);
 	}
-	assert_false(sockets_are_at(sockets, "fd:web", &wanted));
+	assert_false(sockets_are_at(sockets, "fd:web", 0, &wanted));
 	addr_text(&sockets->addr, text);
 	assert_int_equal(addr_resolve(text, true, &wanted, why), 0);
-	assert_true(sockets_are_at(sockets, text, &wanted));
+	assert_true(sockets_are_at(sockets, text, 0, &wanted));
 	sockets_put(sockets);
 }
 
@@ -364,7 +364,7 @@ static void a_socket_that_nobody_handed_over_is_an_error(void **state)
 	char why[SOCKETS_WHY_LEN];
 	struct sockets *sockets;
 
-	assert_int_equal(sockets_open(&sockets, "fd:web", 1, 16, why), -ENOENT);
+	assert_int_equal(sockets_open(&sockets, "fd:web", 0, 1, 16, why), -ENOENT);
 	assert_non_null(strstr(why, "FileDescriptorName="));
 }
 
