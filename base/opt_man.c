@@ -84,10 +84,10 @@ void opt_help(const struct opt_program *program, FILE *to)
 	}
 }
 
-/* One word as roff text; a dot or quote at the start of a line would be a request. */
+/* One word as roff text; a dot or quote at the start of a line would be a request, and %T in a list a macro. */
 static void man_word(FILE *to, const char *word, size_t len, bool starts_line)
 {
-	if (starts_line && (*word == '.' || *word == '\''))
+	if (starts_line && (*word == '.' || *word == '\'' || *word == '%'))
 		fputs("\\&", to);
 	for (size_t i = 0; i < len; i++) {
 		if (word[i] == '\\')
