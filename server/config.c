@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
+#include "access_log.h"
 #include "aio/taio.h"
 #include "cert.h"
 #include "listener.h"
@@ -81,6 +82,7 @@ void config_put(struct config *config)
 {
 	if (!config || atomic_fetch_sub(&config->refs, 1) != 1)
 		return;
+	config_close_access(config);
 	listeners_free(config);
 	opt_free(&taiod_program, config->settings);
 	free(config->settings);
@@ -412,6 +414,25 @@ int config_load_tls(struct config *config, const struct config *from, struct tls
 		ret = load_listener(config, i, from, own ? own : keys, false, why);
 	tls_ticket_keys_put(own);
 	return ret;
+}
+
+int config_open_access(struct config *config, unsigned int nworkers, char *why)
+{
+	const struct settings *settings = config->settings;
+	struct access_log_params params = {
+		.path = settings->access_log,
+		.format = settings->access_format,
+		.queue = settings->access_queue,
+		.nqueues = nworkers,
+	};
+
+	return params.path ? access_log_open(&config->access, &params, why) : 0;
+}
+
+void config_close_access(struct config *config)
+{
+	access_log_close(config->access);
+	config->access = NULL;
 }
 
 void config_changes(const struct config *from, const struct config *to,

@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 
+struct access_log;
 struct listener;
 struct opt;
 struct sockets;
@@ -22,6 +23,7 @@ struct config {
 	struct listener *listeners;
 	struct tls_ctx **tls;	  /* one for each listener, NULL where it is plain */
 	struct tls_certs **certs; /* of each listener's directory, NULL where there is none */
+	struct access_log *access; /* NULL: there is none */
 	unsigned int nlisteners;
 	unsigned int nbad; /* files of certificates in these directories that cannot be used */
 	atomic_uint refs;  /* the daemon's, those of the workers, and one of each endpoint (endpoint.h) */
@@ -74,6 +76,12 @@ int config_prepare(struct config *config, const struct config *from, char *why);
  */
 int config_load_tls(struct config *config, const struct config *from, struct tls_ticket_keys *keys,
 		    char *why);
+
+/* Opens the access log, with a queue for each worker, if there is to be one. */
+int config_open_access(struct config *config, unsigned int nworkers, char *why);
+
+/* After another has taken its place, and no worker writes to it any more. */
+void config_close_access(struct config *config);
 
 /* The listener of @config (NULL: none) with these sockets, or NULL. */
 const struct listener *config_listener_at(const struct config *config, const struct sockets *sockets);

@@ -62,7 +62,9 @@
 	X(smuggling, counter, "malformed requests of a form used for request smuggling")                     \
 	X(header_too_big, counter, "requests refused for the size of their header")                          \
 	X(path_escapes, counter, "requests whose path led out of the root")                                  \
-	X(slow_requests, counter, "requests that took too long, or whose body came too slowly")
+	X(slow_requests, counter, "requests that took too long, or whose body came too slowly")              \
+	X(access_log_lines, counter, "lines written to the access log")                                      \
+	X(access_log_lost, counter, "lines of the access log that were lost")
 
 enum counter {
 #define COUNTER_ENUM(name, type, help) COUNT_##name,

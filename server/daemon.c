@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon.h"
 
+#include "access_log.h"
 #include "base/nofile.h"
 #include "base/opt.h"
 #include "config.h"
@@ -30,6 +31,9 @@ enum stage {
 	STAGE_DRAINING, /* those that are left finish what is under way */
 };
 
+/* How long the end waits for the access log. */
+#define ACCESS_WAIT_MS 2000
+
 struct daemon {
 	int argc;
 	char **argv;
@@ -42,7 +46,7 @@ struct daemon {
 	struct report_of report;
 	struct roster_room room;
 	struct ev_loop *loop;
-	ev_signal signals[4];
+	ev_signal signals[5];
 	ev_async worker_done;
 	struct watchdog watchdog;
 	struct upgrade upgrade;
@@ -114,6 +118,8 @@ static int reload_read(struct daemon *d, struct config **next, char *why)
 		ret = config_load_tls(*next, d->current, d->ticket_keys, why);
 	if (!ret)
 		ret = config_prepare(*next, d->current, why);
+	if (!ret)
+		ret = config_open_access(*next, d->nworkers, why);
 	return ret;
 }
 
@@ -184,6 +190,7 @@ static void reload(struct daemon *d)
 	if (config_outgoing(next) > config_outgoing(old))
 		report_slots(&d->report, next);
 	report_listeners(next, old);
+	config_close_access(old);
 	config_drop_tls(old); /* which may be the one that it started with, and stay */
 	config_put(old);
 	log_notice("configuration and certificates reloaded");
@@ -317,6 +324,9 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
 	case SIGUSR1:
 		write_stats(d);
 		break;
+	case SIGUSR2:
+		access_log_reopen(d->current->access);
+		break;
 	default:
 		stop(d);
 	}
@@ -330,15 +340,16 @@ static void signals_hold(int how)
 	sigemptyset(&held);
 	sigaddset(&held, SIGHUP);
 	sigaddset(&held, SIGUSR1);
+	sigaddset(&held, SIGUSR2);
 	pthread_sigmask(how, &held, NULL);
 }
 
 static void signals_start(struct daemon *d)
 {
-	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
 	signal(SIGPIPE, SIG_IGN);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		ev_signal_init(&d->signals[i], on_signal, numbers[i]);
 		d->signals[i].data = d;
 		ev_signal_start(d->loop, &d->signals[i]);
@@ -533,6 +544,8 @@ static int serve(struct daemon *d)
 	ev_run(d->loop, 0);
 	for (unsigned int i = 0; i < d->nworkers; i++)
 		pthread_join(d->workers[i].thread, NULL);
+	config_close_access(d->current);
+	access_log_wait(ACCESS_WAIT_MS);
 	if (!d->has_successor) /* whose file it is */
 		write_stats(d);
 	log_notice("stopped");
@@ -548,6 +561,8 @@ static int start_config(struct daemon *d, unsigned int nworkers)
 		ret = config_open(d->current, NULL, nworkers, why);
 	if (!ret)
 		ret = config_prepare(d->current, NULL, why);
+	if (!ret)
+		ret = config_open_access(d->current, nworkers, why);
 	if (ret)
 		log_error("%s", why);
 	return ret;
@@ -584,6 +599,8 @@ int daemon_run(struct config *config, int argc, char **argv)
 	upgrade_init(&d.upgrade, argv);
 	ret = run(&d);
 	upgrade_fini(&d.upgrade);
+	config_close_access(d.current); /* if it could not start */
+	access_log_wait(ACCESS_WAIT_MS);
 	crew_destroy(d.crew);
 	for (unsigned int i = 0; i < d.nworkers; i++)
 		worker_close(&d.workers[i]);

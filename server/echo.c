@@ -32,6 +32,7 @@ static enum phase stream_phase(const void *session)
 const struct service service_echo = {
 	.name = "echo",
 	.summary = "sends back what it receives",
+	.access = ACCESS_CONNECTIONS,
 	.input = echo_input,
 	.eof = stream_eof,
 	.phase = stream_phase,
@@ -40,6 +41,7 @@ const struct service service_echo = {
 const struct service service_discard = {
 	.name = "discard",
 	.summary = "receives and sends nothing",
+	.access = ACCESS_CONNECTIONS,
 	.input = discard_input,
 	.eof = stream_eof,
 	.phase = stream_phase,

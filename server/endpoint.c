@@ -17,6 +17,7 @@ struct served {
 	struct config *config; /* holds a reference */
 	const struct listener *listener;
 	struct service_env env;
+	char where[SOCKETS_TEXT_LEN];
 };
 
 static struct served *served_of(const struct endpoint *endpoint)
@@ -56,6 +57,10 @@ int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned in
 	}
 	s->env = *env;
 	s->env.group = group;
+	s->endpoint.access = l->access_log ? l->service->access : ACCESS_NOTHING;
+	if (s->endpoint.access != ACCESS_RESPONSES)
+		s->env.access = NULL;
+	s->endpoint.listener = sockets_text(l->sockets, s->where);
 	if (l->service->site_open)
 		ret = l->service->site_open(&s->endpoint.site, l->options, l->words, &s->env, why);
 	if (ret) {

@@ -62,6 +62,8 @@ const struct opt listener_words[] = {
 		  "repeatable." },
 	{ .name = "accept-rate", .type = OPT_UINT, .offset = FIELD(accept_rate), .arg = "N", .max = 1 << 30,
 	  .help = "Number of connections to accept a second; those that come faster wait in the backlog." },
+	{ .name = "access-log", .type = OPT_BOOL, .offset = FIELD(access_log), .deflt = "yes",
+	  .help = "Lines in the access log, if there is one; access-log=no leaves them out." },
 	{ 0 }
 };
 // clang-format on
@@ -382,6 +384,7 @@ static int fill(struct listener *l, const struct opt_block *block, const struct 
 		return ret;
 	l->where = strdup(block->title);
 	l->spec = make_spec(block);
+	l->access_log = true;
 	if (!l->where || !l->spec)
 		return no_memory(why);
 	ret = set_service(l, block, at, why);

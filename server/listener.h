@@ -36,6 +36,7 @@ struct listener {
 	struct opt_list proxies;      /* accept-proxy, */
 	struct networks accept_proxy; /* read */
 	unsigned int accept_rate;     /* connections a second; 0: no limit */
+	bool access_log;
 	struct limits limits;	      /* the general ones but for its own */
 	void *options;		      /* likewise the service's, of service->options_size bytes, or NULL */
 	void *words;		      /* the service's, of service->words_size bytes, or NULL */

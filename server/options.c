@@ -2,6 +2,7 @@
 /* taiod's table of options, from which the command line, configuration file, --help and taiod(8) are made. */
 #include "options.h"
 
+#include "access_log.h"
 #include "census.h"
 #include "listener.h"
 #include "service.h"
@@ -32,8 +33,8 @@ static const char *const level_choices[] = {"error", "warning", "notice", "info"
 
 static const char *const kernel_choices[] = {"no", "auto", "yes", NULL}; /* enum tls_kernel_use */
 
-/* Made from the table of services by options_init(). */
-static char listen_more[8192];
+/* Made from the tables of services and of sequences by options_init(). */
+static char listen_more[8192], access_more[8192];
 
 // clang-format off
 static const struct opt own[] = {
@@ -236,6 +237,24 @@ static const struct opt own[] = {
 	  .name = "log-level", .type = OPT_ENUM, .offset = FIELD(log_level), .arg = "LEVEL", .deflt = "info",
 	  .choices = level_choices, .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Least severe messages to log: error, warning, notice, info or debug." },
+	{ .name = "access-log", .type = OPT_STRING, .offset = FIELD(access_log), .arg = "FILE",
+	  .check = access_log_check, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Append a line to FILE for each HTTP response, and for each connection of other services; - is standard output.",
+	  .more = "The service http has a line for each response, once it has been sent or its connection has ended; proxy, echo "
+		  "and discard have one for each connection at its end; admin has none, nor has a listener with access-log=no. "
+		  "The client is the one that a PROXY protocol header gives, where accept-proxy takes one.\n\n"
+		  "A thread of its own writes the lines; nothing else waits for it. Lines are lost if the disk is full, or if they "
+		  "come faster than they can be written (see access-log-queue). They are counted (access_log_lost), and the log "
+		  "says when that begins and when it is over. A line that was written in part is removed again.\n\n"
+		  "SIGHUP and SIGUSR2 open the file anew, once it has been renamed; the latter does nothing else. FILE may be a "
+		  "FIFO, which need not have a reader. Files are made with mode 0640, or less if the umask says so." },
+	{ .name = "access-log-format", .type = OPT_STRING, .offset = FIELD(access_format), .arg = "FORMAT", .deflt = "combined",
+	  .check = access_format_check, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Form of these lines: common, combined, json, or sequences such as %h with text between them.",
+	  .more = access_more },
+	{ .name = "access-log-queue", .type = OPT_SIZE, .offset = FIELD(access_queue), .arg = "SIZE", .deflt = "1m",
+	  .min = ACCESS_LINE_MAX, .max = 1 << 30, .on_reload = OPT_RELOAD_APPLY,
+	  .help = "Bytes of lines, for each worker, that may wait to be written; further lines are lost." },
 	{ .name = "stats-file", .type = OPT_STRING, .offset = FIELD(stats_file), .arg = "FILE",
 	  .on_reload = OPT_RELOAD_APPLY,
 	  .help = "Write counters and io_cancel latency percentiles to FILE (JSON) on SIGUSR1 and on exit." },
@@ -333,12 +352,36 @@ static void describe_listen(void)
 	fclose(to);
 }
 
+static void describe_access(void)
+{
+	FILE *to = fmemopen(access_more, sizeof(access_more), "w");
+
+	assert(to);
+	fprintf(to,
+		"common and combined are Apache's and nginx's; the line of a connection has its service and backend in the "
+		"place of the request, - for the status, and the bytes sent. json is an object on each line: time, client, "
+		"port, listener, service, received and sent (bytes), duration (seconds); of a response method, target, "
+		"protocol, host, referer, user_agent, status, body (bytes sent without the head) and complete (false if "
+		"request or response was cut short), and line for a request line that is malformed; of a connection backend "
+		"and reason; with TLS tls (its version), cipher, server_name, alpn, client_name and resumed. Any other "
+		"value is text with these sequences:\n");
+	access_format_describe(to);
+	fprintf(to,
+		"\n\nWhat there is not is a hyphen, and null in JSON. What comes from a client is escaped, so that it cannot "
+		"forge a line: as \\xHH, \\\" and \\\\ or, in JSON, as JSON has it, with the character U+FFFD for what is "
+		"not UTF-8. Of each of these things at most %d bytes are logged, followed by three dots.",
+		ACCESS_TEXT_MAX);
+	assert(ftell(to) < (long)sizeof(access_more));
+	fclose(to);
+}
+
 void options_init(void)
 {
 	const char *heading = NULL;
 	size_t at = 0;
 
 	describe_listen();
+	describe_access();
 	listener_init();
 	for (const struct opt *row = own; row->name || row->section; row++) {
 		if (!row->name && *row->section) {
@@ -377,8 +420,8 @@ struct opt_program taiod_program = {
 		"SIGNALS:\n"
 		"SIGTERM, SIGINT\tStop accepting connections, finish the requests under way, and exit. A "
 		"second one ends them at once; a handshake that a thread is at is waited for.\n"
-		"SIGHUP\tReload the configuration and the certificates, open the directories of root= anew, "
-		"read the files of sni-map= and resolve the names of backends. Listeners are added and "
+		"SIGHUP\tReload the configuration and the certificates, open the directories of root= and the access "
+		"log anew, read the files of sni-map= and resolve the names of backends. Listeners are added and "
 		"removed; the sockets of an address that stays are kept, so "
 		"that no connection is refused. Connections of a listener that is removed finish the "
 		"requests under way. Timeouts and limits, the general ones and those of a listener, hold for "
@@ -389,7 +432,8 @@ struct opt_program taiod_program = {
 		"instance, the previous configuration stays in effect as a whole. If the file of the program "
 		"was "
 		"replaced, SIGHUP starts it beside this process: see upgrade-timeout.\n"
-		"SIGUSR1\tWrite the stats file.\n\n"
+		"SIGUSR1\tWrite the stats file.\n"
+		"SIGUSR2\tOpen the access log anew, as after its file was renamed.\n\n"
 		"PROXY PROTOCOL:\n"
 		"A connection from a network of accept-proxy (an address, ADDRESS/BITS, or unix for all "
 		"that come by a Unix socket) must begin with a header of the PROXY protocol, version 1 or "
@@ -409,6 +453,7 @@ struct opt_program taiod_program = {
 		"/etc/taiod/taiod.conf\tThe configuration that the systemd service reads.\n"
 		"/var/lib/taiod/\tThe self-signed certificate, if one was made.\n"
 		"/run/taiod/\tFor sockets of listeners at a path, such as that of the service admin.\n"
+		"/var/log/taiod/\tWhere the systemd service may have its access log, such as access.log.\n"
 		"/dev/taio\tThe kernel module's device, for engine kmod; see taio(4).\n\n"
 		"SERVICE MANAGER:\n"
 		"To systemd, or who else sets $NOTIFY_SOCKET (sd_notify(3)), taiod tells when it is ready, "

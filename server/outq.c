@@ -121,6 +121,7 @@ void outq_init(struct outq *q)
 	STAILQ_INIT(&q->segs);
 	q->nbytes = 0;
 	q->memory = 0;
+	q->taken = 0;
 }
 
 void outq_clear(struct outq *q)
@@ -316,6 +317,7 @@ void outq_consume(struct outq *q, uint64_t len)
 	bool empty;
 
 	q->nbytes -= len;
+	q->taken += len;
 	while (len && (seg = STAILQ_FIRST(&q->segs))) {
 		len -= seg_consume(seg, len, &empty);
 		if (!empty)

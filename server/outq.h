@@ -74,6 +74,7 @@ struct outq {
 	struct seg_list segs;
 	uint64_t nbytes; /* total waiting: memory and file ranges */
 	size_t memory;	 /* bytes of memory held for them */
+	uint64_t taken;	 /* bytes taken so far */
 };
 
 /* A file range of up to this many bytes can be read in behind the response head that precedes it. */
@@ -84,6 +85,12 @@ void outq_clear(struct outq *q);
 static inline bool outq_empty(const struct outq *q)
 {
 	return q->nbytes == 0;
+}
+
+/* Where the next byte goes: how many were taken, or wait. What is called back no longer counts. */
+static inline uint64_t outq_end(const struct outq *q)
+{
+	return q->taken + q->nbytes;
 }
 
 /* Append: 0 or -ENOMEM; on failure nothing was appended. Small appends share a segment. */

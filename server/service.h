@@ -8,6 +8,7 @@
 #ifndef SERVICE_H
 #define SERVICE_H
 
+#include "access.h"
 #include "base/step.h"
 #include "outq.h"
 #include "reason.h"
@@ -15,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct access_queue;
 struct conn_group;
 struct counters;
 struct ev_loop;
@@ -49,6 +51,14 @@ struct service_env {
 	/* Appends the counters of all workers in Prometheus text format: 0 or -ENOMEM. */
 	int (*metrics)(void *arg, struct outq *out);
 	void *metrics_arg;
+	/*
+	 * The access log. If *access is not NULL a session begins a record for each response before it appends any of
+	 * it, and fills it in; NULL: no memory. It may use it until it begins the next or sets is_whole, and later by
+	 * its number in respond_again(), if access_find() has it still. access NULL: there is nothing to tell.
+	 */
+	struct access_queue *const *access;
+	struct access_record *(*access_begin)(struct peer *peer, const struct access_request *request);
+	struct access_record *(*access_find)(struct peer *peer, uint32_t number);
 };
 
 #define SERVICE_SESSION_MAX 256
@@ -68,6 +78,7 @@ struct service {
 	/* Sent in the place of an alert where TLS is expected and a peer speaks HTTP without it; NULL: an
 	 * alert. */
 	const char *plain_response;
+	enum access_of access; /* what the access log has of its connections */
 	unsigned int outgoing; /* connections that a session opens, at most one at a time of each */
 	size_t session_size;   /* zeroed memory kept for a session; at most SERVICE_SESSION_MAX bytes */
 

@@ -51,6 +51,8 @@ struct settings {
 
 	int log_level;
 	char *stats_file;
+	char *access_log, *access_format; /* NULL: there is none */
+	uint64_t access_queue;		  /* bytes, of each worker */
 };
 
 /*

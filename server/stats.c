@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "stats.h"
 
+#include "access_log.h"
 #include "memory.h"
 #include "publish.h"
 #include "times.h"
@@ -10,11 +11,16 @@
 
 static void stats_sum(const struct stats_of *of, struct counters *sum)
 {
+	uint64_t lines, lost;
+
 	memset(sum, 0, sizeof(*sum));
 	for (unsigned int i = 0; i < of->nworkers; i++)
 		counters_sum(sum, &of->workers[i].shard.counters);
 	count_set(sum, COUNT_memory_tls, tls_memory());
 	count_set(sum, COUNT_memory_base, memory_base());
+	access_log_count(&lines, &lost);
+	count_set(sum, COUNT_access_log_lines, lines);
+	count_set(sum, COUNT_access_log_lost, lost);
 }
 
 static int print_slots(struct outq *out)

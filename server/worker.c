@@ -6,12 +6,14 @@
  */
 #include "worker.h"
 
+#include "access_log.h"
 #include "base/clock.h"
 #include "config.h"
 #include "endpoint.h"
 #include "log.h"
 #include "memory.h"
 #include "options.h"
+#include "server/conn/access.h"
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
 #include "server/conn/list.h"
@@ -282,6 +284,7 @@ static void commit(struct worker *w)
 	w->next = NULL;
 	w->intake = next;
 	w->shard.settings = next->config->settings;
+	w->shard.access = next->config->access ? access_log_queue(next->config->access, w->host.index) : NULL;
 	w->shard.census.max = w->shard.settings->max_per_address;
 	census_set_prefix(&w->shard.census, w->shard.settings->address_prefix);
 	w->shard.max_memory = w->shard.settings->max_memory;
@@ -472,6 +475,9 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 		.room = env->room,
 		.metrics = env->metrics,
 		.metrics_arg = env->metrics_arg,
+		.access = &w->shard.access,
+		.access_begin = conn_access_begin,
+		.access_find = conn_access_find,
 	};
 	ret = intake_prepare(&w->next, &w->host, NULL, config, why);
 	if (ret)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "advance.h"
 
+#include "access.h"
 #include "deadline.h"
 #include "input.h"
 #include "op.h"
@@ -63,6 +64,7 @@ void conn_end(struct conn *c, enum close_reason reason)
 	conn_set_reason(c, reason);
 	c->state = CONN_CLOSING;
 	deadline_clear(c);
+	conn_access_end(c);
 	if (c->endpoint->service->ended)
 		c->endpoint->service->ended(c->session, (enum close_reason)c->reason);
 	log_end(c);
@@ -331,6 +333,7 @@ static bool advance_input(struct conn *c)
 
 void conn_advance(struct conn *c)
 {
+	conn_access_sent(c);
 	if (!cancel_holds(c) && advance_output(c) && advance_input(c))
 		deadline_update(c);
 }

@@ -63,6 +63,7 @@ int conn_create(struct conn **conn, struct shard *shard, struct conn_group *grou
 	c->rd.kind = OP_READ;
 	c->wr.kind = OP_WRITE;
 	outq_init(&c->out);
+	STAILQ_INIT(&c->records);
 	conn_shrink_input(c);
 	ret = endpoint->tls ? conn_tls_open(&c->tls, endpoint->tls, c->is_outgoing ? endpoint->host : NULL)
 			    : 0;
@@ -142,13 +143,18 @@ void conn_put(struct conn *c)
 
 static const struct {
 	enum counter counter;
-	const char *text;
+	const char *name, *text;
 	bool by_cancel;
 } reasons[] = {
-#define REASON_ROW(NAME, name, text, by_cancel) [CLOSE_##NAME] = {COUNT_closed_##name, text, by_cancel},
+#define REASON_ROW(NAME, name, text, by_cancel) [CLOSE_##NAME] = {COUNT_closed_##name, #name, text, by_cancel},
 	CLOSE_REASONS(REASON_ROW)
 #undef REASON_ROW
 };
+
+const char *close_reason_name(enum close_reason reason)
+{
+	return reasons[reason].name;
+}
 
 const char *close_reason_text(enum close_reason reason)
 {
@@ -183,7 +189,7 @@ size_t conn_memory(const struct conn *c)
 {
 	size_t in = c->in.cap > c->inline_cap ? c->in.cap : 0;
 
-	return in + c->plain.cap + c->tls.wire.cap + c->out.memory;
+	return in + c->plain.cap + c->tls.wire.cap + c->out.memory + c->records_size;
 }
 
 size_t conn_fixed_memory(const struct conn *c)

@@ -14,6 +14,7 @@
 #include "base/addr.h"
 #include "buf.h"
 #include "group.h"
+#include "server/access.h"
 #include "server/reason.h"
 #include "server/service.h"
 #include "shard.h"
@@ -60,6 +61,8 @@ struct endpoint {
 	void *site;
 	const struct networks *accept_proxy; /* whence connections begin with a PROXY header; NULL: nowhere */
 	double accept_rate;		     /* connections a second for each worker; 0: no limit */
+	enum access_of access;		     /* what the access log tells */
+	const char *listener;		     /* its address, for the access log */
 	struct tls_ctx *tls; /* NULL: plain. Replaced on reload; sessions hold references of their own */
 	const char *host;    /* of outgoing connections under TLS: the name that the certificate is for */
 	unsigned int refs;   /* the acceptor's, and one of each connection */
@@ -133,6 +136,9 @@ struct conn {
 	union addr peer;     /* by its PROXY header, if there was one that says so */
 	union addr *local;   /* where that says that the peer has connected to; NULL: our end of the socket */
 	struct census_row *row; /* in which it is counted, or NULL */
+	uint64_t received, sent; /* bytes, on the network */
+	struct access_records records; /* access.c's */
+	size_t records_size;	       /* bytes that these take */
 	_Alignas(16) char tail[];
 };
 
@@ -235,6 +241,7 @@ static inline bool conn_borrows(const struct conn *c)
 /* Returns to the inline read buffer. The present one must be empty. */
 void conn_shrink_input(struct conn *c);
 
+const char *close_reason_name(enum close_reason reason);
 const char *close_reason_text(enum close_reason reason);
 bool close_reason_is_cancel(enum close_reason reason);
 

@@ -6,6 +6,7 @@
  */
 #include "output.h"
 
+#include "access.h"
 #include "op.h"
 #include "tls/tls.h"
 
@@ -114,7 +115,8 @@ static bool try_kernel(struct conn *c)
 	/* A session that waits may still ask for what TLS knows of the peer. */
 	if (c->input != INPUT_OPEN)
 		return true;
-	ret = conn_tls_to_kernel(&c->tls, &c->shard->blocks, &c->in, c->fd);
+	ret = conn_tls_to_kernel(&c->tls, &c->shard->blocks, &c->in, c->fd,
+				 c->shard->access && c->endpoint->access);
 	if (!ret)
 		count(&c->shard->counters, tls_kernel);
 	return !ret || ret == -EAGAIN || ret == -EOPNOTSUPP || ret == -ENOMEM;
@@ -208,6 +210,7 @@ enum step output_unfilled(struct conn *c, int err)
 {
 	const struct service *service = c->endpoint->service;
 	struct seg *seg = STAILQ_FIRST(&c->out.segs);
+	uint64_t before = c->out.nbytes, at;
 	struct outq_file *file;
 	struct outq rest;
 	uint32_t note;
@@ -218,8 +221,10 @@ enum step output_unfilled(struct conn *c, int err)
 		return STEP_BLOCKED;
 	outq_init(&rest);
 	file = outq_call_back(&c->out, seg, &rest, &note);
+	at = outq_end(&c->out);
 	err = service->respond_again(c->session, file, note, err, &c->out);
 	outq_splice(&c->out, &rest);
+	conn_access_shift(c, at, (int64_t)(c->out.nbytes - before));
 	outq_file_put(file);
 	return err ? conn_fail(c, CLOSE_MEMORY) : STEP_DONE;
 }
@@ -251,6 +256,7 @@ bool output_end(struct conn *c)
 
 void output_drop(struct conn *c)
 {
+	conn_access_cut(c);
 	c->output_lost = !op_is_idle(&c->wr) && c->wr.kind == OP_FILE;
 	if (!c->output_lost)
 		outq_clear(&c->out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "peer.h"
 
+#include "access.h"
 #include "base/clock.h"
 #include "fsm.h"
 #include "op.h"
@@ -74,9 +75,12 @@ static int open_conn(struct peer **opened, struct shard *shard, struct conn_grou
 int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpoint,
 		 const struct sockaddr *to, socklen_t tolen)
 {
-	const struct conn *c = conn_of(peer);
+	struct conn *c = conn_of(peer);
+	int ret = open_conn(opened, c->shard, c->group, endpoint, to, tolen);
 
-	return open_conn(opened, c->shard, c->group, endpoint, to, tolen);
+	if (!ret)
+		conn_access_backend(c, to, tolen);
+	return ret;
 }
 
 int peer_open(struct peer **opened, struct shard *shard, struct conn_group *group, struct endpoint *endpoint,

@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+struct access_queue;
 struct conn;
 struct conn_group;
 struct settings;
@@ -42,6 +43,7 @@ struct shard {
 	struct ring_probe probe; /* for a watchdog */
 	struct blocks blocks;
 	const struct settings *settings;
+	struct access_queue *access; /* of the access log; NULL: there is none */
 	struct census_limit census; /* of the settings */
 	struct conn_group_list groups;
 	/* By class: the earliest deadline that a list has got that was empty, since the worker looked; 0:
@@ -54,7 +56,7 @@ struct shard {
 		woken; /* to be resumed, or ended, before this turn submits; each holds a reference */
 	unsigned int nconns, naccepted; /* all, and those that are not outgoing */
 	uint64_t max_memory;		/* of the settings: bytes, of the process; 0: no bound */
-	size_t fixed;			/* what conn_fixed_memory() says of all connections */
+	size_t fixed;			/* what conn_fixed_memory() says of all connections, and their records */
 	struct memory_part memory;	/* what was told of it */
 	uint64_t turn;			/* from 1; another whenever events or the clock were taken */
 	uint64_t now_us; /* clock_us() at the start of the turn, or at what libev has brought since */

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Minimum room for which one more TLS record is worthwhile. */
@@ -27,6 +28,7 @@ void conn_tls_fini(struct conn_tls *t, struct blocks *blocks)
 {
 	tls_free(t->session);
 	tls_kernel_free(t->kernel);
+	free(t->kept);
 	wire_release(t, blocks);
 }
 
@@ -160,7 +162,55 @@ void conn_tls_say(struct conn_tls *t, struct blocks *blocks, const char *text)
 	t->wire.len = (uint32_t)len;
 }
 
-int conn_tls_to_kernel(struct conn_tls *t, struct blocks *blocks, const struct buf *in, int fd)
+/* What tls_info() says. */
+struct conn_tls_kept {
+	const char *version, *cipher; /* OpenSSL's constants */
+	bool resumed, has_client_cert;
+	char names[]; /* server name, protocol and client's name, each with its NUL */
+};
+
+static struct conn_tls_kept *keep(const struct tls *session)
+{
+	struct tls_info info;
+	struct conn_tls_kept *kept;
+	char *to;
+
+	tls_info(session, &info);
+	kept = malloc(sizeof(*kept) + strlen(info.server_name) + strlen(info.alpn) + strlen(info.client_name) + 3);
+	if (!kept)
+		return NULL;
+	*kept = (struct conn_tls_kept){info.version, info.cipher, info.resumed, info.has_client_cert};
+	to = stpcpy(kept->names, info.server_name) + 1;
+	to = stpcpy(to, info.alpn) + 1;
+	strcpy(to, info.client_name);
+	return kept;
+}
+
+static void tell_kept(const struct conn_tls_kept *kept, struct tls_info *info)
+{
+	const char *name = kept->names;
+
+	info->version = kept->version;
+	info->cipher = kept->cipher;
+	info->resumed = kept->resumed;
+	info->has_client_cert = kept->has_client_cert;
+	info->server_name = name;
+	name += strlen(name) + 1;
+	strcpy(info->alpn, name);
+	name += strlen(name) + 1;
+	strcpy(info->client_name, name);
+}
+
+bool conn_tls_info(const struct conn_tls *t, struct tls_info *info)
+{
+	if (t->session)
+		tls_info(t->session, info);
+	else if (t->kept)
+		tell_kept(t->kept, info);
+	return t->session || t->kept;
+}
+
+int conn_tls_to_kernel(struct conn_tls *t, struct blocks *blocks, const struct buf *in, int fd, bool keeps)
 {
 	int ret;
 
@@ -171,6 +221,8 @@ int conn_tls_to_kernel(struct conn_tls *t, struct blocks *blocks, const struct b
 	ret = tls_kernel_start(&t->kernel, t->session, fd);
 	if (ret)
 		return ret;
+	if (keeps)
+		t->kept = keep(t->session);
 	tls_free(t->session);
 	t->session = NULL;
 	wire_release(t, blocks);

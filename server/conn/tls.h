@@ -13,8 +13,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct conn_tls_kept;
 struct tls;
 struct tls_ctx;
+struct tls_info;
 struct tls_io;
 struct tls_kernel;
 
@@ -31,6 +33,7 @@ struct conn_tls {
 	struct buf wire;
 	uint32_t sent; /* bytes of wire that the network has taken */
 	enum conn_tls_state state;
+	struct conn_tls_kept *kept; /* of a session that the kernel has, or NULL */
 	bool wants_kernel;
 	bool is_established; /* the handshake is over, and what it took is free */
 };
@@ -81,16 +84,19 @@ void conn_tls_say(struct conn_tls *t, struct blocks *blocks, const char *text);
 
 /*
  * Gives the session to the kernel, if that can be now: nothing waits on either side, @in included, and no
- * operation is under way on @fd. 0; -EAGAIN: something waits; other errors as tls_kernel_start(). Not asked
+ * operation is under way on @fd. @keeps: conn_tls_info() is to go on. 0; -EAGAIN: something waits; other errors as tls_kernel_start(). Not asked
  * again once it has said no.
  */
-int conn_tls_to_kernel(struct conn_tls *t, struct blocks *blocks, const struct buf *in, int fd);
+int conn_tls_to_kernel(struct conn_tls *t, struct blocks *blocks, const struct buf *in, int fd, bool keeps);
 
 /* Whether the session is still to be given to the kernel. */
 static inline bool conn_tls_wants_kernel(const struct conn_tls *t)
 {
 	return t->wants_kernel && t->state == CONN_TLS_OPEN;
 }
+
+/* As tls_info(), also of one that the kernel has, if that was kept. False: there is none, or it was not. */
+bool conn_tls_info(const struct conn_tls *t, struct tls_info *info);
 
 /* Puts @len bytes ahead of the handshake. 0 or -ENOMEM. */
 int conn_tls_preface(struct conn_tls *t, struct blocks *blocks, const char *data, size_t len);

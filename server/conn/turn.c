@@ -29,14 +29,19 @@ static enum conn_event event_of(const struct op *op, long res)
 	return res > 0 ? kinds[op->kind].done : res == 0 ? kinds[op->kind].ended : kinds[op->kind].failed;
 }
 
-static void account(struct shard *shard, const struct op *op, long res)
+static void account(struct conn *c, const struct op *op, long res)
 {
+	struct shard *shard = c->shard;
+
 	count_add(&shard->counters, kinds[op->kind].counter, 1);
 	times_add(&shard->times[kinds[op->kind].time], (uint32_t)shard->now_us - op->stamp);
-	if (res > 0 && op->kind == OP_READ)
+	if (res > 0 && op->kind == OP_READ) {
 		count_by(&shard->counters, bytes_in, res);
-	else if (res > 0 && op->kind == OP_WRITE)
+		c->received += (uint64_t)res;
+	} else if (res > 0 && op->kind == OP_WRITE) {
 		count_by(&shard->counters, bytes_out, res);
+		c->sent += (uint64_t)res;
+	}
 }
 
 static void account_cancel(struct conn *c, long res)
@@ -58,7 +63,7 @@ static void complete(struct op *op, long res)
 		return;
 	}
 	conn_check(c);
-	account(c->shard, op, res);
+	account(c, op, res);
 	if (op->cancelled && !(c->rereads && op == &c->rd))
 		account_cancel(c, res);
 	conn_fsm(c, event_of(op, res), res);

@@ -63,7 +63,7 @@ static void on_whole(void *arg)
 	struct http_admin *admin = arg;
 
 	admin->is_whole = true;
-	admin->http.site->env->resume(admin->peer);
+	admin->http.site->env->resume(admin->http.peer);
 }
 
 static int connections(struct http_session *s, const struct http_request *req, struct outq *out)

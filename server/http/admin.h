@@ -11,7 +11,6 @@ struct roster;
 /* A session of the service admin. */
 struct http_admin {
 	struct http_session http; /* first */
-	struct peer *peer;
 	struct roster *roster; /* what STATE_WAIT waits for, or NULL */
 	bool is_whole;	       /* it has come */
 };

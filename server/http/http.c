@@ -11,6 +11,7 @@
  */
 #include "http.h"
 
+#include "access.h"
 #include "admin.h"
 #include "body.h"
 #include "file.h"
@@ -80,6 +81,7 @@ static int open_site(struct http_site **opened, const struct http_route *known, 
 	site->words = words;
 	site->env = env;
 	site->counters = env->counters;
+	site->access = env->access;
 	assert(site->options->header_max <= HTTP_HEADER_MAX);
 	memcpy(site->common, HTTP_SERVER_LINE, sizeof(HTTP_SERVER_LINE) - 1);
 	memcpy(site->common + HTTP_COMMON_LEN - 2, "\r\n", 2);
@@ -161,14 +163,9 @@ static void http_open(void *session, void *site, struct peer *peer)
 	struct http_session *s = session;
 
 	s->site = site;
+	s->peer = peer;
 	s->state = STATE_HEAD;
 	s->minor = 1;
-}
-
-static void admin_open(void *session, void *site, struct peer *peer)
-{
-	http_open(session, site, peer);
-	((struct http_admin *)session)->peer = peer;
 }
 
 /* Routes take precedence over files of the same name. */
@@ -236,6 +233,8 @@ static int refuse_head(struct http_session *s, struct outq *out, const struct ht
 	s->is_head = false;
 	s->minor = 1;
 	http_session_end(s);
+	if (!s->record && http_is_logged(s))
+		http_access_begin(s, NULL, 0, 0);
 	return http_refuse(s, out, refusal);
 }
 
@@ -262,9 +261,14 @@ static ssize_t step_head(struct http_session *s, const char *data, size_t len, s
 		return 0;
 	if (!refusal)
 		refusal = http_head_parse(&s->scan, data, head_len, s->site->copy, &s->parser, &req);
-	if (refusal)
+	if (refusal) {
+		if (http_is_logged(s))
+			http_access_begin(s, data, len, head_len);
 		return refuse_head(s, out, refusal) ? -ENOMEM : (ssize_t)len;
+	}
 	http_request_begin(s, &req);
+	if (http_is_logged(s))
+		http_access_begin(s, data, head_len, head_len);
 	err = respond(s, &req, out);
 	if (err < 0)
 		return err;
@@ -312,6 +316,7 @@ static enum step http_input(void *session, const char *data, size_t len, size_t 
 	s->pause = PAUSE_BETWEEN;
 	while (at < len && s->state != STATE_WAIT && s->state != STATE_DEAD) {
 		bool of_body = is_in_body(s);
+		struct access_record *record = of_body ? s->record : NULL;
 
 		if (out->nbytes >= OUTQ_HIGH) {
 			s->pause = PAUSE_OUTPUT;
@@ -328,6 +333,8 @@ static enum step http_input(void *session, const char *data, size_t len, size_t 
 		at += (size_t)n;
 		if (of_body)
 			s->window.nbytes += (size_t)n;
+		if (record)
+			record->received += (size_t)n;
 	}
 	if (is_in_body(s))
 		http_body_pace_end(s, out);
@@ -350,6 +357,8 @@ static enum step http_eof(void *session, size_t left, struct outq *out)
 		err = refuse_head(s, out, &head_cut);
 	else if (s->state != STATE_HEAD && s->state != STATE_DEAD && s->progress != RESPONSE_SENT)
 		err = refuse_head(s, out, &body_cut);
+	else if (is_in_body(s) && s->record)
+		s->record->is_cut = true;
 	s->state = STATE_DEAD;
 	return err ? STEP_FAILED : STEP_DONE;
 }
@@ -423,6 +432,7 @@ static enum step http_timeout(void *session, enum close_reason reason, struct ou
 const struct service service_http = {
 	.name = "http",
 	.summary = "HTTP/1.1: files, /echo, /healthz, /metrics",
+	.access = ACCESS_RESPONSES,
 	SERVICE_OF_HTTP,
 	.session_size = sizeof(struct http_session),
 	.open = http_open,
@@ -441,7 +451,7 @@ const struct service service_admin = {
 	.summary = "for whoever watches it, over HTTP/1.1: /metrics, /healthz, /readyz, /connections",
 	SERVICE_OF_HTTP,
 	.session_size = sizeof(struct http_admin),
-	.open = admin_open,
+	.open = http_open,
 	.close = http_admin_close,
 	.site_open = admin_site_open,
 };

@@ -7,6 +7,8 @@
  */
 #include "response.h"
 
+#include "server/access.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +109,10 @@ int http_response_head(struct http_session *s, struct outq *out, unsigned int st
 	memcpy(to, ending.at, ending.len);
 	outq_commit(out, total);
 	count_response(s->site->counters, status);
+	if (s->record) {
+		s->record->status = status;
+		s->record->head += total;
+	}
 	s->progress = RESPONSE_SENT;
 	return 0;
 }
@@ -166,8 +172,11 @@ int http_refuse(struct http_session *s, struct outq *out, const struct http_refu
 	count_refusal(s->site->counters, why->kind);
 	if (why->status != 404 && why->status != 403)
 		http_session_end(s);
-	if (s->progress == RESPONSE_SENT)
+	if (s->progress == RESPONSE_SENT) {
+		if (s->record)
+			s->record->is_cut = true;
 		return 0;
+	}
 	snprintf(text, sizeof(text), "%.*s: %s\n", (int)row->len - 11, row->line + 9, why->text);
 	return http_response_text(s, out, why->status, "", text);
 }
@@ -177,5 +186,7 @@ int http_response_continue(struct http_session *s, struct outq *out)
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 	s->progress = RESPONSE_NONE;
+	if (s->record)
+		s->record->head += sizeof(text) - 1;
 	return outq_append(out, text, sizeof(text) - 1);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "session.h"
 
+#include "server/access.h"
+
 void http_session_end(struct http_session *s)
 {
 	if (s->life == LIFE_KEEP)
@@ -31,4 +33,7 @@ void http_request_done(struct http_session *s)
 	s->state = s->life == LIFE_KEEP ? STATE_HEAD : STATE_DEAD;
 	s->scan = (struct http_scan){0};
 	s->begun_ms = 0;
+	if (s->record)
+		s->record->is_whole = true;
+	s->record = NULL;
 }

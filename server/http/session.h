@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <time.h>
 
+struct access_queue;
+struct access_record;
 struct file_cache;
 struct http_route;
 struct http_session;
@@ -33,6 +35,7 @@ struct http_site {
 	const struct http_words *words;
 	const struct service_env *env;
 	struct counters *counters;
+	struct access_queue *const *access; /* env->access */
 	struct file_cache *files;     /* NULL without a root */
 	char *copy;		      /* header-max bytes, for http_head_parse() */
 	uint64_t now_ms;	      /* CLOCK_MONOTONIC, read once for each request */
@@ -83,6 +86,8 @@ enum http_pause {
 
 struct http_session {
 	struct http_site *site;
+	struct peer *peer;
+	struct access_record *record; /* of the current request; NULL: it is not logged */
 	uint8_t state;	  /* enum http_state */
 	uint8_t sink;	  /* enum http_sink */
 	uint8_t progress; /* enum http_progress */

@@ -6,6 +6,7 @@
  */
 #include "static.h"
 
+#include "access.h"
 #include "base/hex.h"
 #include "cond.h"
 #include "file.h"
@@ -25,6 +26,7 @@ union note {
 		uint32_t life : 2;
 		uint32_t is_guarded : 1; /* If-Match or If-Unmodified-Since held for the file as it was */
 		uint32_t tries : 4;
+		uint32_t number : HTTP_ACCESS_BITS; /* of its record */
 	};
 	uint32_t word;
 };
@@ -69,7 +71,10 @@ static bool is_guarded(const struct http_request *req)
 
 static union note note_of(const struct http_session *s, const struct http_request *req)
 {
-	return (union note){{.minor = s->minor & 1, .life = s->life & 3, .is_guarded = is_guarded(req)}};
+	return (union note){{.minor = s->minor & 1,
+			     .life = s->life & 3,
+			     .is_guarded = is_guarded(req),
+			     .number = http_access_number(s)}};
 }
 
 /* Takes over the reference on @file. */
@@ -342,10 +347,14 @@ int http_static_again(struct http_session *s, struct outq_file *out_file, uint32
 	s->life = note.life;
 	s->is_head = false;
 	s->progress = RESPONSE_NONE;
+	s->record = http_access_again(s, note.number);
+	if (s->record)
+		s->record->head = 0;
 	err = err ? respond_errno(s, out, err) : respond_changed(s, out, file_of(out_file), note);
 	s->minor = now.minor;
 	s->life = now.life;
 	s->is_head = now.is_head;
 	s->progress = now.progress;
+	s->record = now.record;
 	return err;
 }

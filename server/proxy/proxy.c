@@ -421,6 +421,7 @@ static void proxy_site_close(void *site)
 const struct service service_proxy = {
 	.name = "proxy",
 	.summary = "passes bytes to a backend and back",
+	.access = ACCESS_CONNECTIONS,
 	.outgoing = 1,
 	.session_size = sizeof(struct front),
 	.options = proxy_options,

@@ -146,6 +146,7 @@ class Reload(Case):
             "tls-ciphersuites": '"TLS_AES_256_GCM_SHA384"', "tls-groups": '"P-256"', "tls-keylog": f'"{self.path("keys")}"',
             "tls-kernel": "yes",
             "tls-ticket-keys": f'{{"{self.path("ticket.key")}"}}', "stats-file": f'"{self.path("stats")}"',
+            "access-log": f'"{self.path("access.log")}"', "access-log-format": "json",
             "index": '"other.html"', "conn-memory": '"1m"', "address-prefix": '"24/48"',
         }
 
