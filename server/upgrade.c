@@ -157,13 +157,18 @@ static int place(const struct handover *sockets, int link)
 	return 0;
 }
 
+/* Those that are to end nothing wait until the new process has handlers for them. */
 static void signals_reset(const sigset_t *mask)
 {
-	static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD};
+	static const int handled[] = {SIGTERM, SIGINT, SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2}, nheld = 3;
+	static const int n = sizeof(handled) / sizeof(handled[0]);
+	sigset_t set = *mask;
 
-	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
+	for (int i = 0; i < n; i++)
 		signal(handled[i], SIG_DFL);
-	sigprocmask(SIG_SETMASK, mask, NULL);
+	for (int i = n - nheld; i < n; i++)
+		sigaddset(&set, handled[i]);
+	sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
 /* What is said on the link: that it serves, or that execve(2) has failed and why. */
