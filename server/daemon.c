@@ -470,7 +470,7 @@ static int workers_open(struct daemon *d, unsigned int want)
 		log_error("out of memory");
 		goto free_rings;
 	}
-	d->stats = (struct stats_of){.workers = d->workers, .nworkers = want};
+	d->stats = (struct stats_of){.workers = d->workers, .nworkers = want, .started_s = time(NULL)};
 	d->report = (struct report_of){.started = d->started, .workers = d->workers, .nworkers = want};
 	ret = rings_open(d, rings, want);
 	if (!ret)

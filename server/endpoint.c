@@ -44,6 +44,14 @@ static void take_tls(struct endpoint *endpoint, struct tls_ctx *ctx)
 	tls_ctx_put(old);
 }
 
+/* An abstract name (unix(7)), which only a service manager hands over, has no permissions. */
+static bool is_at_path(const struct sockets *sockets)
+{
+	const struct sockaddr *addr = &sockets->addr.sa;
+
+	return sockets->kind == SOCKETS_PATH || (addr->sa_family == AF_UNIX && addr->sa_data[0]);
+}
+
 int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned int i,
 		  const struct service_env *env, struct conn_group *group, char *why)
 {
@@ -61,6 +69,7 @@ int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned in
 	if (s->endpoint.access != ACCESS_RESPONSES)
 		s->env.access = NULL;
 	s->endpoint.listener = sockets_text(l->sockets, s->where);
+	s->env.is_at_path = is_at_path(l->sockets);
 	if (l->service->site_open)
 		ret = l->service->site_open(&s->endpoint.site, l->options, l->words, &s->env, why);
 	if (ret) {

@@ -47,8 +47,11 @@ static struct acceptor *acceptor_create(const struct intake_host *host, const st
 	a->limit = host->limit;
 	a->fd = config->listeners[i].sockets->fds[host->index];
 	a->group = conn_group_create(host->shard, &limits);
-	if (a->group)
+	if (a->group) {
+		_Static_assert(CONN_GROUP_WHERE_LEN >= SOCKETS_TEXT_LEN, "it takes any address");
+		sockets_text(config->listeners[i].sockets, a->group->where);
 		return a;
+	}
 	free(a);
 	return NULL;
 }

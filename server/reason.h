@@ -22,6 +22,7 @@
 	X(DRAIN, drain, "drained", true)                                                                     \
 	X(EVICTED, evicted, "evicted to make room", true)                                                    \
 	X(LIFETIME, lifetime, "maximum lifetime", true)                                                      \
+	X(ADMIN, admin, "ended through the service admin", true)                                             \
 	X(BACKEND, backend, "no backend could be reached", false)                                            \
 	X(CHECK, check, "backend checked", false)                                                            \
 	X(OTHER, other, "the other side has ended", false)                                                   \

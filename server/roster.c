@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "roster.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -18,6 +19,7 @@ struct roster {
 	void (*done)(void *arg); /* NULL: it was freed meanwhile */
 	void *arg;
 	bool is_whole;
+	struct roster_question question;
 	atomic_uint left; /* parts that are not filled in */
 	unsigned int n;
 	struct roster_part parts[];
@@ -84,8 +86,8 @@ static void ask_one(struct roster_desk *desk, struct roster_part *part)
 		part_done(part->roster);
 }
 
-struct roster *roster_ask(const struct roster_room *room, struct roster_desk *from, void (*done)(void *arg),
-			  void *arg)
+struct roster *roster_ask(const struct roster_room *room, const struct roster_question *question,
+			  struct roster_desk *from, void (*done)(void *arg), void *arg)
 {
 	struct roster *roster = calloc(1, sizeof(*roster) + room->n * sizeof(roster->parts[0]));
 
@@ -95,11 +97,18 @@ struct roster *roster_ask(const struct roster_room *room, struct roster_desk *fr
 	roster->done = done;
 	roster->arg = arg;
 	roster->n = room->n;
-	atomic_init(&roster->left, room->n);
-	for (unsigned int i = 0; i < room->n; i++) {
+	roster->question = *question;
+	for (unsigned int i = 0; i < room->n; i++)
 		roster->parts[i].roster = roster;
-		ask_one(room->desks[i], &roster->parts[i]);
+	if (question->ends) {
+		assert(question->worker < room->n);
+		atomic_init(&roster->left, 1);
+		ask_one(room->desks[question->worker], &roster->parts[question->worker]);
+		return roster;
 	}
+	atomic_init(&roster->left, room->n);
+	for (unsigned int i = 0; i < room->n; i++)
+		ask_one(room->desks[i], &roster->parts[i]);
 	return roster;
 }
 
@@ -109,6 +118,11 @@ void roster_free(struct roster *roster)
 		destroy(roster);
 	else
 		roster->done = NULL;
+}
+
+const struct roster_question *roster_question(const struct roster *roster)
+{
+	return &roster->question;
 }
 
 unsigned int roster_size(const struct roster *roster)
@@ -132,6 +146,11 @@ struct roster_part *roster_next(struct roster_desk *desk)
 		STAILQ_REMOVE_HEAD(&desk->asked, link);
 	pthread_mutex_unlock(&desk->lock);
 	return part;
+}
+
+const struct roster_question *roster_part_question(const struct roster_part *part)
+{
+	return &part->roster->question;
 }
 
 void roster_fill(struct roster_part *part, char *text, size_t len)

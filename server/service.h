@@ -45,6 +45,7 @@ struct service_env {
 	struct counters *counters;
 	void (*resume)(struct peer *peer); /* peer_resume() (conn/peer.h); NULL in tests */
 	const bool *draining;		   /* no client comes any more; NULL in tests */
+	bool is_at_path; /* the listener: who may connect is up to the permissions of its socket */
 	/* Where the worker asks all of them for their connections as JSON (roster.h); NULL in tests. */
 	struct roster_desk *desk;
 	const struct roster_room *room;
@@ -177,6 +178,9 @@ struct service {
 	void (*sent)(void *session, const struct outq *out);
 
 	enum phase (*phase)(const void *session);
+
+	/* The other connection of a pair, or NULL. NULL in a service without pairs. */
+	const struct peer *(*pair)(const void *session);
 
 	/* The server drains. STEP_MORE: there is a request to finish first. NULL is STEP_DONE. */
 	enum step (*drain)(void *session);

@@ -50,8 +50,10 @@ int stats_metrics(void *arg, struct outq *out)
 		times_sum(times, of->workers[i].shard.times);
 	ret = outq_printf(out,
 			  "# HELP taiod_info version and engine\n# TYPE taiod_info gauge\n"
-			  "taiod_info{version=\"%s\",engine=\"%s\"} 1\n",
-			  TAIO_VERSION, engine);
+			  "taiod_info{version=\"%s\",engine=\"%s\"} 1\n"
+			  "# HELP taiod_start_time_seconds when it was started, in seconds since 1970\n"
+			  "# TYPE taiod_start_time_seconds gauge\ntaiod_start_time_seconds %lld\n",
+			  TAIO_VERSION, engine, of->started_s);
 	if (!ret)
 		ret = counters_print(&sum, out);
 	if (!ret)

@@ -8,6 +8,7 @@
 struct stats_of {
 	struct worker *workers;
 	unsigned int nworkers;
+	long long started_s; /* time(2) */
 };
 
 /* service_env.metrics; @arg is a struct stats_of. Any worker's thread. */

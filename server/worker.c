@@ -300,14 +300,26 @@ static void abandon(struct worker *w)
 	w->next = NULL;
 }
 
-/* A list of all connections: what others ask of this worker, and what it has asked for itself. */
+static char *answer_roster(struct worker *w, const struct roster_question *question, size_t *len)
+{
+	char *text;
+
+	if (!question->ends)
+		return conn_list(&w->shard, w->host.index, question, len);
+	text = conn_list_end(&w->shard, question->ends) ? strdup("ending\n") : NULL;
+	if (text)
+		*len = strlen(text);
+	return text;
+}
+
+/* Of connections: what others ask of this worker, and what it has asked for itself. */
 static void serve_rosters(struct worker *w)
 {
 	struct roster_part *part;
 
 	while ((part = roster_next(&w->desk))) {
 		size_t len = 0;
-		char *text = conn_list(&w->shard, w->host.index, &len);
+		char *text = answer_roster(w, roster_part_question(part), &len);
 
 		roster_fill(part, text, len);
 	}

@@ -209,8 +209,8 @@ static void write_connection(const struct conn *c)
 	entry.reason = close_reason_name((enum close_reason)c->reason);
 	if (backend)
 		entry.backend = backend->request.line;
-	entry.received = c->received;
-	entry.sent = c->sent;
+	entry.received = c->bytes_in;
+	entry.sent = c->bytes_out;
 	entry.took_us = c->shard->now_us - c->opened_us;
 	access_queue_put(c->shard->access, &entry);
 }

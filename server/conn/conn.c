@@ -59,7 +59,8 @@ int conn_create(struct conn **conn, struct shard *shard, struct conn_group *grou
 	c->peer = *peer;
 	c->inline_cap = (uint16_t)inline_cap;
 	c->session = (uint8_t *)c->tail;
-	c->opened_us = shard->now_us;
+	c->opened_us = c->moved_us = shard->now_us;
+	c->id = ++shard->nids;
 	c->rd.kind = OP_READ;
 	c->wr.kind = OP_WRITE;
 	outq_init(&c->out);

@@ -122,6 +122,9 @@ struct conn {
 	struct watch *watch; /* deadline.c's; NULL: it is not looked at */
 	uint64_t deadline_us;
 	uint64_t opened_us;
+	uint64_t id;		 /* from 1; no other of this worker has or had it */
+	uint64_t moved_us;	 /* when bytes came or went last, or opened_us */
+	uint64_t bytes_in, bytes_out;
 	int err;		 /* -errno that has ended it, or 0 */
 	uint64_t cancel_us;	 /* when the last cancel was requested */
 	uint32_t cancel_took_us; /* from then to its completion */
@@ -136,7 +139,6 @@ struct conn {
 	union addr peer;     /* by its PROXY header, if there was one that says so */
 	union addr *local;   /* where that says that the peer has connected to; NULL: our end of the socket */
 	struct census_row *row; /* in which it is counted, or NULL */
-	uint64_t received, sent; /* bytes, on the network */
 	struct access_records records; /* access.c's */
 	size_t records_size;	       /* bytes that these take */
 	_Alignas(16) char tail[];

@@ -12,6 +12,8 @@
 #include "server/limits.h"
 #include "shard.h"
 
+#define CONN_GROUP_WHERE_LEN 160
+
 struct conn_group {
 	LIST_ENTRY(conn_group) link; /* in shard->groups */
 	struct limits limits;	     /* deadline_set_limits() changes them */
@@ -20,6 +22,7 @@ struct conn_group {
 	 */
 	struct conn_queue deadlines[DEADLINE_NCLASSES];
 	unsigned int naccepted; /* connections that are not outgoing */
+	char where[CONN_GROUP_WHERE_LEN]; /* the listener's address, for whoever watches */
 	unsigned int refs;
 };
 

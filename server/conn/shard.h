@@ -55,6 +55,7 @@ struct shard {
 	struct conn_woken
 		woken; /* to be resumed, or ended, before this turn submits; each holds a reference */
 	unsigned int nconns, naccepted; /* all, and those that are not outgoing */
+	uint64_t nids;			/* given to connections */
 	uint64_t max_memory;		/* of the settings: bytes, of the process; 0: no bound */
 	size_t fixed;			/* what conn_fixed_memory() says of all connections, and their records */
 	struct memory_part memory;	/* what was told of it */

@@ -37,10 +37,12 @@ static void account(struct conn *c, const struct op *op, long res)
 	times_add(&shard->times[kinds[op->kind].time], (uint32_t)shard->now_us - op->stamp);
 	if (res > 0 && op->kind == OP_READ) {
 		count_by(&shard->counters, bytes_in, res);
-		c->received += (uint64_t)res;
+		c->bytes_in += (uint64_t)res;
+		c->moved_us = shard->now_us;
 	} else if (res > 0 && op->kind == OP_WRITE) {
 		count_by(&shard->counters, bytes_out, res);
-		c->sent += (uint64_t)res;
+		c->bytes_out += (uint64_t)res;
+		c->moved_us = shard->now_us;
 	}
 }
 

@@ -116,7 +116,8 @@ static int respond_echo(struct http_session *s, const struct http_request *req, 
 	return http_response_head(s, out, 200, lines, (size_t)n, req ? req->length : 0);
 }
 
-int http_echo(struct http_session *s, const struct http_request *req, struct outq *out)
+int http_echo(struct http_session *s, const struct http_request *req, const struct http_path *path,
+	      struct outq *out)
 {
 	int err = 0;
 

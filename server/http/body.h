@@ -4,6 +4,7 @@
 #define HTTP_BODY_H
 
 #include "session.h"
+#include "target.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +17,8 @@ extern const struct http_refusal http_body_too_large;
  * Queues what can precede the body in the response to POST /echo; the steps then echo the body. 0 or
  * -ENOMEM.
  */
-int http_echo(struct http_session *s, const struct http_request *req, struct outq *out);
+int http_echo(struct http_session *s, const struct http_request *req, const struct http_path *path,
+	      struct outq *out);
 /* Sets up the steps that read the body of @req into the session's sink. */
 void http_body_begin(struct http_session *s, const struct http_request *req);
 ssize_t http_body_length(struct http_session *s, const char *data, size_t len, struct outq *out);

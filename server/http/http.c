@@ -105,9 +105,12 @@ static int open_site(struct http_site **opened, const struct http_route *known, 
 	return 0;
 }
 
-static int respond_metrics(struct http_session *s, const struct http_request *req, struct outq *out)
+static int respond_metrics(struct http_session *s, const struct http_request *req,
+			   const struct http_path *path, struct outq *out)
 {
-	return s->site->options->metrics ? http_metrics(s, req, out) : http_response_status(s, out, 404, "");
+	if (!s->site->options->metrics)
+		return http_response_status(s, out, 404, "");
+	return http_metrics(s, req, path, out);
 }
 
 static const struct http_route routes[] = {
@@ -168,12 +171,19 @@ static void http_open(void *session, void *site, struct peer *peer)
 	s->minor = 1;
 }
 
+static bool is_of(const struct http_route *route, struct span path)
+{
+	size_t len = route->path.len;
+	bool is_below = route->path.at[len - 1] == '/';
+
+	return (is_below ? path.len > len : path.len == len) && memcmp(route->path.at, path.at, len) == 0;
+}
+
 /* Routes take precedence over files of the same name. */
 static const struct http_route *route_find(const struct http_route *route, const struct http_path *path)
 {
 	for (; route->path.at; route++)
-		if (!path->is_dir && route->path.len == path->path.len &&
-		    memcmp(route->path.at, path->path.at, path->path.len) == 0)
+		if (!path->is_dir && is_of(route, path->path))
 			return route;
 	return NULL;
 }
@@ -195,7 +205,7 @@ static int respond_path(struct http_session *s, const struct http_request *req, 
 	if (!(methods & HTTP_BIT(req->method)))
 		return route ? http_response_status(s, out, 405, allow)
 			     : http_static_refuse(s, path, out, allow);
-	return route ? route->respond(s, req, out) : http_static(s, req, path, out);
+	return route ? route->respond(s, req, path, out) : http_static(s, req, path, out);
 }
 
 /* Responds to @req: completely, or as far as possible before its body arrives. */
@@ -448,7 +458,8 @@ const struct service service_http = {
 
 const struct service service_admin = {
 	.name = "admin",
-	.summary = "for whoever watches it, over HTTP/1.1: /metrics, /healthz, /readyz, /connections",
+	.summary = "for whoever watches it, over HTTP/1.1: /metrics, /healthz, /readyz, /connections, which whoever "
+		   "may connect to it at unix:/PATH may end",
 	SERVICE_OF_HTTP,
 	.session_size = sizeof(struct http_admin),
 	.open = http_open,

@@ -49,7 +49,7 @@ static enum http_method method_of(const char *text, size_t len)
 		enum http_method method;
 	} table[] = {
 		{"GET", METHOD_GET},	     {"HEAD", METHOD_HEAD},	{"POST", METHOD_POST},
-		{"OPTIONS", METHOD_OPTIONS}, {"PUT", METHOD_REFUSED},	{"DELETE", METHOD_REFUSED},
+		{"OPTIONS", METHOD_OPTIONS}, {"PUT", METHOD_REFUSED},	{"DELETE", METHOD_DELETE},
 		{"PATCH", METHOD_REFUSED},   {"TRACE", METHOD_REFUSED}, {"CONNECT", METHOD_REFUSED},
 	};
 

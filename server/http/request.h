@@ -16,6 +16,7 @@ enum http_method {
 	METHOD_HEAD,
 	METHOD_POST,
 	METHOD_OPTIONS,
+	METHOD_DELETE,
 	METHOD_REFUSED, /* defined in RFC 9110, but nothing here allows it */
 	METHOD_UNKNOWN,
 };

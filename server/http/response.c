@@ -15,6 +15,7 @@
 
 #define STATUSES(X)                                                                                          \
 	X(200, "OK")                                                                                         \
+	X(202, "Accepted")                                                                                   \
 	X(206, "Partial Content")                                                                            \
 	X(204, "No Content")                                                                                 \
 	X(301, "Moved Permanently")                                                                          \

@@ -77,7 +77,8 @@ static enum phase probe_phase(const void *session)
 /* Whether an end says nothing about the backend. */
 static bool is_ours(enum close_reason reason)
 {
-	return reason == CLOSE_DRAIN || reason == CLOSE_EVICTED || reason == CLOSE_MEMORY;
+	return reason == CLOSE_DRAIN || reason == CLOSE_EVICTED || reason == CLOSE_MEMORY ||
+	       reason == CLOSE_ADMIN;
 }
 
 static void probe_ended(void *session, enum close_reason reason)

@@ -236,6 +236,13 @@ static enum step front_drain(void *session)
 	return reads_hello(session) ? STEP_FAILED : STEP_MORE;
 }
 
+static const struct peer *side_pair(const void *session)
+{
+	const struct side *side = session;
+
+	return side->other ? side->other->peer : NULL;
+}
+
 static void side_sent(void *session, const struct outq *out)
 {
 	relay_sent(session, out);
@@ -329,8 +336,10 @@ static void back_ended(void *session, enum close_reason reason)
 	struct back *back = session;
 	struct side *other = relay_part(&back->side);
 
-	if (other && front_of(other)->state == FRONT_CONNECTING && reason == CLOSE_MEMORY) {
-		/* It is not the backend's fault, and the next would take as much. */
+	bool is_innocent = reason == CLOSE_MEMORY || reason == CLOSE_ADMIN;
+
+	if (other && front_of(other)->state == FRONT_CONNECTING && is_innocent) {
+		/* It is not the backend's fault, and the next would take as much, or is not wanted. */
 		front_of(other)->state = FRONT_ENDING;
 		end_other(&back->side, other, reason);
 	} else if (other && front_of(other)->state == FRONT_CONNECTING) {
@@ -368,6 +377,7 @@ static const struct service service_back = {
 	.eof = back_eof,
 	.sent = side_sent,
 	.phase = back_phase,
+	.pair = side_pair,
 	.drain = back_drain,
 	.ended = back_ended,
 };
@@ -442,6 +452,7 @@ const struct service service_proxy = {
 	.eof = front_eof,
 	.sent = side_sent,
 	.phase = front_phase,
+	.pair = side_pair,
 	.drain = front_drain,
 	.timeout = front_timeout,
 };

@@ -112,6 +112,7 @@ static void what_ends_a_handshake_in_a_thread_does_so_at_once(void **state)
 	} rows[] = {
 		{ON_DEADLINE, CLOSE_HANDSHAKE, CLOSE_HANDSHAKE},
 		{ON_END, CLOSE_OTHER, CLOSE_OTHER},
+		{ON_END, CLOSE_ADMIN, CLOSE_ADMIN},
 		{ON_DRAIN, 0, CLOSE_DRAIN},
 		{ON_STOP, 0, CLOSE_DRAIN},
 		{ON_EVICT, 0, CLOSE_EVICTED},

@@ -28,6 +28,7 @@ struct loop {
 static struct loop loops[NDESKS];
 static struct roster_desk *desks[NDESKS];
 static const struct roster_room room = {desks, NDESKS};
+static const struct roster_question all = {.most = 1};
 
 static void wake(void *arg)
 {
@@ -95,7 +96,7 @@ static void assert_text(const struct roster *roster, unsigned int i, const char 
 static void it_is_whole_with_the_last_part(void **state)
 {
 	unsigned int ndone = 0;
-	struct roster *roster = roster_ask(&room, desks[1], count_one, &ndone);
+	struct roster *roster = roster_ask(&room, &all, desks[1], count_one, &ndone);
 
 	assert_non_null(roster);
 	assert_int_equal(roster_size(roster), NDESKS);
@@ -116,11 +117,32 @@ static void it_is_whole_with_the_last_part(void **state)
 	roster_free(roster);
 }
 
+static void the_end_of_a_connection_is_asked_of_its_worker_alone(void **state)
+{
+	static const struct roster_question question = {.ends = 77, .worker = 2};
+	unsigned int ndone = 0;
+	struct roster *roster = roster_ask(&room, &question, desks[1], count_one, &ndone);
+	struct roster_part *part;
+
+	assert_null(roster_next(desks[0]));
+	assert_null(roster_next(desks[1]));
+	assert_null(roster_next(desks[3]));
+	part = roster_next(desks[2]);
+	assert_non_null(part);
+	assert_int_equal(roster_part_question(part)->ends, 77);
+	roster_fill(part, NULL, 0);
+	roster_deliver(desks[1]);
+	assert_int_equal(ndone, 1);
+	assert_int_equal(roster_question(roster)->worker, 2);
+	assert_text(roster, 2, NULL);
+	roster_free(roster);
+}
+
 static void who_has_gone_is_not_called(void **state)
 {
 	unsigned int ndone = 0;
-	struct roster *before = roster_ask(&room, desks[0], count_one, &ndone);
-	struct roster *after = roster_ask(&room, desks[0], count_one, &ndone);
+	struct roster *before = roster_ask(&room, &all, desks[0], count_one, &ndone);
+	struct roster *after = roster_ask(&room, &all, desks[0], count_one, &ndone);
 
 	roster_free(before);
 	for (unsigned int i = 0; i < NDESKS; i++)
@@ -135,7 +157,7 @@ static void a_worker_that_has_ended_has_no_part(void **state)
 	unsigned int ndone = 0;
 	struct roster *roster;
 
-	roster = roster_ask(&room, desks[0], count_one, &ndone);
+	roster = roster_ask(&room, &all, desks[0], count_one, &ndone);
 	roster_desk_close(desks[2]);
 	fill(desks[2], 2); /* what had come */
 	for (unsigned int i = 0; i < NDESKS; i++)
@@ -145,7 +167,7 @@ static void a_worker_that_has_ended_has_no_part(void **state)
 	assert_text(roster, 2, "of 2");
 	roster_free(roster);
 
-	roster = roster_ask(&room, desks[0], count_one, &ndone);
+	roster = roster_ask(&room, &all, desks[0], count_one, &ndone);
 	for (unsigned int i = 0; i < NDESKS; i++)
 		fill(desks[i], i);
 	roster_deliver(desks[0]);
@@ -159,7 +181,7 @@ static void what_nobody_takes_is_freed_in_the_end(void **state)
 {
 	unsigned int ndone = 0;
 
-	assert_non_null(roster_ask(&room, desks[0], count_one, &ndone));
+	assert_non_null(roster_ask(&room, &all, desks[0], count_one, &ndone));
 	for (unsigned int i = 0; i < NDESKS; i++)
 		fill(desks[i], i);
 }
@@ -195,7 +217,7 @@ static void ask(struct loop *loop)
 	if (!question)
 		abort();
 	question->loop = loop;
-	question->roster = roster_ask(&room, &loop->desk, on_whole, question);
+	question->roster = roster_ask(&room, &all, &loop->desk, on_whole, question);
 	if (!question->roster)
 		abort();
 	if (++loop->asked % 3 == 0) {
@@ -254,6 +276,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(it_is_whole_with_the_last_part, make_desks, end_desks),
+		cmocka_unit_test_setup_teardown(the_end_of_a_connection_is_asked_of_its_worker_alone,
+						make_desks, end_desks),
 		cmocka_unit_test_setup_teardown(who_has_gone_is_not_called, make_desks, end_desks),
 		cmocka_unit_test_setup_teardown(a_worker_that_has_ended_has_no_part, make_desks, end_desks),
 		cmocka_unit_test_setup_teardown(what_nobody_takes_is_freed_in_the_end, make_desks, end_desks),
