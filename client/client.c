@@ -17,11 +17,17 @@
 #define BATCH	8
 
 static volatile sig_atomic_t signal_seen;
+static volatile sig_atomic_t watched[_NSIG], watched_any; /* seen since it was taken */
 static sigset_t signals_before;
 
 static void on_signal(int number)
 {
 	signal_seen = number;
+}
+
+static void on_watched(int number)
+{
+	watched[number] = watched_any = 1;
 }
 
 /* A second signal of the same kind has its default effect, in case the first has none. */
@@ -48,6 +54,45 @@ static void take_signals(void)
 int client_signal(void)
 {
 	return signal_seen;
+}
+
+void client_watch_signal(int number)
+{
+	struct sigaction action = {.sa_handler = on_watched};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigdelset(&signals_before, number);
+	sigaction(number, &action, NULL);
+}
+
+/* It is blocked: either its handler has run in client_wait(), or it is pending. */
+bool client_take_signal(int number)
+{
+	static const struct timespec now;
+	bool seen = watched[number];
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	watched[number] = 0;
+	return sigtimedwait(&set, NULL, &now) == number || seen;
+}
+
+void client_yield_to_signal(int number)
+{
+	struct sigaction none = {.sa_handler = SIG_DFL}, before;
+	sigset_t set;
+
+	sigaction(number, &none, &before);
+	raise(number);
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	sigprocmask(SIG_UNBLOCK, &set, NULL); /* here */
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigaction(number, &before, NULL);
 }
 
 int client_open(struct client *client, const struct settings *settings)
@@ -122,6 +167,14 @@ void op_end(struct client *client, struct op *op)
 	op->state = OP_IDLE;
 }
 
+static bool is_interrupted(void)
+{
+	bool seen = signal_seen || watched_any;
+
+	watched_any = 0;
+	return seen;
+}
+
 /* For a caller that always finds an event and so never sleeps. */
 static int let_signals_in(void)
 {
@@ -129,7 +182,7 @@ static int let_signals_in(void)
 
 	sigprocmask(SIG_SETMASK, &signals_before, &blocked);
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
-	return signal_seen ? -EINTR : 0;
+	return is_interrupted() ? -EINTR : 0;
 }
 
 /* ppoll(2) of the ring until @deadline_ns; -EINTR after a signal, 0 otherwise. */
@@ -141,7 +194,7 @@ static int sleep_until(struct client *client, uint64_t deadline_ns)
 	int ret;
 
 	ret = ppoll(&pfd, 1, deadline_ns == NEVER_NS ? NULL : &ts, &signals_before);
-	return ret < 0 && errno != EINTR ? -errno : signal_seen ? -EINTR : 0;
+	return ret < 0 && errno != EINTR ? -errno : is_interrupted() ? -EINTR : 0;
 }
 
 int client_wait(struct client *client, uint64_t deadline_ns)
@@ -176,6 +229,15 @@ uint64_t deadline_in(uint64_t us)
 	return sum;
 }
 
+static char *said;
+static size_t said_size;
+
+void fail_into(char *line, size_t size)
+{
+	said = line;
+	said_size = size;
+}
+
 int fail(const char *fmt, ...)
 {
 	char line[4096];
@@ -188,6 +250,10 @@ int fail(const char *fmt, ...)
 	for (char *p = line; *p; p++) {
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = '?';
+	}
+	if (said) {
+		snprintf(said, said_size, "%s", line);
+		return 1;
 	}
 	fflush(stdout);
 	fprintf(stderr, "taio: %s\n", line);

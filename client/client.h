@@ -11,6 +11,7 @@
 #include "aio/taio.h"
 #include "base/clock.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct client {
@@ -51,8 +52,21 @@ int client_wait(struct client *client, uint64_t deadline_ns);
 /* The signal that came, or 0. */
 int client_signal(void);
 
+/*
+ * A signal that is no end: it interrupts client_wait() (-EINTR), too. To be called after client_open(), for
+ * few.
+ */
+void client_watch_signal(int number);
+/* Whether it has come since it was asked last. */
+bool client_take_signal(int number);
+/* Has it take its default effect now. */
+void client_yield_to_signal(int number);
+
 /* @us from now; 0 is NEVER_NS. */
 uint64_t deadline_in(uint64_t us);
+
+/* What fail() says goes to line[size] from now on, while a screen shows it; NULL: to standard error again. */
+void fail_into(char *line, size_t size);
 
 /* "taio: ..." as one line on standard error; returns 1, the exit status of a failure. */
 int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

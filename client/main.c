@@ -35,11 +35,11 @@ static int check_options(enum command command, char **given)
 	const char *name = taio_program.commands[command].name;
 
 	for (const struct opt *opt = taio_program.table; opt->name; opt++) {
-		const char *owner = option_owner(opt);
+		const char *owners = option_owners(opt);
 
-		if (!owner || !strcmp(owner, name) || !given[opt - taio_program.table])
+		if (!owners || option_is_of(owners, name) || !given[opt - taio_program.table])
 			continue;
-		fail("--%s is an option of taio %s, not of taio %s", opt->name, owner, name);
+		fail("--%s is an option of taio %s, not of taio %s", opt->name, owners, name);
 		return EXIT_USAGE;
 	}
 	return 0;

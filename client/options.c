@@ -2,17 +2,36 @@
 /* taio's tables of commands and options, from which the command line, --help and the manual are made. */
 #include "options.h"
 
+#include "base/url.h"
 #include "kmod/uapi/taio.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 const char *const policy_names[] = {TAIO_POLICY_NAMES, NULL};
+
+const char *const sort_names[] = {"waits", "idle", "age", "bytes", "newest", NULL};
 
 #define AT(field) offsetof(struct settings, field)
 
 static const char *const proxy_protocols[] = {"off", "v1", "v2", NULL};
 
-/* An option in a section of this name is for that command alone. */
+static int admin_check(const char *text, char *why)
+{
+	struct url url;
+	const char *bad = "it must be unix:/PATH, or begin with http:// or https://";
+
+	if (!strncmp(text, "unix:/", 6) && strlen(text + 5) < sizeof(((struct sockaddr_un *)NULL)->sun_path))
+		return 0;
+	if (url_has_scheme(text) && !url_parse(text, &url, &bad) && !strcmp(url.path, "/"))
+		return 0;
+	snprintf(why, OPT_WHY_LEN, "'%.100s' is no place of a service admin: %s", text, bad);
+	return -EINVAL;
+}
+
+/* An option in a section of this name is for those commands alone. */
 #define ONLY "Options of "
 
 // clang-format off
@@ -61,6 +80,22 @@ static const struct opt table[] = {
 	  .help = "Print only the names, one per line." },
 	{ .name = "working", .type = OPT_BOOL, .offset = AT(working), .help = "Leave out engines that do not work here." },
 
+	{ .name = "admin", .key = 'a', .type = OPT_STRING, .offset = AT(admin), .arg = "unix:/PATH|URL",
+	  .deflt = "unix:/run/taiod/admin.sock", .check = admin_check, .section = ONLY "stats and top",
+	  .help = "Where taiod's service admin listens." },
+	{ .name = "delay", .key = 'd', .type = OPT_DURATION, .offset = AT(delay_us), .arg = "DURATION", .deflt = "1s",
+	  .min = 10000, .max = 3600ull * 1000000,
+	  .help = "Time over which rates are taken, and between two looks of top." },
+	{ .name = "sort", .type = OPT_ENUM, .offset = AT(sort), .arg = "waits|idle|age|bytes|newest", .deflt = "waits",
+	  .choices = sort_names, .help = "Which connections are shown first.",
+	  .more = "waits: those whose output is under way for the longest time, in a write, in the read of a file or in a "
+		  "connect. idle: those for which no byte has come or gone for the longest time. age: the oldest. bytes: those "
+		  "that have moved most. newest: the newest." },
+
+	{ .name = "rows", .type = OPT_UINT, .offset = AT(rows), .arg = "N", .deflt = "10", .max = 1000,
+	  .section = ONLY "stats", .help = "Maximum connections to show." },
+	{ .name = "json", .type = OPT_BOOL, .offset = AT(json), .help = "Print one JSON object." },
+
 	{ .name = "policy", .type = OPT_ENUM, .offset = AT(policy), .arg = "POLICY", .deflt = "park",
 	  .choices = policy_names, .section = ONLY "run",
 	  .help = "How an operation on a socket or a pipe waits in the module; see taio(4)." },
@@ -94,6 +129,22 @@ static const struct opt_command commands[] = {
 	  .help = "Submit a read for which no data arrives, cancel it, and time the cancellation.",
 	  .more = "Connects, submits a read, cancels it after a while, and prints the read's event and the time from "
 		  "the cancel request to the event. If data arrives first, that is reported and nothing is cancelled." },
+	[COMMAND_STATS] = { .name = "stats", .operands = "",
+	  .help = "Show what a running taiod does: rates, latencies, slots, its slowest connections.",
+	  .more = "Asks the service admin of taiod twice, --delay apart, and prints counters since its start with their rates "
+		  "in between, latencies since its start, which are each an upper bound within a factor of two, and some of its "
+		  "connections, those first that --sort says." },
+	[COMMAND_TOP] = { .name = "top", .operands = "",
+	  .help = "The same as a live screen, from which connections can be ended.",
+	  .more = "Rates and latencies are those of the time since the last look. Connections are ended through a listener at a "
+		  "path alone (--admin unix:/PATH): whoever may connect to that socket may end them. The keys:\n"
+		  "\n"
+		  "w, i, a, b, n\tsort by waits, idle, age, bytes, newest\n"
+		  "up, down\tselect a connection\n"
+		  "k, x\tend it by io_cancel, once y confirms that\n"
+		  "p, space\tpause, and go on\n"
+		  "?\thelp\n"
+		  "q\tquit" },
 	[COMMAND_RUN] = { .name = "run", .operands = "-- PROGRAM [ARGUMENT]...",
 	  .help = "Run a program whose io_submit does not block on sockets, pipes and files.",
 	  .more = "The program is any that uses io_submit(2), by libaio or by syscall(2), and knows nothing of taio: a "
@@ -139,6 +190,8 @@ static const char epilogue[] =
 	"  taio ping --engine threads:block --count 1000 --interval 0s localhost:7\n"
 	"  taio ping --tls --resume --count 1000 --interval 0s localhost:7443\n"
 	"  taio cancel-read localhost:7 --after 100ms\n"
+	"  taio stats --json --admin http://localhost:9100\n"
+	"  taio top --sort idle\n"
 	"  taio run -- fio --ioengine=libaio --iodepth=32 --rw=randread --size=1g --name=job\n"
 	"\n"
 	"SEE ALSO:\n"
@@ -156,9 +209,19 @@ const struct opt_program taio_program = {
 	.epilogue = epilogue,
 };
 
-const char *option_owner(const struct opt *opt)
+const char *option_owners(const struct opt *opt)
 {
 	while (!opt->section)
 		opt--;
 	return strncmp(opt->section, ONLY, strlen(ONLY)) ? NULL : opt->section + strlen(ONLY);
+}
+
+bool option_is_of(const char *owners, const char *command)
+{
+	size_t len = strlen(command);
+
+	for (const char *word = owners; *word; word += strcspn(word, " "), word += strspn(word, " "))
+		if (strcspn(word, " ") == len && !strncmp(word, command, len))
+			return true;
+	return false;
 }

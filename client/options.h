@@ -28,6 +28,12 @@ struct settings {
 
 	bool names, working; /* engines */
 
+	char *admin; /* stats, top: "unix:/PATH" or a URL */
+	uint64_t delay_us;
+	int sort; /* index of sort_names */
+	unsigned int rows;
+	bool json;
+
 	int policy;	/* run: index of policy_names */
 	char **program; /* and its arguments, ended by NULL; argv's */
 
@@ -42,6 +48,8 @@ struct settings {
 	X(GET, get)                  \
 	X(PING, ping)                \
 	X(CANCEL_READ, cancel_read)  \
+	X(STATS, stats)              \
+	X(TOP, top)                  \
 	X(RUN, run)
 // clang-format on
 
@@ -54,7 +62,13 @@ extern const struct opt_program taio_program;
 /* The module's policies by number, ended by NULL. */
 extern const char *const policy_names[];
 
-/* The only command that takes @opt, or NULL if all do. */
-const char *option_owner(const struct opt *opt);
+/* What taiod lists first (?sort=), ended by NULL. */
+enum sort { SORT_WAITS, SORT_IDLE, SORT_AGE, SORT_BYTES, SORT_NEWEST, SORT_COUNT };
+extern const char *const sort_names[];
+
+/* The only commands that take @opt, as "stats and top"; NULL: all do. */
+const char *option_owners(const struct opt *opt);
+/* Whether @command is one of them. */
+bool option_is_of(const char *owners, const char *command);
 
 #endif

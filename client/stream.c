@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define ADDRS_MAX 8
@@ -279,15 +280,16 @@ static int connect_await(struct stream *s, uint64_t deadline_ns)
 }
 
 /* On success the socket is attached and belongs to the stream. */
-static int connect_one(struct stream *s, const union addr *addr, uint64_t deadline_ns)
+static int connect_one(struct stream *s, const struct sockaddr *addr, socklen_t len, uint64_t deadline_ns)
 {
 	int err, one = 1;
 
-	s->fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	s->fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->fd < 0)
 		return -errno;
-	setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	err = connect(s->fd, &addr->sa, addr_len(addr)) < 0 ? -errno : 0;
+	if (addr->sa_family != AF_UNIX)
+		setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	err = connect(s->fd, addr, len) < 0 ? -errno : 0;
 	if (err && err != -EINPROGRESS)
 		goto close_fd;
 	s->afd = taio_attach(s->client->ring, s->fd, TAIO_CLASS_STREAM);
@@ -319,7 +321,7 @@ static int connect_any(struct stream *s, const char *target, uint64_t deadline_n
 		return n;
 	}
 	for (int i = 0; i < n; i++) {
-		err = connect_one(s, &addrs[i], deadline_ns);
+		err = connect_one(s, &addrs[i].sa, addr_len(&addrs[i]), deadline_ns);
 		if (!err || err == -EINTR || err == -ETIMEDOUT)
 			break;
 		addr_text(&addrs[i], text);
@@ -329,6 +331,29 @@ static int connect_any(struct stream *s, const char *target, uint64_t deadline_n
 	else if (err && err != -EINTR)
 		fail("cannot connect to %s: %s", text, strerror(-err));
 	return err;
+}
+
+/* A Unix socket; what has no place in its backlog is refused (EAGAIN) rather than made to wait. */
+static int connect_path(struct stream *s, const char *path, uint64_t deadline_ns)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int err = strlen(path) < sizeof(addr.sun_path) ? 0 : -ENAMETOOLONG;
+
+	if (!err) {
+		strcpy(addr.sun_path, path);
+		err = connect_one(s, (const struct sockaddr *)&addr, sizeof(addr), deadline_ns);
+	}
+	if (err && err != -EINTR)
+		fail("cannot connect to %s: %s", path, strerror(-err));
+	return err;
+}
+
+static int connect_to(struct stream *s, const char *target, uint64_t deadline_ns)
+{
+	size_t len = strlen(STREAM_UNIX);
+
+	return strncmp(target, STREAM_UNIX, len) ? connect_any(s, target, deadline_ns)
+						 : connect_path(s, target + len, deadline_ns);
 }
 
 /* 0 once the handshake is done, -EAGAIN before that, -errno. */
@@ -389,7 +414,8 @@ static int session_open(struct stream *s, const char *target)
 	char host[NI_MAXHOST];
 	unsigned int port;
 
-	addr_split(target, host, sizeof(host), &port); /* connect_any() has checked it */
+	if (addr_split(target, host, sizeof(host), &port)) /* connect_to() has checked it: a path */
+		*host = '\0';
 	s->tls = tls_connect(s->tls_ctx, *host ? host : "localhost");
 	if (s->tls)
 		return 0;
@@ -433,7 +459,7 @@ static struct stream *stream_connect(struct client *client, const char *target, 
 	memset(s, 0, offsetof(struct stream, in));
 	s->client = client;
 	s->fd = -1;
-	if (!connect_any(s, target, deadline_ns) && !send_proxy_header(s, deadline_ns))
+	if (!connect_to(s, target, deadline_ns) && !send_proxy_header(s, deadline_ns))
 		return s;
 	stream_close(s);
 	return NULL;

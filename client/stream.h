@@ -32,9 +32,12 @@ struct stream {
 	unsigned char in[STREAM_BUFFER], out[STREAM_BUFFER];
 };
 
+/* Before the path of a Unix socket. */
+#define STREAM_UNIX "unix:"
+
 /*
- * Connects to @target ("HOST:PORT", each of its addresses in turn) and, if @tls, makes the handshake,
- * offering
+ * Connects to @target ("HOST:PORT", each of its addresses in turn, or "unix:/PATH") and, if @tls, makes the
+ * handshake, offering
  * @alpn (NULL: none). NULL on failure, reported on standard error.
  */
 struct stream *stream_open(struct client *client, const char *target, bool tls, const char *alpn);
