@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "server/conn/fsm.h"
+#include "server/conn/list.h"
 #include "server/conn/peer.h"
 
 static void every_cell_has_a_step(void **state)
@@ -135,6 +136,32 @@ static void what_ends_a_handshake_in_a_thread_does_so_at_once(void **state)
 	}
 }
 
+/* By its id, once: what it waits for is cancelled, and data that has won that race does not keep it. */
+static void what_is_ended_by_its_id_is_not_kept_by_data(void **state)
+{
+	struct conn *c = &scene.conns[0];
+
+	LIST_INSERT_HEAD(&scene.shard.conns, c, link);
+	c->id = 7;
+	c->refs = 2; /* the table's, and the read's */
+	c->rd.state = OP_QUEUED;
+	assert_false(conn_list_end(&scene.shard, 6));
+	assert_false(c->rd.cancelled);
+	assert_true(conn_list_end(&scene.shard, 7));
+	assert_true(c->rd.cancelled);
+	assert_int_equal(c->state, CONN_SERVE);
+	assert_true(conn_list_end(&scene.shard, 7)); /* while that is under way */
+	assert_int_equal(c->state, CONN_SERVE);
+	c->rd.state = OP_IDLE;
+	conn_fsm(c, ON_ROOM, 0); /* as after bytes: it advances */
+	assert_int_equal(c->state, CONN_CLOSING);
+	assert_int_equal(c->reason, CLOSE_ADMIN);
+	assert_int_equal(c->refs, 1);
+	assert_true(conn_list_end(&scene.shard, 7));
+	assert_int_equal(c->refs, 1);
+	LIST_REMOVE(c, link);
+}
+
 /* The loop slept before it brought what resumes a session: what is armed then must not count from before. */
 static void a_resume_reads_the_clock(void **state)
 {
@@ -155,6 +182,7 @@ int main(void)
 		SCENE_TEST(a_resume_is_for_serve_alone),
 		SCENE_TEST(a_step_for_a_thread_waits_for_the_write_under_way),
 		SCENE_TEST(what_ends_a_handshake_in_a_thread_does_so_at_once),
+		SCENE_TEST(what_is_ended_by_its_id_is_not_kept_by_data),
 		SCENE_TEST(a_resume_reads_the_clock),
 	};
 
