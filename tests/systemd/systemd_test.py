@@ -199,14 +199,14 @@ class Install(Installed):
             "usr/share/bash-completion/completions/taio": 0o644,
             "usr/share/bash-completion/completions/taio-load": 0o644,
             "usr/share/bash-completion/completions/taiod": 0o644,
-            "usr/share/doc/taio/copyright": 0o644,
-            "usr/share/doc/taio/examples/kmod.conf": 0o644,
-            "usr/share/doc/taio/examples/proxy.conf": 0o644,
-            "usr/share/doc/taio/examples/sockets.conf": 0o644,
-            "usr/share/doc/taio/examples/taio-modprobe.conf": 0o644,
-            "usr/share/doc/taio/examples/taio-modules-load.conf": 0o644,
-            "usr/share/doc/taio/examples/taiod-https.socket": 0o644,
-            "usr/share/doc/taio/examples/taiod.conf": 0o644,
+            "usr/share/doc/taiod/copyright": 0o644,
+            "usr/share/doc/taiod/examples/kmod.conf": 0o644,
+            "usr/share/doc/taiod/examples/proxy.conf": 0o644,
+            "usr/share/doc/taiod/examples/sockets.conf": 0o644,
+            "usr/share/doc/taiod/examples/taio-modprobe.conf": 0o644,
+            "usr/share/doc/taiod/examples/taio-modules-load.conf": 0o644,
+            "usr/share/doc/taiod/examples/taiod-https.socket": 0o644,
+            "usr/share/doc/taiod/examples/taiod.conf": 0o644,
             "usr/share/man/man1/taio-load.1": 0o644,
             "usr/share/man/man1/taio.1": 0o644,
             "usr/share/man/man4/taio.4": 0o644,
@@ -225,7 +225,7 @@ class Install(Installed):
             want[os.path.relpath(os.path.join(module, name), self.root)] = 0o644
         for name in ("README.md", "CHANGES"):
             if os.path.exists(os.path.join(SOURCE, name)):
-                want[f"usr/share/doc/taio/{name}"] = 0o644
+                want[f"usr/share/doc/taiod/{name}"] = 0o644
         got = {os.path.relpath(path, self.root): os.stat(path).st_mode & 0o7777
                for path in glob.glob(self.root + "/**", recursive=True) if os.path.isfile(path)}
         self.assertEqual(got, want)
@@ -241,7 +241,7 @@ class Install(Installed):
                 file.write("# mine\n")
             install(root)
             self.assertEqual(text_of(root, "etc/taiod/taiod.conf"), "# mine\n")
-            self.assertEqual(text_of(root, "usr/share/doc/taio/examples/taiod.conf"), text_of(SHIPPED))
+            self.assertEqual(text_of(root, "usr/share/doc/taiod/examples/taiod.conf"), text_of(SHIPPED))
 
     def build(self, name, *arguments):
         """Has @arguments make a program of PROGRAM in a directory of its own, and runs it."""
@@ -314,7 +314,7 @@ class Units(Installed):
         self.assertEqual(self.verify(*self.UNITS), (0, ""))
 
     def test_verify_has_nothing_to_say_with_the_examples(self):
-        examples, system = self.root + "/usr/share/doc/taio/examples/", self.root + "/etc/systemd/system/"
+        examples, system = self.root + "/usr/share/doc/taiod/examples/", self.root + "/etc/systemd/system/"
         os.makedirs(system + "taiod.service.d")
         try:
             shutil.copy(examples + "taiod-https.socket", system)
