@@ -57,7 +57,7 @@ static bool enter(struct acceptor *a, const union addr *peer, struct census_row 
 		return true;
 	ret = census_enter(row, peer, &a->shard->census);
 	if (ret)
-		conn_refused(a->shard, peer, ret);
+		conn_refused(a->shard, a->endpoint->tally, peer, ret);
 	return !ret;
 }
 
@@ -211,6 +211,7 @@ static bool has_token(struct acceptor *a)
 	if (a->tokens >= 1)
 		return true;
 	count(&a->shard->counters, rate_limited);
+	tally_count(a->endpoint->tally, rate_limited);
 	pause_for(a, (1 - a->tokens) / rate);
 	return false;
 }
@@ -247,6 +248,7 @@ static bool accept_one(struct acceptor *a)
 		admit(a, fd, &peer);
 	} else {
 		count(&a->shard->counters, refused_full);
+		tally_count(a->endpoint->tally, refused_full);
 		close(fd);
 	}
 	return true;

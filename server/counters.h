@@ -43,6 +43,7 @@
 	  "backends found down by their last check, once for each worker and listener")                      \
 	X(hello_refused, counter, "connections to be routed by SNI that began with no valid ClientHello")    \
 	X(ring_full, counter, "batches that the ring had no room for")                                       \
+	X(ring_slots, gauge, "slots of fs.aio-max-nr that the rings have taken")                             \
 	X(submits, counter, "batches submitted to the ring")                                                 \
 	X(proxy_headers, counter, "PROXY protocol headers accepted")                                         \
 	X(proxy_bad, counter, "PROXY protocol headers that were malformed, or late, or cut short")           \

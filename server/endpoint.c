@@ -32,6 +32,7 @@ static void endpoint_release(struct endpoint *endpoint)
 	if (endpoint->service->site_close)
 		endpoint->service->site_close(endpoint->site);
 	tls_ctx_put(endpoint->tls);
+	tally_put(endpoint->tally);
 	config_put(s->config);
 	free(s);
 }
@@ -57,10 +58,13 @@ int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned in
 {
 	const struct listener *l = &config->listeners[i];
 	struct served *s = calloc(1, sizeof(*s));
+	char where[SOCKETS_TEXT_LEN];
 	int ret = 0;
 
-	if (!s) {
+	if (!s || tally_open(&s->endpoint.tally, &env->shard->book, sockets_text(l->sockets, where),
+			     l->service->name)) {
 		snprintf(why, ENDPOINT_WHY_LEN, "out of memory");
+		free(s);
 		return -ENOMEM;
 	}
 	s->env = *env;
@@ -70,9 +74,11 @@ int endpoint_open(struct endpoint **endpoint, struct config *config, unsigned in
 		s->env.access = NULL;
 	s->endpoint.listener = sockets_text(l->sockets, s->where);
 	s->env.is_at_path = is_at_path(l->sockets);
+	s->env.tally = s->endpoint.tally;
 	if (l->service->site_open)
 		ret = l->service->site_open(&s->endpoint.site, l->options, l->words, &s->env, why);
 	if (ret) {
+		tally_put(s->endpoint.tally);
 		free(s);
 		return ret;
 	}

@@ -22,6 +22,7 @@ struct counters;
 struct ev_loop;
 struct opt;
 struct shard;
+struct tally;
 struct roster_desk;
 struct roster_room;
 struct peer; /* the connection, as a session sees it (conn/peer.h) */
@@ -43,6 +44,7 @@ struct service_env {
 	struct shard *shard;
 	struct conn_group *group; /* the listener's, until no client comes any more */
 	struct counters *counters;
+	struct tally *tally;		   /* the listener's, of what is counted for each; NULL in tests */
 	void (*resume)(struct peer *peer); /* peer_resume() (conn/peer.h); NULL in tests */
 	const bool *draining;		   /* no client comes any more; NULL in tests */
 	bool is_at_path; /* the listener: who may connect is up to the permissions of its socket */

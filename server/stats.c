@@ -2,6 +2,7 @@
 #include "stats.h"
 
 #include "access_log.h"
+#include "base/clock.h"
 #include "memory.h"
 #include "publish.h"
 #include "times.h"
@@ -32,9 +33,26 @@ static int print_slots(struct outq *out)
 	return outq_printf(out,
 			   "# HELP taiod_aio_slots slots of fs.aio-max-nr that all processes have taken\n"
 			   "# TYPE taiod_aio_slots gauge\ntaiod_aio_slots %ld\n"
+			   "# HELP taiod_aio_slots_free slots of fs.aio-max-nr that are left\n"
+			   "# TYPE taiod_aio_slots_free gauge\ntaiod_aio_slots_free %ld\n"
 			   "# HELP taiod_aio_slots_max the sysctl fs.aio-max-nr\n"
 			   "# TYPE taiod_aio_slots_max gauge\ntaiod_aio_slots_max %ld\n",
-			   slots.taken, slots.max);
+			   slots.taken, slots.max > slots.taken ? slots.max - slots.taken : 0, slots.max);
+}
+
+/* What is there now, by listener and backend. */
+static int print_tallies(const struct stats_of *of, struct outq *out)
+{
+	struct tally_sheet sheet = {0};
+	uint64_t now_us = clock_us();
+	int ret = 0;
+
+	for (unsigned int i = 0; i < of->nworkers && !ret; i++)
+		ret = tally_sheet_add(&sheet, &of->workers[i].shard.book, now_us);
+	if (!ret)
+		ret = tally_sheet_print(&sheet, out);
+	tally_sheet_free(&sheet);
+	return ret;
 }
 
 int stats_metrics(void *arg, struct outq *out)
@@ -56,6 +74,8 @@ int stats_metrics(void *arg, struct outq *out)
 			  TAIO_VERSION, engine, of->started_s);
 	if (!ret)
 		ret = counters_print(&sum, out);
+	if (!ret)
+		ret = print_tallies(of, out);
 	if (!ret)
 		ret = print_slots(out);
 	return ret ? ret : times_print(times, engine, out);

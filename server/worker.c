@@ -128,6 +128,13 @@ static void tell_memory(struct worker *w)
 	memory_tell(&shard->memory, used + kept, shard->nconns);
 }
 
+static void tell_slots(struct worker *w)
+{
+	struct taio *ring = w->shard.ring;
+
+	count_set(&w->shard.counters, COUNT_ring_slots, taio_takes_slots(ring) ? taio_capacity(ring) : 0);
+}
+
 static void drained(struct worker *w)
 {
 	if (w->shard.draining && !w->shard.nconns)
@@ -143,6 +150,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *prepare, int revents)
 	else
 		ev_idle_start(loop, &w->again);
 	tell_memory(w);
+	tell_slots(w);
 	intake_resume(w->intake);
 	deadlines_watch(w);
 	drained(w);
@@ -466,6 +474,7 @@ int worker_open(struct worker *w, unsigned int index, struct config *config, uns
 	w->shard.ring = ring;
 	w->shard.crew = crew;
 	crew_tray_init(&w->shard.tray, wake, w);
+	tally_book_init(&w->shard.book);
 	roster_desk_init(&w->desk, wake, w);
 	clock_update(&w->shard);
 	snprintf(why, WORKER_WHY_LEN, "out of memory");
@@ -503,6 +512,7 @@ free_scratch:
 	free(w->shard.scratch);
 fini_tray:
 	roster_desk_fini(&w->desk);
+	tally_book_fini(&w->shard.book);
 	crew_tray_fini(&w->shard.tray);
 	return ret;
 }
@@ -545,6 +555,7 @@ void worker_close(struct worker *w)
 	ev_loop_destroy(w->loop);
 	crew_tray_fini(&w->shard.tray);
 	roster_desk_fini(&w->desk);
+	tally_book_fini(&w->shard.book);
 	batch_fini(&w->shard.batch);
 	blocks_trim(&w->shard.blocks);
 	free(w->shard.scratch);

@@ -102,6 +102,7 @@ void conn_failed(struct conn *c)
 		return;
 	}
 	count(&c->shard->counters, tls_failed);
+	tally_count(c->tally, tls_failed);
 	if (tls_is_untrusted(c->tls.session))
 		count(&c->shard->counters, tls_client_refused);
 	more = log_limited(&c->shard->tls_limit, c->shard->now_us, buf);

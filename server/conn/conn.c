@@ -77,6 +77,7 @@ int conn_create(struct conn **conn, struct shard *shard, struct conn_group *grou
 	}
 	endpoint_get(endpoint);
 	conn_group_get(group);
+	c->tally = tally_get(endpoint->tally);
 	shard->fixed += conn_fixed_memory(c);
 	c->state = (uint8_t)first_state(c);
 	if (service->open)
@@ -88,6 +89,8 @@ int conn_create(struct conn **conn, struct shard *shard, struct conn_group *grou
 		group->naccepted++;
 		count(&shard->counters, accepted);
 		count(&shard->counters, active);
+		tally_count(c->tally, accepted);
+		tally_count(c->tally, active);
 	}
 	*conn = c;
 	return 0;
@@ -113,6 +116,7 @@ static void conn_destroy(struct conn *c)
 		shard->naccepted--;
 		group->naccepted--;
 		count_by(&shard->counters, active, -1);
+		tally_add(c->tally, TALLY_active, -1);
 	}
 	if (c->endpoint->service->close)
 		c->endpoint->service->close(c->session);
@@ -124,6 +128,7 @@ static void conn_destroy(struct conn *c)
 	close(c->fd);
 	free(c->local);
 	census_leave(c->row);
+	tally_put(c->tally);
 	c->magic = 0;
 	free(c);
 	endpoint_put(endpoint);
@@ -144,10 +149,12 @@ void conn_put(struct conn *c)
 
 static const struct {
 	enum counter counter;
+	enum tally_row row;
 	const char *name, *text;
 	bool by_cancel;
 } reasons[] = {
-#define REASON_ROW(NAME, name, text, by_cancel) [CLOSE_##NAME] = {COUNT_closed_##name, #name, text, by_cancel},
+#define REASON_ROW(NAME, name, text, by_cancel)                                                              \
+	[CLOSE_##NAME] = {COUNT_closed_##name, TALLY_closed_##name, #name, text, by_cancel},
 	CLOSE_REASONS(REASON_ROW)
 #undef REASON_ROW
 };
@@ -173,14 +180,16 @@ void conn_set_reason(struct conn *c, enum close_reason reason)
 		return;
 	c->reason = (uint8_t)reason;
 	count_add(&c->shard->counters, reasons[reason].counter, 1);
+	tally_add(c->tally, reasons[reason].row, 1);
 }
 
-void conn_refused(struct shard *shard, const union addr *peer, int err)
+void conn_refused(struct shard *shard, struct tally *tally, const union addr *peer, int err)
 {
 	char text[ADDR_TEXT_LEN], buf[LOG_MORE_LEN];
 	const char *more = log_limited(&shard->address_limit, shard->now_us, buf);
 
 	count(&shard->counters, refused_address);
+	tally_count(tally, refused_address);
 	if (more)
 		log_warning("%s: refused: %s%s", addr_text(peer, text),
 			    err == -EDQUOT ? "max-per-address is reached" : strerror(-err), more);

@@ -63,6 +63,7 @@ struct endpoint {
 	double accept_rate;		     /* connections a second for each worker; 0: no limit */
 	enum access_of access;		     /* what the access log tells */
 	const char *listener;		     /* its address, for the access log */
+	struct tally *tally; /* holds a reference; NULL: of outgoing ones, see peer_set_tally() */
 	struct tls_ctx *tls; /* NULL: plain. Replaced on reload; sessions hold references of their own */
 	const char *host;    /* of outgoing connections under TLS: the name that the certificate is for */
 	unsigned int refs;   /* the acceptor's, and one of each connection */
@@ -116,6 +117,7 @@ struct conn {
 	struct shard *shard;
 	struct endpoint *endpoint; /* holds a reference */
 	struct conn_group *group;  /* holds a reference; of an outgoing one, its opener's */
+	struct tally *tally;	   /* holds a reference; its listener's, or its backend's; or NULL */
 	LIST_ENTRY(conn) link;
 	TAILQ_ENTRY(conn) deadline_link;
 	STAILQ_ENTRY(conn) woken_link;
@@ -179,7 +181,7 @@ int conn_create(struct conn **conn, struct shard *shard, struct conn_group *grou
 bool conn_is_proxied(const struct endpoint *endpoint, const union addr *peer);
 
 /* That one from @peer is refused for its address (-EDQUOT), or for lack of memory, is counted and logged. */
-void conn_refused(struct shard *shard, const union addr *peer, int err);
+void conn_refused(struct shard *shard, struct tally *tally, const union addr *peer, int err);
 
 void conn_get(struct conn *c);
 void conn_put(struct conn *c);

@@ -99,7 +99,7 @@ static void proxied(struct conn *c)
 	int err = via_enter(c);
 
 	if (err) {
-		conn_refused(c->shard, &c->peer, err);
+		conn_refused(c->shard, c->tally, &c->peer, err);
 		conn_end(c, CLOSE_ADDRESS);
 		return;
 	}
@@ -151,8 +151,11 @@ static void handshake_done(struct conn *c)
 		log_warning("%s: the OCSP response has expired and is no longer sent", staple);
 	tls_info(c->tls.session, &info);
 	count(&c->shard->counters, tls_handshakes);
-	if (info.resumed)
+	tally_count(c->tally, tls_handshakes);
+	if (info.resumed) {
 		count(&c->shard->counters, tls_resumed);
+		tally_count(c->tally, tls_resumed);
+	}
 	if (info.resumed && c->is_outgoing)
 		count(&c->shard->counters, backend_tls_resumed);
 	c->tls.is_established = true;
@@ -316,6 +319,7 @@ static enum step kernel_record(struct conn *c)
 	if (step != STEP_FAILED)
 		return step;
 	count(&c->shard->counters, tls_failed);
+	tally_count(c->tally, tls_failed);
 	more = log_limited(&c->shard->tls_limit, c->shard->now_us, buf);
 	if (more)
 		log_info("%s: TLS: %s%s", addr_text(&c->peer, peer), why, more);

@@ -92,6 +92,14 @@ int peer_open(struct peer **opened, struct shard *shard, struct conn_group *grou
 	return open_conn(opened, shard, group, endpoint, to, tolen);
 }
 
+void peer_set_tally(struct peer *peer, struct tally *tally)
+{
+	struct conn *c = conn_of(peer);
+
+	assert(!c->tally);
+	c->tally = tally_get(tally);
+}
+
 void peer_tls_resume(struct peer *peer, struct tls_ticket *ticket)
 {
 	struct conn *c = conn_of(peer);

@@ -13,6 +13,7 @@ struct endpoint;
 struct outq;
 struct peer;
 struct shard;
+struct tally;
 struct tls_info;
 struct tls_ticket;
 
@@ -37,6 +38,9 @@ int peer_connect(struct peer **opened, struct peer *peer, struct endpoint *endpo
 /* The same for a connection without a pair, from the event loop. -ESHUTDOWN: the server drains. */
 int peer_open(struct peer **opened, struct shard *shard, struct conn_group *group, struct endpoint *endpoint,
 	      const struct sockaddr *to, socklen_t tolen);
+
+/* What is counted of it is counted there, too; right after peer_connect(). */
+void peer_set_tally(struct peer *peer, struct tally *tally);
 
 /* Before it is made: resumes the session of @ticket, if it has TLS, and that of the same context. */
 void peer_tls_resume(struct peer *peer, struct tls_ticket *ticket);

@@ -17,6 +17,7 @@
 #include "server/crew.h"
 #include "server/log.h"
 #include "server/memory.h"
+#include "server/tally.h"
 #include "server/timeout.h"
 #include "server/times.h"
 
@@ -63,6 +64,7 @@ struct shard {
 	uint64_t now_us; /* clock_us() at the start of the turn, or at what libev has brought since */
 	bool draining;
 	struct counters counters;
+	struct tally_book book;			  /* the same by listener and backend */
 	struct log_limit read_limit, short_limit; /* files that fail while they are sent */
 	struct log_limit tls_limit, proxy_limit, address_limit, memory_limit, close_limits[CLOSE_NREASONS];
 	struct hist cancel_us; /* taio_cancel() to completion */

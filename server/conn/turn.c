@@ -32,17 +32,23 @@ static enum conn_event event_of(const struct op *op, long res)
 static void account(struct conn *c, const struct op *op, long res)
 {
 	struct shard *shard = c->shard;
+	uint32_t took_us = (uint32_t)shard->now_us - op->stamp;
 
 	count_add(&shard->counters, kinds[op->kind].counter, 1);
-	times_add(&shard->times[kinds[op->kind].time], (uint32_t)shard->now_us - op->stamp);
+	times_add(&shard->times[kinds[op->kind].time], took_us);
 	if (res > 0 && op->kind == OP_READ) {
 		count_by(&shard->counters, bytes_in, res);
+		tally_add(c->tally, TALLY_bytes_in, res);
 		c->bytes_in += (uint64_t)res;
 		c->moved_us = shard->now_us;
 	} else if (res > 0 && op->kind == OP_WRITE) {
 		count_by(&shard->counters, bytes_out, res);
+		tally_add(c->tally, TALLY_bytes_out, res);
 		c->bytes_out += (uint64_t)res;
 		c->moved_us = shard->now_us;
+	} else if (res >= 0 && op->kind == OP_CONNECT) {
+		tally_count(c->tally, connects);
+		tally_add(c->tally, TALLY_connect_us, took_us);
 	}
 }
 

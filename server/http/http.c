@@ -82,6 +82,7 @@ static int open_site(struct http_site **opened, const struct http_route *known, 
 	site->env = env;
 	site->counters = env->counters;
 	site->access = env->access;
+	site->tally = env->tally;
 	assert(site->options->header_max <= HTTP_HEADER_MAX);
 	memcpy(site->common, HTTP_SERVER_LINE, sizeof(HTTP_SERVER_LINE) - 1);
 	memcpy(site->common + HTTP_COMMON_LEN - 2, "\r\n", 2);

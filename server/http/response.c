@@ -58,20 +58,29 @@ static const struct status *status_find(unsigned int code)
 	return status;
 }
 
-static void count_response(struct counters *counters, unsigned int code)
+/* A counter never goes back: instead of one that was taken back, the next is not counted. */
+static void count_response(struct http_site *site, unsigned int code)
 {
 	switch (code / 100) {
 	case 2:
-		count(counters, responses_2xx);
+		if (site->taken_back) {
+			site->taken_back--;
+			break;
+		}
+		count(site->counters, responses_2xx);
+		tally_count(site->tally, responses_2xx);
 		break;
 	case 3:
-		count(counters, responses_3xx);
+		count(site->counters, responses_3xx);
+		tally_count(site->tally, responses_3xx);
 		break;
 	case 4:
-		count(counters, responses_4xx);
+		count(site->counters, responses_4xx);
+		tally_count(site->tally, responses_4xx);
 		break;
 	default:
-		count(counters, responses_5xx);
+		count(site->counters, responses_5xx);
+		tally_count(site->tally, responses_5xx);
 		break;
 	}
 }
@@ -109,7 +118,7 @@ int http_response_head(struct http_session *s, struct outq *out, unsigned int st
 	to = mempcpy(to, lines, len);
 	memcpy(to, ending.at, ending.len);
 	outq_commit(out, total);
-	count_response(s->site->counters, status);
+	count_response(s->site, status);
 	if (s->record) {
 		s->record->status = status;
 		s->record->head += total;

@@ -26,6 +26,7 @@ void http_request_begin(struct http_session *s, const struct http_request *req)
 	if (s->site->env->draining && *s->site->env->draining)
 		s->life = LIFE_DRAIN;
 	count(s->site->counters, requests);
+	tally_count(s->site->tally, requests);
 }
 
 void http_request_done(struct http_session *s)

@@ -11,6 +11,7 @@
 #include "request.h"
 #include "server/counters.h"
 #include "server/service.h"
+#include "server/tally.h"
 
 #include <llhttp.h>
 #include <stdbool.h>
@@ -36,6 +37,8 @@ struct http_site {
 	const struct service_env *env;
 	struct counters *counters;
 	struct access_queue *const *access; /* env->access */
+	struct tally *tally;
+	unsigned int taken_back;      /* responses with status 2xx that were counted and never sent */
 	struct file_cache *files;     /* NULL without a root */
 	char *copy;		      /* header-max bytes, for http_head_parse() */
 	uint64_t now_ms;	      /* CLOCK_MONOTONIC, read once for each request */

@@ -342,7 +342,7 @@ int http_static_again(struct http_session *s, struct outq_file *out_file, uint32
 	struct http_session now = *s;
 	union note note = {.word = word};
 
-	count_by(s->site->counters, responses_2xx, -1);
+	s->site->taken_back++;
 	s->minor = note.minor;
 	s->life = note.life;
 	s->is_head = false;

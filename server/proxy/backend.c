@@ -3,11 +3,13 @@
 
 #include "server/counters.h"
 #include "server/log.h"
+#include "server/tally.h"
 #include "tls/tls.h"
 
 #include <stdlib.h>
 
-struct backend *backend_create(const struct place *place, struct counters *counters)
+struct backend *backend_create(const struct place *place, struct counters *counters,
+			       const struct tally *listener)
 {
 	struct backend *backend = calloc(1, sizeof(*backend));
 
@@ -16,7 +18,10 @@ struct backend *backend_create(const struct place *place, struct counters *count
 	backend->place = *place;
 	backend->refs = 1;
 	backend->counters = counters;
-	return backend;
+	if (!tally_open_backend(&backend->tally, listener, place->name))
+		return backend;
+	free(backend);
+	return NULL;
 }
 
 struct backend *backend_get(struct backend *backend)
@@ -31,26 +36,56 @@ void backend_put(struct backend *backend)
 		return;
 	backend_forget(backend);
 	tls_ticket_free(backend->ticket);
+	tally_put(backend->tally);
 	free(backend);
 }
 
 void backend_join(struct backend *backend)
 {
 	backend->nroutes++;
+	tally_count(backend->tally, nroutes);
 }
 
 void backend_leave(struct backend *backend)
 {
+	tally_add(backend->tally, TALLY_nroutes, -1);
 	if (--backend->nroutes == 0)
 		backend_forget(backend);
 	backend_put(backend);
 }
 
+void backend_enter(struct backend *backend)
+{
+	backend->active++;
+	tally_count(backend->tally, active);
+	backend_get(backend);
+}
+
+void backend_exit(struct backend *backend)
+{
+	backend->active--;
+	tally_add(backend->tally, TALLY_active, -1);
+	backend_put(backend);
+}
+
+void backend_rest(struct backend *backend, uint64_t until_us)
+{
+	backend->rests_until_us = until_us;
+	tally_set(backend->tally, TALLY_rests_until_us, until_us);
+}
+
+static void set_down(struct backend *backend, bool is_down)
+{
+	int change = is_down - backend->is_down;
+
+	backend->is_down = is_down;
+	count_by(backend->counters, backends_down, change);
+	tally_add(backend->tally, TALLY_ndown, change);
+}
+
 void backend_forget(struct backend *backend)
 {
-	if (backend->is_down)
-		count_by(backend->counters, backends_down, -1);
-	backend->is_down = false;
+	set_down(backend, false);
 }
 
 void backend_checked(struct backend *backend, const char *why)
@@ -60,14 +95,16 @@ void backend_checked(struct backend *backend, const char *why)
 	if (!backend->nroutes)
 		return;
 	count(backend->counters, checks);
-	if (is_down)
+	tally_count(backend->tally, checks);
+	if (is_down) {
 		count(backend->counters, checks_failed);
-	else
-		backend->rests_until_us = 0;
+		tally_count(backend->tally, checks_failed);
+	} else {
+		backend_rest(backend, 0);
+	}
 	if (is_down == backend->is_down)
 		return;
-	backend->is_down = is_down;
-	count_by(backend->counters, backends_down, is_down ? 1 : -1);
+	set_down(backend, is_down);
 	if (is_down)
 		log_warning("backend %s is down: %s", backend->place.name, why);
 	else

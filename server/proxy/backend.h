@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct counters;
+struct tally;
 struct tls_ticket;
 
 struct backend {
@@ -24,16 +25,25 @@ struct backend {
 	bool is_down;		   /* its last check has failed */
 	bool is_checked;	   /* a check is under way */
 	struct counters *counters;
+	struct tally *tally; /* holds a reference, or NULL */
 };
 
-/* NULL: no memory. The reference is the caller's. */
-struct backend *backend_create(const struct place *place, struct counters *counters);
+/* NULL: no memory. The reference is the caller's. @listener: whose tally it is (NULL: there is none). */
+struct backend *backend_create(const struct place *place, struct counters *counters,
+			       const struct tally *listener);
 struct backend *backend_get(struct backend *backend);
 void backend_put(struct backend *backend);
 
 /* Routes lead to it, with a reference of theirs; and no longer, which drops that. */
 void backend_join(struct backend *backend);
 void backend_leave(struct backend *backend);
+
+/* A connection to it begins, with a reference of its own; and is over, which drops that. */
+void backend_enter(struct backend *backend);
+void backend_exit(struct backend *backend);
+
+/* It is passed over until then, a clock_us() time; 0: no longer. */
+void backend_rest(struct backend *backend, uint64_t until_us);
 
 /* A check has ended; @why: what has failed, or NULL. A change goes to the log. */
 void backend_checked(struct backend *backend, const char *why);

@@ -104,6 +104,7 @@ static enum step connect_next(struct front *front)
 		if (!ret) {
 			back = peer_session(peer);
 			back->backend = backend;
+			peer_set_tally(peer, backend->tally);
 			if (backend->ticket)
 				peer_tls_resume(peer, backend->ticket);
 			relay_join(&front->side, &back->side);
@@ -324,7 +325,7 @@ static enum step back_input(void *session, const char *data, size_t len, size_t 
 	if (front->state == FRONT_CONNECTING) {
 		front->state = FRONT_OPEN;
 		settle(front);
-		back->backend->rests_until_us = 0;
+		backend_rest(back->backend, 0);
 		peer_wake(front->side.peer);
 	}
 	keep_ticket(back);

@@ -21,7 +21,8 @@ static int open_source(struct routes *routes, const struct plan_source *source, 
 		const struct place *place = &routes->plan->places[i];
 		struct backend *known = find(before, was, place);
 
-		routes->backends[i] = known ? backend_get(known) : backend_create(place, routes->counters);
+		routes->backends[i] =
+			known ? backend_get(known) : backend_create(place, routes->counters, routes->tally);
 		if (!routes->backends[i])
 			return -ENOMEM;
 		backend_join(routes->backends[i]);
@@ -30,15 +31,15 @@ static int open_source(struct routes *routes, const struct plan_source *source, 
 }
 
 int routes_open(struct routes **routes, struct plan *plan, enum balance balance, struct counters *counters,
-		const struct routes *before)
+		struct tally *tally, const struct routes *before)
 {
 	struct routes *opened = calloc(1, sizeof(*opened));
 	int ret = 0;
 
 	if (!opened)
 		return -ENOMEM;
-	*opened =
-		(struct routes){.plan = plan_get(plan), .refs = 1, .balance = balance, .counters = counters};
+	*opened = (struct routes){
+		.plan = plan_get(plan), .refs = 1, .balance = balance, .counters = counters, .tally = tally};
 	opened->backends = calloc(plan->nplaces, sizeof(struct backend *));
 	opened->next = calloc(plan->ngroups, sizeof(*opened->next));
 	if (!opened->backends || !opened->next)
@@ -92,12 +93,11 @@ struct backend *routes_pick(struct routes *routes, unsigned int group, uint64_t 
 		return NULL;
 	*tried |= (uint64_t)1 << at;
 	routes->next[group] = (at + 1) % among->n;
-	best->active++;
-	return backend_get(best);
+	backend_enter(best);
+	return best;
 }
 
 void routes_leave(struct backend *backend)
 {
-	backend->active--;
-	backend_put(backend);
+	backend_exit(backend);
 }

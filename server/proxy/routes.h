@@ -15,6 +15,7 @@ struct routes {
 	unsigned int refs;
 	enum balance balance;
 	struct counters *counters;
+	struct tally *tally;	   /* the listener's, which outlives them */
 	struct backend **backends; /* one for each of the plan's places; holds references */
 	unsigned int *next;	   /* one for each of its groups: round robin, the first to look at */
 };
@@ -22,7 +23,7 @@ struct routes {
 /* Backends that are also in @before (NULL: none) are the same. 0 or -ENOMEM; the reference is the caller's.
  */
 int routes_open(struct routes **routes, struct plan *plan, enum balance balance, struct counters *counters,
-		const struct routes *before);
+		struct tally *tally, const struct routes *before);
 struct routes *routes_get(struct routes *routes);
 void routes_put(struct routes *routes);
 

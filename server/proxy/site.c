@@ -69,8 +69,9 @@ void site_backend_failed(struct site *site, struct backend *backend, const char 
 	char buf[LOG_MORE_LEN];
 	const char *more = log_limited(&site->failed_limit, now_us, buf);
 
-	backend->rests_until_us = now_us + site->rest_us;
+	backend_rest(backend, now_us + site->rest_us);
 	count(site->counters, backend_failed);
+	tally_count(backend->tally, failures);
 	if (more)
 		log_warning("backend %s: %s%s", backend->place.name, why, more);
 }
@@ -89,6 +90,7 @@ static void site_put(struct site *site)
 		return;
 	if (site->routes)
 		routes_put(site->routes);
+	tally_put(site->tally);
 	free(site->host);
 	free(site);
 }
@@ -242,7 +244,8 @@ static int take_routes(struct site *site, const struct proxy_words *words, char 
 {
 	struct routes *before = site->routes;
 
-	if (routes_open(&site->routes, words->plan, (enum balance)words->balance, site->counters, before))
+	if (routes_open(&site->routes, words->plan, (enum balance)words->balance, site->counters, site->tally,
+			before))
 		return no_memory(why);
 	if (site->has_checks)
 		checks_follow(&site->checks, site->routes);
@@ -319,6 +322,7 @@ int site_open(struct site **opened, const struct service *back, const struct pro
 	site->rest_us = options->rest_us;
 	site->loop = env->loop;
 	site->counters = env->counters;
+	site->tally = tally_get(env->tally);
 	TAILQ_INIT(&site->lifetimes);
 	ev_init(&site->lifetime, on_lifetime);
 	site->lifetime.data = site;

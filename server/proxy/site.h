@@ -34,6 +34,7 @@ struct site {
 	uint64_t lifetime_us, rest_us;
 	struct ev_loop *loop;
 	struct counters *counters;
+	struct tally *tally; /* the listener's; holds a reference */
 	struct log_limit failed_limit, none_limit, hello_limit;
 	struct lifetimes lifetimes; /* the oldest first */
 	ev_timer lifetime;
