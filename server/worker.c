@@ -13,6 +13,7 @@
 #include "log.h"
 #include "memory.h"
 #include "options.h"
+#include "probes.h"
 #include "server/conn/access.h"
 #include "server/conn/deadline.h"
 #include "server/conn/fsm.h"
@@ -38,6 +39,7 @@ static void clock_update(struct shard *shard)
 
 static void on_expired(struct conn *c, enum close_reason reason)
 {
+	probe3(deadline, c, c->fd, close_reason_text(reason));
 	conn_fsm(c, ON_DEADLINE, (long)reason);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/network.h"
 #include "server/census.h"
+#include "server/probes.h"
 #include "tls/tls.h"
 
 #include <errno.h>
@@ -91,6 +92,7 @@ int conn_create(struct conn **conn, struct shard *shard, struct conn_group *grou
 		count(&shard->counters, active);
 		tally_count(c->tally, accepted);
 		tally_count(c->tally, active);
+		probe4(conn_accept, c, fd, service->name, c->session);
 	}
 	*conn = c;
 	return 0;
@@ -118,6 +120,8 @@ static void conn_destroy(struct conn *c)
 		count_by(&shard->counters, active, -1);
 		tally_add(c->tally, TALLY_active, -1);
 	}
+	probe5(conn_close, c, c->fd, close_reason_text((enum close_reason)c->reason),
+	       shard->now_us - c->opened_us, c->is_outgoing);
 	if (c->endpoint->service->close)
 		c->endpoint->service->close(c->session);
 	outq_clear(&c->out);

@@ -27,6 +27,7 @@
 #include "op.h"
 #include "output.h"
 #include "server/log.h"
+#include "server/probes.h"
 #include "shake.h"
 #include "tls/tls.h"
 #include "via.h"
@@ -158,6 +159,7 @@ static void handshake_done(struct conn *c)
 	}
 	if (info.resumed && c->is_outgoing)
 		count(&c->shard->counters, backend_tls_resumed);
+	probe4(handshake_done, c, c->fd, info.resumed, c->is_outgoing);
 	c->tls.is_established = true;
 	c->state = CONN_SERVE;
 	serve_first(c);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "op.h"
 
+#include "server/probes.h"
+
 #include <poll.h>
 
 int conn_op_reserve(struct shard *shard, unsigned int nconns)
@@ -13,6 +15,7 @@ static void start(struct conn *c, struct op *op)
 	op->iocb.data = c;
 	op->stamp = (uint32_t)c->shard->now_us;
 	conn_get(c);
+	probe4(op_submit, c, c->fd, op->kind, op->iocb.u.c.nbytes);
 	op_start(op, &c->shard->batch);
 }
 
@@ -60,4 +63,5 @@ void conn_op_cancel(struct conn *c, struct op *op)
 		c->rereads = false;
 	c->cancel_us = c->shard->now_us;
 	count(&c->shard->counters, cancels);
+	probe3(op_cancel, c, c->fd, op->kind);
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "fsm.h"
+#include "server/probes.h"
 #include "shake.h"
 
 #include <errno.h>
@@ -36,6 +37,7 @@ static void account(struct conn *c, const struct op *op, long res)
 
 	count_add(&shard->counters, kinds[op->kind].counter, 1);
 	times_add(&shard->times[kinds[op->kind].time], took_us);
+	probe5(op_complete, c, c->fd, op->kind, res, took_us);
 	if (res > 0 && op->kind == OP_READ) {
 		count_by(&shard->counters, bytes_in, res);
 		tally_add(c->tally, TALLY_bytes_in, res);

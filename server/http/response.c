@@ -8,6 +8,7 @@
 #include "response.h"
 
 #include "server/access.h"
+#include "server/probes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -123,6 +124,7 @@ int http_response_head(struct http_session *s, struct outq *out, unsigned int st
 		s->record->status = status;
 		s->record->head += total;
 	}
+	probe2(response, s, status);
 	s->progress = RESPONSE_SENT;
 	return 0;
 }

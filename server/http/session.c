@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "server/access.h"
+#include "server/probes.h"
 
 void http_session_end(struct http_session *s)
 {
@@ -27,10 +28,12 @@ void http_request_begin(struct http_session *s, const struct http_request *req)
 		s->life = LIFE_DRAIN;
 	count(s->site->counters, requests);
 	tally_count(s->site->tally, requests);
+	probe4(request_begin, s, (int)req->method, req->target.at, req->target.len);
 }
 
 void http_request_done(struct http_session *s)
 {
+	probe2(request_end, s, s->nrequests);
 	s->state = s->life == LIFE_KEEP ? STATE_HEAD : STATE_DEAD;
 	s->scan = (struct http_scan){0};
 	s->begun_ms = 0;

@@ -17,6 +17,7 @@
 #include "server/conn/peer.h"
 #include "server/counters.h"
 #include "server/log.h"
+#include "server/probes.h"
 #include "site.h"
 #include "tls/tls.h"
 
@@ -105,6 +106,7 @@ static enum step connect_next(struct front *front)
 			back = peer_session(peer);
 			back->backend = backend;
 			peer_set_tally(peer, backend->tally);
+			probe3(backend_connect, front->side.peer, peer, (const char *)backend->place.name);
 			if (backend->ticket)
 				peer_tls_resume(peer, backend->ticket);
 			relay_join(&front->side, &back->side);
