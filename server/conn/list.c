@@ -16,7 +16,7 @@
 /* Services that connections of a worker may have: those of listeners, and that of backends. */
 #define NSERVICES 16
 
-struct tally {
+struct list_count {
 	const char *name;
 	unsigned int n;
 };
@@ -30,7 +30,7 @@ struct listing {
 	} * entries;
 	unsigned int n, most;
 	unsigned int states[CONN_NSTATES];
-	struct tally services[NSERVICES];
+	struct list_count services[NSERVICES];
 };
 
 /* --- which --- */
@@ -94,7 +94,7 @@ static void add(struct listing *listing, const struct conn *c)
 static void count_service(struct listing *listing, const struct conn *c)
 {
 	const char *name = c->endpoint->service->name;
-	struct tally *of = listing->services;
+	struct list_count *of = listing->services;
 
 	while (of->name && of->name != name && of < &listing->services[NSERVICES - 1])
 		of++;
