@@ -230,7 +230,7 @@ static const struct sequence {
 	{"{us}T", put_took_us, NULL},
 	{"{ms}T", put_took_ms, "In milliseconds."},
 	{"T", put_took_s, "In seconds."},
-	{"X", put_cut, "X if not all of the response was sent, otherwise +."},
+	{"X", put_cut, "X if the response or its request was cut short, otherwise +."},
 	{"{Host}i", put_host, "Field Host of the request."},
 	{"{Referer}i", put_referer, "Field Referer."},
 	{"{User-Agent}i", put_agent, "Field User-Agent."},

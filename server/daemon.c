@@ -599,8 +599,9 @@ int daemon_run(struct config *config, int argc, char **argv)
 	upgrade_init(&d.upgrade, argv);
 	ret = run(&d);
 	upgrade_fini(&d.upgrade);
-	config_close_access(d.current); /* if it could not start */
-	access_log_wait(ACCESS_WAIT_MS);
+	config_close_access(d.current);
+	if (ret) /* else serve() has waited */
+		access_log_wait(ACCESS_WAIT_MS);
 	crew_destroy(d.crew);
 	for (unsigned int i = 0; i < d.nworkers; i++)
 		worker_close(&d.workers[i]);

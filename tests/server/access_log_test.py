@@ -14,7 +14,7 @@ import time
 import unittest
 from datetime import datetime
 
-from harness import (ENGINE, Http, PATIENCE, SLACK, Server, client_context, connect, exchange, pattern, read_exactly,
+from harness import (ENGINE, Http, PATIENCE, SLACK, Server, client_context, connect, exchange, has_tool, pattern, read_exactly,
                      read_to_end, reset, taiod, until)
 
 BIG = 8 << 20
@@ -177,25 +177,43 @@ class Responses(Case):
         self.assertEqual(self.lines(1), ["127.0.0.1|GET|/ten.txt|?a=b|200|me|-|100%"])
         server.stop()
 
-    def test_a_file_that_changes_is_told_as_it_was_sent(self):
-        """The response is made anew, as another; the lines of those around it are right, too."""
+    def test_a_response_that_is_made_anew_is_told_as_it_was_sent(self):
+        """Its file changes while it waits behind another; the lines of those behind it are right, too."""
         server = self.serve("service=http,root={root}", options=("--file-valid", "1h"))
-        client = self.http(server.port)
-        client.get("/ten.txt")
+        paths = ("/first", "/healthz", "/ten.txt", "/none", "/healthz")
+
+        def stalled(before):
+            """What has been sent since @before, once nothing more is: the client's socket is full."""
+            seen = server.until_counter("bytes_out", before + 100000)["bytes_out"]
+            while seen != (seen := server.stats()["bytes_out"]):
+                time.sleep(0.1)
+            return seen - before
+
+        with connect(server.port, rcvbuf=4096) as sock:
+            sock.sendall(b"GET /big HTTP/1.1\r\nHost: t\r\n\r\n")
+            room = stalled(0)
+        server.until_idle()
+        self.lines(1)
+        os.unlink(self.log)
+        server.signal(signal.SIGUSR2)
+        until(lambda: os.path.exists(self.log), "another file")
+        with open(os.path.join(self.root, "first"), "wb") as file:
+            file.write(pattern(room + 20000))  # of which these wait, and what is behind them
+        client, before = self.http(server.port, rcvbuf=4096), server.stats()["bytes_out"]
+        client.send(b"".join(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode() for path in paths))
+        self.assertLess(stalled(before), room + 20000)
+        server.until_counter("requests", 1 + len(paths))
+        longer = b"now it is longer than it was"
         with open(os.path.join(self.root, "ten.txt"), "wb") as file:
-            file.write(b"now it is longer than it was")
-        client.send(b"".join(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode() for path in ("/healthz", "/ten.txt", "/none", "/ten.txt")))
-        sizes = [len(client.response().body) for _ in range(4)]
-        entries = self.entries(5)[1:]
-        self.assertEqual([e["body"] for e in entries], sizes)
-        self.assertEqual([e["status"] for e in entries], [200, 200, 404, 200])
+            file.write(longer)
+        bodies = [client.response().body for _ in paths]
+        self.assertEqual(bodies[2], longer)
+        entries = self.entries(len(paths))
+        self.assertEqual([e["target"] for e in entries], list(paths))
+        self.assertEqual([e["body"] for e in entries], [len(body) for body in bodies])
+        self.assertEqual([e["status"] for e in entries], [200, 200, 200, 404, 200])
         self.assertTrue(all(e["complete"] for e in entries), entries)
-        os.unlink(os.path.join(self.root, "ten.txt"))
-        client.send(b"".join(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode() for path in ("/ten.txt", "/healthz")))
-        statuses = [client.response().status for _ in range(2)]
-        entries = self.entries(7)[5:]
-        self.assertEqual([e["status"] for e in entries], statuses)
-        self.assertEqual(sum(e["sent"] for e in self.entries(7)), server.stats()["bytes_out"])
+        client.close()
         server.stop()
 
 
@@ -362,16 +380,17 @@ class Files(Case):
             until(lambda: server.log().count(said) == round + 1, said)
             for _ in range(200):
                 client.response()
-            self.assertEqual(client.get(f"/healthz?{sent:05}").status, 200)
-            sent += 1
-            until(lambda: os.path.exists(self.log), "the new file")
+            while not os.path.getsize(self.log):
+                self.assertEqual(client.get(f"/healthz?{sent:05}").status, 200)
+                sent += 1
+                self.assertLess(sent, 90000, "the new file has no line")
         client.close()
         self.assertEqual(server.stop()["access_log_lost"], 0)
         self.assertEqual(self.targets(*names, self.log), [f"/healthz?{i:05}" for i in range(sent)])
-        return self.targets(self.log)
+        self.assertEqual(self.targets(self.log)[-1], f"/healthz?{sent - 1:05}")
 
     def test_a_reload_opens_it_anew(self):
-        self.assertIn("/healthz?01004", self.rotate(signal.SIGHUP, "configuration and certificates reloaded"))
+        self.rotate(signal.SIGHUP, "configuration and certificates reloaded")
 
     def test_sigusr2_does_nothing_else(self):
         self.rotate(signal.SIGUSR2, "access log opened anew")
@@ -402,23 +421,31 @@ class Files(Case):
             server.signal(signal.SIGHUP)
             until(lambda: server.log().count("reloaded") > before, "the reload")
 
-        write("max-connections = 100")
+        def held():
+            return server.fds(), len(os.listdir(f"/proc/{server.pid}/task"))
+
+        off = ("max-connections = 100",)
+        on = (*off, f'access-log = "{self.log}"', 'access-log-format = "%q \\"%m\\""')
+        write(*on)
         server = Server("service=http", options=("--config", conf))
         self.addCleanup(server.kill)
         client = self.http(server.port)
         client.get("/healthz?0")
-        fds, threads = server.fds(), len(os.listdir(f"/proc/{server.pid}/task"))
-        write("max-connections = 100", f'access-log = "{self.log}"', 'access-log-format = "%q \\"%m\\""')
-        reload()
-        client.get("/healthz?1")
-        self.assertEqual(self.lines(1), ['?1 "GET"'])
-        write("max-connections = 100")
-        reload()
-        client.get("/healthz?2")
-        until(lambda: len(os.listdir(f"/proc/{server.pid}/task")) == threads and server.fds() == fds, "its thread and its file end")
+        self.assertEqual(self.lines(1), ['?0 "GET"'])
+        before = held()
+        for i in range(3):
+            write(*off)
+            reload()
+            client.get("/healthz?off")
+            until(lambda: held() == (before[0] - 1, before[1] - 1), "its file and its thread end")
+            write(*on)
+            reload()
+            client.get(f"/healthz?{i}")
+            self.assertEqual(self.lines(i + 2)[-1], f'?{i} "GET"')
+            self.assertEqual(held(), before)
         client.close()
         server.stop()
-        self.assertEqual(self.lines(1), ['?1 "GET"'])
+        self.assertEqual(len(self.lines(4)), 4)
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root, to mount a small file system")
     def test_a_full_disk_loses_lines_and_nothing_else(self):
@@ -443,6 +470,34 @@ class Files(Case):
         stats = server.stop()
         self.assertEqual(said[1][1], f"written again; {stats['access_log_lost']} lines were lost")
         self.assert_whole(log)
+
+    @unittest.skipUnless(os.geteuid() == 0 and has_tool("fsfreeze") and has_tool("mkfs.ext4") and os.path.exists("/dev/loop-control"),
+                         "needs root, fsfreeze, mkfs.ext4 and loop devices")
+    def test_a_file_system_that_hangs_holds_up_nobody(self):
+        image, place = self.path("image"), self.path("place")
+        os.mkdir(place)
+        with open(image, "wb") as file:
+            file.truncate(16 << 20)
+        for words in (("mkfs.ext4", "-q", image), ("mount", "-o", "loop", image, place)):
+            subprocess.run(words, check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", place], check=True)
+        log = os.path.join(place, "log")
+        server = self.serve("service=http,root={root}", log=log, options=("--access-log-queue", "128k"))
+        self.requests(server, 10)
+        server.until_counter("access_log_lines", 10)
+        thaw = ["fsfreeze", "-u", place]
+        subprocess.run(["fsfreeze", "-f", place], check=True)
+        self.addCleanup(subprocess.run, thaw, check=False, stderr=subprocess.DEVNULL)
+        self.assertLess(self.requests(server, 2000), SLACK)
+        self.assertGreater(server.stats()["access_log_lost"], 0)
+        since = time.monotonic()
+        server.signal(signal.SIGTERM)
+        until(lambda: "taiod notice: stopped" in server.log(), "the end")
+        self.assertTrue(2 <= time.monotonic() - since < 2 + SLACK)
+        self.assertIn("the access log cannot be written: its last lines are lost", server.log())
+        subprocess.run(thaw, check=True)  # without which the kernel cannot end the process
+        server.wait()
+        server.check_end()
 
     def test_dev_full(self):
         server = self.serve("service=http,root={root}", "service=admin", log="/dev/full")
