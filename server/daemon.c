@@ -11,6 +11,7 @@
 #include "notify.h"
 #include "options.h"
 #include "report.h"
+#include "rotation.h"
 #include "sockets.h"
 #include "stats.h"
 #include "tls/tls.h"
@@ -54,8 +55,7 @@ struct daemon {
 	enum stage stage;
 	bool has_successor;
 	ev_timer leave;			     /* upgrade-timeout */
-	struct tls_ticket_keys *ticket_keys; /* for configurations that name none: they outlive reloads */
-	ev_timer rotation;		     /* of those keys */
+	struct rotation rotation;
 };
 
 static unsigned int processors(void)
@@ -115,7 +115,7 @@ static int reload_read(struct daemon *d, struct config **next, char *why)
 	if (!ret)
 		ret = config_open(*next, d->current, d->nworkers, why);
 	if (!ret)
-		ret = config_load_tls(*next, d->current, d->ticket_keys, why);
+		ret = config_load_tls(*next, d->current, d->rotation.keys, why);
 	if (!ret)
 		ret = config_prepare(*next, d->current, why);
 	if (!ret)
@@ -275,7 +275,7 @@ static void upgrade(struct daemon *d)
 	int ret = handover_add_passed(&sockets);
 
 	notify_reloading();
-	tls_ticket_keys_give(d->ticket_keys, keys);
+	tls_ticket_keys_give(d->rotation.keys, keys);
 	for (unsigned int i = 0; i < config->nlisteners && !ret; i++)
 		ret = sockets_hand_over(config->listeners[i].sockets, &sockets);
 	if (ret)
@@ -355,40 +355,6 @@ static void signals_start(struct daemon *d)
 		ev_signal_start(d->loop, &d->signals[i]);
 	}
 	signals_hold(SIG_UNBLOCK);
-}
-
-/* --- keys of session tickets --- */
-
-static int ticket_keys_make(struct daemon *d)
-{
-	unsigned char keys[TLS_TICKET_KEYS_LEN];
-	char why[TLS_WHY_LEN];
-	bool are_given = upgrade_secret(keys, sizeof(keys));
-	int ret = are_given ? tls_ticket_keys_take(&d->ticket_keys, keys, why)
-			    : tls_ticket_keys_random(&d->ticket_keys, why);
-
-	explicit_bzero(keys, sizeof(keys));
-	/* However often there is an upgrade, no key encrypts for longer than its time. */
-	if (!ret && are_given)
-		ret = tls_ticket_keys_rotate(d->ticket_keys);
-	if (ret)
-		log_error("%s", why);
-	return ret;
-}
-
-static void on_rotation(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct daemon *d = timer->data;
-
-	if (tls_ticket_keys_rotate(d->ticket_keys))
-		log_warning("cannot generate a ticket key; the current one stays in use");
-}
-
-static void rotation_start(struct daemon *d)
-{
-	ev_timer_init(&d->rotation, on_rotation, TLS_TICKET_LIFETIME_S, TLS_TICKET_LIFETIME_S);
-	d->rotation.data = d;
-	ev_timer_start(d->loop, &d->rotation);
 }
 
 /* --- workers --- */
@@ -540,7 +506,7 @@ static int serve(struct daemon *d)
 		notify_ready(d->current, d->workers, d->nworkers);
 	}
 	watchdog_start(&d->watchdog, d->loop, d->workers, d->nworkers, d->crew);
-	rotation_start(d);
+	rotation_start(&d->rotation, d->loop);
 	ev_run(d->loop, 0);
 	for (unsigned int i = 0; i < d->nworkers; i++)
 		pthread_join(d->workers[i].thread, NULL);
@@ -555,7 +521,7 @@ static int serve(struct daemon *d)
 static int start_config(struct daemon *d, unsigned int nworkers)
 {
 	char why[CONFIG_WHY_LEN];
-	int ret = config_load_tls(d->current, NULL, d->ticket_keys, why);
+	int ret = config_load_tls(d->current, NULL, d->rotation.keys, why);
 
 	if (!ret)
 		ret = config_open(d->current, NULL, nworkers, why);
@@ -575,7 +541,7 @@ static int run(struct daemon *d)
 
 	workers = workers ? workers : processors();
 	nofile_raise();
-	ret = ticket_keys_make(d);
+	ret = rotation_open(&d->rotation);
 	if (!ret)
 		ret = start_config(d, workers);
 	if (!ret)
@@ -609,6 +575,6 @@ int daemon_run(struct config *config, int argc, char **argv)
 	free(d.workers);
 	config_put(d.current);
 	config_put(d.started);
-	tls_ticket_keys_put(d.ticket_keys);
+	rotation_close(&d.rotation);
 	return ret;
 }

@@ -214,9 +214,11 @@ static void on_said(struct ev_loop *loop, ev_io *io, int revents)
 {
 	struct upgrade *upgrade = io->data;
 	unsigned char said[2] = {0};
-	char why[UPGRADE_WHY_LEN];
 	ssize_t n = read(upgrade->link, said, sizeof(said));
 
+	/* It has ended and left the secret unread, which is told before what it has said. */
+	if (n < 0 && errno == ECONNRESET)
+		n = read(upgrade->link, said, sizeof(said));
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n > 0 && said[0] == SAYS_SERVING) {
@@ -225,12 +227,9 @@ static void on_said(struct ev_loop *loop, ev_io *io, int revents)
 		watchers_stop(upgrade); /* which is the reply */
 		return;
 	}
-	if (n == 2 && said[0] == SAYS_FAILED) {
-		snprintf(why, sizeof(why), "cannot run %.200s: %s", upgrade->program, strerror(said[1]));
-		fail(upgrade, why);
-		return;
-	}
-	ev_io_stop(loop, io); /* it has ended: on_ended() knows how */
+	if (n == 2 && said[0] == SAYS_FAILED)
+		upgrade->exec_err = said[1];
+	ev_io_stop(loop, io); /* it has ended, or does: on_ended() */
 }
 
 static void on_ended(struct ev_loop *loop, ev_child *child, int revents)
@@ -239,7 +238,15 @@ static void on_ended(struct ev_loop *loop, ev_child *child, int revents)
 	char why[UPGRADE_WHY_LEN];
 	int status = child->rstatus;
 
-	if (WIFEXITED(status))
+	/* What it has said may still be to be read. */
+	if (ev_is_active(&upgrade->said))
+		on_said(loop, &upgrade->said, EV_READ);
+	if (!upgrade->pid) /* that it served: another is the main process, and now has ended */
+		return;
+	if (upgrade->exec_err)
+		snprintf(why, sizeof(why), "cannot run %.200s: %s", upgrade->program,
+			 strerror(upgrade->exec_err));
+	else if (WIFEXITED(status))
 		snprintf(why, sizeof(why), "%.200s ended with status %d before it served", upgrade->program,
 			 WEXITSTATUS(status));
 	else
@@ -314,6 +321,7 @@ int upgrade_start(struct upgrade *upgrade, struct ev_loop *loop, const struct ha
 		goto free_image;
 	}
 	upgrade->loop = loop;
+	upgrade->exec_err = 0;
 	upgrade->link = link[0];
 	upgrade->on_end = on_end;
 	upgrade->arg = arg;

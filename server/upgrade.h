@@ -18,8 +18,9 @@ struct upgrade {
 	char *program; /* where it was started from, or NULL: not known */
 	char **argv;
 	struct ev_loop *loop;
-	pid_t pid; /* of the new process, while it starts; 0: there is none */
-	int link;  /* to it */
+	pid_t pid;    /* of the new process, while it starts; 0: there is none */
+	int link;     /* to it */
+	int exec_err; /* errno of its execve(2), or 0 */
 	ev_io said;
 	ev_child ended;
 	ev_timer late;
