@@ -89,7 +89,7 @@ static void admit(struct acceptor *a, int fd, const union addr *peer)
 /* Operations that the next connection may bring their number to, with those that its session opens. */
 static unsigned int ops_wanted(const struct acceptor *a)
 {
-	return conn_ops(a->shard->nconns + 1 + a->endpoint->service->outgoing);
+	return conn_ops(a->shard, a->shard->nconns + 1 + a->endpoint->service->outgoing);
 }
 
 static void complain_of_slots(struct acceptor *a)

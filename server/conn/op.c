@@ -7,7 +7,7 @@
 
 int conn_op_reserve(struct shard *shard, unsigned int nconns)
 {
-	return batch_reserve(&shard->batch, conn_ops(nconns));
+	return batch_reserve(&shard->batch, conn_ops(shard, nconns));
 }
 
 static void start(struct conn *c, struct op *op)

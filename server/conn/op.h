@@ -8,10 +8,10 @@
 
 #include "conn.h"
 
-/* Operations that @nconns connections and the probe may have in flight. */
-static inline unsigned int conn_ops(unsigned int nconns)
+/* Operations that @nconns connections may have in flight, and the probe, if there is one. */
+static inline unsigned int conn_ops(const struct shard *shard, unsigned int nconns)
 {
-	return 2 * nconns + PROBE_OPS;
+	return 2 * nconns + (shard->probe.is_open ? PROBE_OPS : 0);
 }
 
 /* Makes room for the operations of @nconns connections, so that starting one cannot fail. 0 or -ENOMEM. */
