@@ -629,7 +629,7 @@ class Upgrade(unittest.TestCase):
             host, port = taiod.addresses()[0]
             before = settled(taiod.process.pid)
             command = [os.path.join(BIN, "taio-load"), "http", f"http://{host}:{port}/healthz", "--connections", "20", "--rate", "2000",
-                       "--duration", "20s", "--max-lag", "10s"]
+                       "--duration", "30s", "--max-lag", "10s"]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as load:
                 until(lambda: load.poll() is not None or len(os.listdir(f"/proc/{taiod.process.pid}/fd")) >= before + 20,
                       "clients have connected")
