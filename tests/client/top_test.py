@@ -137,8 +137,8 @@ class Top(Case):
             if sock:
                 until(lambda: self.first(terminal) == name_of(sock), terminal.text)
         terminal.type(b"b")
-        rows = until(lambda: [line.split()[2] for line in terminal.frame()[0] if " echo " in line][:2], "rows")
-        self.assertEqual(rows, [name_of(large), name_of(small)])
+        until(lambda: [line.split()[2] for line in terminal.frame()[0] if " echo " in line][:2] == [name_of(large), name_of(small)],
+              terminal.text)
         terminal.type(b"w")
         terminal.until_shows(r"WAIT\*")
         self.quit(terminal)
