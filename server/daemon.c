@@ -292,8 +292,8 @@ static void upgrade(struct daemon *d)
 }
 
 /*
- * To whom SIGHUP comes it may be the end of the service when its process ends; not to a service manager that
- * can be told of another.
+ * The end of this process may be the end of the service, unless there is a service manager that can be told of
+ * another process.
  */
 static void reload_or_upgrade(struct daemon *d)
 {

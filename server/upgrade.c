@@ -183,6 +183,7 @@ static void become(const struct upgrade *upgrade, const struct handover *sockets
 	append_number(image->pid, (unsigned long)getpid());
 	signals_reset(mask);
 	if (!ret) {
+		link = SD_LISTEN_FDS_START + (int)sockets->n; /* a socket may have its place now */
 		execve(upgrade->program, upgrade->argv, image->env);
 		ret = -errno;
 	}

@@ -664,6 +664,32 @@ class Upgrade(unittest.TestCase):
             self.assertEqual(taiod.wait(), 0)
             self.assertTrue(is_there(pid))
 
+    def test_its_reason_is_heard_when_a_socket_takes_the_place_of_the_link(self):
+        """Sockets with high descriptors, as a reload may add them, go to low ones, of which the link has one."""
+        def listeners(n):
+            return "listen = {" + ", ".join(['"127.0.0.1:0,service=http"'] * n) + "}\n"
+
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as config:
+            config.write(listeners(1))
+            config.flush()
+            with Replaced("-c", config.name, "--workers", "2", *ON_POLL) as taiod:
+                taiod.messages_until("STATUS", "1 listener, 2 workers, engine poll")
+                before = settled(taiod.process.pid)
+                socks = [connect(taiod.addresses()[0]) for _ in range(40)]
+                until(lambda: len(os.listdir(f"/proc/{taiod.process.pid}/fd")) >= before + 40, "all are accepted")
+                config.seek(0)
+                config.write(listeners(12))
+                config.flush()
+                taiod.signal(signal.SIGHUP)
+                taiod.messages_until("STATUS", "12 listeners, 2 workers, engine poll")
+                for sock in socks:
+                    sock.close()
+                until(lambda: len(os.listdir(f"/proc/{taiod.process.pid}/fd")) < before + 40, "they are closed")
+                settled(taiod.process.pid)
+                taiod.replace(__file__)
+                os.chmod(taiod.program, 0o644)
+                self.assert_goes_on(taiod, "cannot run " + taiod.program + ": Permission denied")
+
     def test_a_wrong_configuration_keeps_the_program_from_before(self):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as config, \
                 Replaced("-c", config.name, *HTTP, *ON_POLL) as taiod:
