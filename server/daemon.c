@@ -500,8 +500,9 @@ static int serve(struct daemon *d)
 		stop(d);
 	} else {
 		report_listeners(d->current, NULL);
-		handover_close_rest();
+		/* What follows the manager hears of its main process alone. */
 		upgrade_tell_parent();
+		handover_close_rest();
 		keep_listeners(d->current);
 		notify_ready(d->current, d->workers, d->nworkers);
 	}

@@ -3,12 +3,14 @@
 
 Every wait is for a condition and bounded; a daemon ends with its `with` block, by its process id.
 """
+import array
 import fcntl
 import os
 import queue
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -49,6 +51,8 @@ class Daemon:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(os.path.join(self.dir.name, "notify"))
         self.notify.settimeout(WAIT_S)
+        self.notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.unheard = []
         self.stored = []  # (name, descriptor), as FDSTORE=1 has brought them
         more = {**({"NOTIFY_SOCKET": self.notify.getsockname()} if notify else {}), **(env or {})}
         wrap = [*wrap, *(f"-E{name}={value}" for name, value in more.items())] if wrap else []
@@ -89,8 +93,20 @@ class Daemon:
             self.lines.put(line)
 
     def _receive(self):
-        data, fds, _, _ = socket.recv_fds(self.notify, 4096, 256)
-        return dict(line.split("=", 1) for line in data.decode().splitlines()), fds
+        """What the main process says next, and descriptors with it; what another says is not heard (NotifyAccess=main)."""
+        while True:
+            data, ancillary, _, _ = self.notify.recvmsg(4096, socket.CMSG_SPACE(256 * 4) + socket.CMSG_SPACE(12))
+            fds, sender = array.array("i"), None
+            for _, kind, part in ancillary:
+                if kind == socket.SCM_RIGHTS:
+                    fds.frombytes(part)
+                else:
+                    sender = struct.unpack("3i", part)[0]
+            if sender in (self.successors[-1:] or [self.process.pid]):
+                return dict(line.split("=", 1) for line in data.decode().splitlines()), list(fds)
+            self.unheard.append(data)
+            for fd in fds:
+                os.close(fd)
 
     def message(self):
         """The next datagram as a dictionary of its assignments, in order; descriptors to keep or to forget come between."""

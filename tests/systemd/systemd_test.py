@@ -831,6 +831,24 @@ class Store(unittest.TestCase):
                 with self.assertRaises(ConnectionRefusedError):
                     connect(address)
 
+    def test_a_listener_that_is_gone_with_an_upgrade_is_kept_no_longer(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as config:
+            config.write('listen = {"127.0.0.1:0,service=echo", "127.0.0.2:0,service=echo"}\n')
+            config.flush()
+            with Replaced("-c", config.name, "--workers", "2", *ON_POLL) as taiod:
+                taiod.messages_until("STATUS", "2 listeners, 2 workers, engine poll")
+                gone = taiod.addresses()[1]
+                config.seek(0)
+                config.truncate()
+                config.write('listen = {"127.0.0.1:0,service=echo"}\n')
+                config.flush()
+                taiod.upgrade()
+                self.assertEqual(taiod.wait(), 0)
+                self.assertEqual([name for name, _ in taiod.stored], ["listen=127.0.0.1%3A0"] * 2)
+                with self.assertRaises(ConnectionRefusedError):
+                    connect(gone)
+                self.assertEqual(taiod.unheard, [])
+
     def test_a_path_is_there_over_a_restart(self):
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "socket")
